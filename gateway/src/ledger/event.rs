@@ -1,0 +1,454 @@
+//! What an entry's body says: one struct for each entry type (`docs/formats.md` §5).
+//!
+//! Parties, purposes and categories stand here by their registered text, so that an entry can be read without the
+//! configuration of its day. Turning events into the records that the policy looks at is `store::state`'s work.
+
+use minicbor::{Decode, Encode};
+
+use super::entry::{Bytes16, Bytes32, EntryType, encode};
+
+/// Bytes that are not the body of the entry's type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the body is not one of the entry's type")]
+pub struct BodyError;
+
+macro_rules! events {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $n:literal $field:ident : $type:ty,)* })*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+            pub struct $name {
+                $($(#[$field_doc])* #[n($n)] pub $field: $type,)*
+            }
+        )*
+
+        /// The body of an entry.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        #[expect(missing_docs, reason = "each variant is documented at its struct")]
+        pub enum Event { $($name($name),)* }
+
+        impl Event {
+            /// The type number that goes into the header.
+            #[must_use]
+            pub const fn entry_type(&self) -> EntryType {
+                match self { $(Self::$name(_) => EntryType::$name,)* }
+            }
+
+            /// CBOR of the body, to be sealed where the type says so.
+            #[must_use]
+            pub fn encode(&self) -> Vec<u8> {
+                match self { $(Self::$name(body) => encode(body),)* }
+            }
+
+            /// Takes exactly what [`Event::encode`] gives.
+            ///
+            /// # Errors
+            /// When the bytes are not that.
+            pub fn decode(entry_type: EntryType, bytes: &[u8]) -> Result<Self, BodyError> {
+                let event = match entry_type {
+                    $(EntryType::$name => Self::$name(minicbor::decode(bytes).map_err(|_| BodyError)?),)*
+                };
+                if event.encode() == bytes { Ok(event) } else { Err(BodyError) }
+            }
+        }
+    };
+}
+
+events! {
+    /// A configuration's registry came into force. Not sealed: it is about no person.
+    RegistryActivated {
+        /// The registry as canonical JSON.
+        0 text: String,
+    }
+
+    /// A person became known, after an identity check.
+    Enrolled {
+        /// Who.
+        0 person: Bytes16,
+        /// Date of birth, `YYYY-MM-DD`.
+        1 birth: String,
+        /// Which evidence was seen.
+        2 evidence: String,
+        /// Who checked it: an operator's or party's code.
+        3 verified_by: String,
+    }
+
+    /// A person is linked to a login, or to the id under which a source knows them.
+    Linked {
+        /// Which link.
+        0 link: Bytes16,
+        /// Who.
+        1 person: Bytes16,
+        /// To what.
+        2 to: LinkTarget,
+        /// Which evidence was seen.
+        3 evidence: String,
+        /// Who checked it.
+        4 verified_by: String,
+    }
+
+    /// A link was ended, because it was wrong or no longer holds.
+    LinkEnded {
+        /// Which link.
+        0 link: Bytes16,
+        /// Why.
+        1 reason: String,
+    }
+
+    /// A guardian's authority over the subject.
+    AuthorityRecorded {
+        /// Which record.
+        0 authority: Bytes16,
+        /// Over whom.
+        1 subject: Bytes16,
+        /// Who holds it.
+        2 guardian: Bytes16,
+        /// From, ms since the epoch.
+        3 from_ms: i64,
+        /// Until, if known.
+        4 until_ms: Option<i64>,
+        /// 親権者, 未成年後見人 …, as recorded.
+        5 kind: String,
+        /// Which evidence was seen (戸籍 etc.).
+        6 evidence: String,
+        /// Who checked it.
+        7 verified_by: String,
+        /// When it should be checked again, ms since the epoch.
+        8 recheck_ms: Option<i64>,
+    }
+
+    /// A guardian's authority ended or was suspended.
+    AuthorityEnded {
+        /// Which record.
+        0 authority: Bytes16,
+        /// When.
+        1 at_ms: i64,
+        /// Why.
+        2 reason: String,
+    }
+
+    /// A party proposes a consent to the person who is signed in with it. Recorded about that person; the subject is
+    /// chosen at approval.
+    ConsentProposed {
+        /// The consent it may become.
+        0 consent: Bytes16,
+        /// To whom.
+        1 person: Bytes16,
+        /// What.
+        2 terms: Terms,
+        /// Which party proposes.
+        3 proposed_by: String,
+    }
+
+    /// A consent was given.
+    ConsentApproved {
+        /// Which consent.
+        0 consent: Bytes16,
+        /// About whom.
+        1 subject: Bytes16,
+        /// Who gave it.
+        2 grantor: Bytes16,
+        /// What.
+        3 terms: Terms,
+        /// When, ms since the epoch.
+        4 approved_ms: i64,
+        /// The attesting party's code; `None` when the person gave it here.
+        5 attested_by: Option<String>,
+        /// How the person was signed in (`acr`), or how it was attested.
+        6 how: String,
+    }
+
+    /// A consent was revoked, or superseded by another.
+    ConsentEnded {
+        /// Which consent.
+        0 consent: Bytes16,
+        /// When, ms since the epoch.
+        1 at_ms: i64,
+        /// Who ended it.
+        2 by: Bytes16,
+        /// The consent that takes its place; `None` when revoked.
+        3 superseded_by: Option<Bytes16>,
+    }
+
+    /// A proposal was declined.
+    ProposalDeclined {
+        /// Which.
+        0 consent: Bytes16,
+        /// By whom.
+        1 by: Bytes16,
+    }
+
+    /// A refusal.
+    Refused {
+        /// Which refusal.
+        0 refusal: Bytes16,
+        /// About whom.
+        1 subject: Bytes16,
+        /// Who refused.
+        2 grantor: Bytes16,
+        /// Towards which party; `None` is any.
+        3 recipient: Option<String>,
+        /// For which purpose; `None` is any.
+        4 purpose: Option<String>,
+        /// Which categories; `None` is any.
+        5 categories: Option<Vec<String>>,
+        /// From, ms since the epoch.
+        6 from_ms: i64,
+    }
+
+    /// A refusal was lifted.
+    RefusalLifted {
+        /// Which refusal.
+        0 refusal: Bytes16,
+        /// By whom.
+        1 by: Bytes16,
+        /// When, ms since the epoch.
+        2 at_ms: i64,
+    }
+
+    /// A protective block was set.
+    BlockSet {
+        /// Which block.
+        0 block: Bytes16,
+        /// Whose records it hides.
+        1 subject: Bytes16,
+        /// From whom.
+        2 target: BlockedFrom,
+        /// From, ms since the epoch.
+        3 from_ms: i64,
+        /// Until, if known.
+        4 until_ms: Option<i64>,
+        /// On which ground.
+        5 evidence: String,
+    }
+
+    /// A block ended.
+    BlockEnded {
+        /// Which block.
+        0 block: Bytes16,
+        /// When, ms since the epoch.
+        1 at_ms: i64,
+    }
+
+    /// A legal basis was recorded.
+    BasisRecorded {
+        /// Which record.
+        0 basis: Bytes16,
+        /// About whom.
+        1 subject: Bytes16,
+        /// Who may receive.
+        2 recipient: String,
+        /// What for.
+        3 purpose: String,
+        /// What.
+        4 categories: Vec<String>,
+        /// From, ms since the epoch.
+        5 from_ms: i64,
+        /// Until, ms since the epoch.
+        6 until_ms: i64,
+        /// Article of the law.
+        7 article: String,
+        /// Who asked.
+        8 requester: String,
+        /// The professional or official who decided.
+        9 decided_by: String,
+        /// Why.
+        10 reason: String,
+    }
+
+    /// A legal basis ended.
+    BasisEnded {
+        /// Which record.
+        0 basis: Bytes16,
+        /// When, ms since the epoch.
+        1 at_ms: i64,
+    }
+
+    /// A party was given an id for the subject, and a secret from which the ids of the subject's records derive.
+    PairwiseMinted {
+        /// About whom.
+        0 subject: Bytes16,
+        /// For which party.
+        1 party: String,
+        /// The id.
+        2 id: Bytes16,
+        /// HMAC-SHA-256 key for resource ids at this party.
+        3 secret: Bytes32,
+    }
+
+    /// A decision, with all that it was made on.
+    Decided {
+        /// What was asked.
+        0 question: Question,
+        /// Which route asked.
+        1 route: String,
+        /// The instant it was decided for, ms since the epoch.
+        2 now_ms: i64,
+        /// How many entries had shaped the subject's records.
+        3 records: u64,
+        /// Their digest: each step SHA-256(digest before ‖ leaf hash).
+        4 records_digest: Bytes32,
+        /// How many entries had shaped the registry.
+        5 registry: u64,
+        /// Their digest, in the same way.
+        6 registry_digest: Bytes32,
+        /// Bit `i` is set when category `i` of the question was kept; 0 is a denial.
+        7 kept: u16,
+    }
+
+    /// What became of a permitted release.
+    Closed {
+        /// The decision's entry.
+        0 decision: Bytes16,
+        /// How it ended.
+        1 outcome: Outcome,
+        /// Items released.
+        2 items: u32,
+        /// Items that were not: other people's, hidden, unmapped, not covered.
+        3 withheld: u32,
+        /// Bytes of body handed to the connection.
+        4 bytes: u64,
+        /// SHA-256 of the whole body when it was complete.
+        5 digest: Option<Bytes32>,
+    }
+
+    /// A party was suspended or reinstated.
+    StandingChanged {
+        /// Which party.
+        0 party: String,
+        /// Suspended, or active again.
+        1 suspended: bool,
+        /// Why.
+        2 reason: String,
+    }
+
+    /// A key was destroyed, and with it what it had sealed.
+    KeyDestroyed {
+        /// Which key.
+        0 key: Bytes16,
+    }
+
+    /// An operator read something about people.
+    OperatorRead {
+        /// The operator's configured name.
+        0 operator: String,
+        /// What kind of thing.
+        1 what: String,
+        /// Which one.
+        2 entry: Option<Bytes16>,
+    }
+}
+
+/// What a consent says.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Terms {
+    /// Who may receive: a party's code.
+    #[n(0)]
+    pub recipient: String,
+    /// What for: a purpose's code.
+    #[n(1)]
+    pub purpose: String,
+    /// What: category versions such as `vaccination@1`, sorted.
+    #[n(2)]
+    pub categories: Vec<String>,
+    /// From whom: a party's code; `None` is any.
+    #[n(3)]
+    pub source: Option<String>,
+    /// From, ms since the epoch.
+    #[n(4)]
+    pub from_ms: i64,
+    /// Until, ms since the epoch.
+    #[n(5)]
+    pub until_ms: i64,
+    /// First date of the data covered, `YYYY-MM-DD`; `None` is open.
+    #[n(6)]
+    pub data_from: Option<String>,
+    /// First date of the data no longer covered; `None` is open.
+    #[n(7)]
+    pub data_until: Option<String>,
+    /// SHA-256 of the text agreed to.
+    #[n(8)]
+    pub text_hash: Bytes32,
+}
+
+/// What a person is linked to.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum LinkTarget {
+    /// A login at an OpenID provider.
+    #[n(0)]
+    Login {
+        /// Issuer.
+        #[n(0)]
+        issuer: String,
+        /// Subject at that issuer.
+        #[n(1)]
+        sub: String,
+    },
+    /// The id under which a source knows the person.
+    #[n(1)]
+    Source {
+        /// The source's code.
+        #[n(0)]
+        party: String,
+        /// The person's id there.
+        #[n(1)]
+        id: String,
+    },
+}
+
+/// From whom a block hides.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum BlockedFrom {
+    /// A person.
+    #[n(0)]
+    Person(#[n(0)] Bytes16),
+    /// A party, by code.
+    #[n(1)]
+    Party(#[n(0)] String),
+}
+
+/// An access request as it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Question {
+    /// About whom.
+    #[n(0)]
+    pub subject: Bytes16,
+    /// The receiving party's code; `None` when a person looks at our own pages.
+    #[n(1)]
+    pub party: Option<Bytes16>,
+    /// In which capacity: 0 system, 1 subject, 2 guardian, 3 staff.
+    #[n(2)]
+    pub capacity: u8,
+    /// Who acts, where a person does.
+    #[n(3)]
+    pub person: Option<Bytes16>,
+    /// The source.
+    #[n(4)]
+    pub source: Bytes16,
+    /// The purpose's code.
+    #[n(5)]
+    pub purpose: String,
+    /// The category versions, sorted.
+    #[n(6)]
+    pub categories: Vec<String>,
+}
+
+/// How a permitted release ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Outcome {
+    /// All of it was handed to the connection.
+    #[n(0)]
+    Complete,
+    /// The barrier cut it.
+    #[n(1)]
+    Cut,
+    /// It failed: the source or the connection broke.
+    #[n(2)]
+    Failed,
+    /// A crash left it open.
+    #[n(3)]
+    Unknown,
+    /// Permitted, and nothing was sent: no data, a sign-in was needed, or a later look said no.
+    #[n(4)]
+    NothingSent,
+}

@@ -1,0 +1,13 @@
+//! The ledger's formats and mathematics: entries, events, sealing, Merkle tree, checkpoints, proofs, verification.
+//!
+//! Nothing here decides or releases, and only `verify` and `proof` read files. The stored bytes of an entry are the
+//! RFC 6962 leaf. Formats: `docs/formats.md`. Writing: `store::embedded`.
+
+pub mod checkpoint;
+pub mod entry;
+pub mod event;
+pub mod frame;
+pub mod merkle;
+pub mod proof;
+pub mod seal;
+pub mod verify;

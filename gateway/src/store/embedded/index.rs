@@ -1,0 +1,332 @@
+//! The index (sled): where in the ledger things stand. It holds locations and random ids, never content, and can be
+//! rebuilt from ledger and vault at any time.
+//!
+//! sled's flush does not survive power cuts, so the index carries a watermark: how many entries it had taken in when it
+//! was last flushed, in which boot, and whether the process then stopped cleanly. It is trusted only after a clean stop
+//! or within the same boot; else it is deleted and rebuilt.
+
+use std::path::{Path, PathBuf};
+
+use sekisho_policy::{ConsentId, PartyId, PersonId};
+use sled::{Batch, Tree};
+
+use super::log::Location;
+use crate::ids::{EntryId, PairwiseId};
+use crate::ledger::event::{Event, LinkTarget};
+use crate::ledger::merkle::{Hash, sha256};
+
+/// The index could not be read or written. It is never the reason to lose anything: delete and rebuild.
+#[derive(Debug, thiserror::Error)]
+#[error("index: {0}")]
+pub struct IndexError(#[from] sled::Error);
+
+/// Where and whose one entry is.
+pub struct Placed<'a> {
+    /// Number of the entry, from 0.
+    pub position: u64,
+    /// Where it lies.
+    pub location: Location,
+    /// Its id.
+    pub id: EntryId,
+    /// The person whose key seals it.
+    pub person: Option<PersonId>,
+    /// Hash of the idempotency key.
+    pub idempotency: Option<[u8; 32]>,
+    /// What it says; `None` when its key was destroyed.
+    pub event: Option<&'a Event>,
+}
+
+/// The index, open.
+pub struct Index {
+    db: sled::Db,
+    path: PathBuf,
+    state: Tree,
+    log: Tree,
+    entries: Tree,
+    logins: Tree,
+    pairwise: Tree,
+    consents: Tree,
+    wards: Tree,
+    idempotency: Tree,
+    open_decisions: Tree,
+}
+
+const WATERMARK: &[u8] = b"watermark";
+
+impl Index {
+    /// Opens the index; a directory that can't be trusted is deleted first. Gives the number of entries that it has
+    /// taken in.
+    ///
+    /// # Errors
+    /// When even an empty one can't be made.
+    pub fn open(path: &Path, boot: &str, ledger_count: u64) -> Result<(Self, u64), IndexError> {
+        if let Ok(index) = Self::open_at(path)
+            && let Some(count) = index.trusted(boot).filter(|count| *count <= ledger_count)
+        {
+            return Ok((index, count));
+        }
+        if path.exists() {
+            tracing::warn!("the index is not from a clean stop or this boot: it is rebuilt from the ledger");
+            std::fs::remove_dir_all(path).map_err(sled::Error::from)?;
+        }
+        Ok((Self::open_at(path)?, 0))
+    }
+
+    fn open_at(path: &Path) -> Result<Self, IndexError> {
+        let db = sled::Config::new().path(path).cache_capacity(256 << 20).flush_every_ms(None).open()?;
+        Ok(Self {
+            state: db.open_tree("state")?,
+            log: db.open_tree("log")?,
+            entries: db.open_tree("entries")?,
+            logins: db.open_tree("logins")?,
+            pairwise: db.open_tree("pairwise")?,
+            consents: db.open_tree("consents")?,
+            wards: db.open_tree("wards")?,
+            idempotency: db.open_tree("idempotency")?,
+            open_decisions: db.open_tree("open")?,
+            path: path.to_owned(),
+            db,
+        })
+    }
+
+    /// Where the index lies.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn trusted(&self, boot: &str) -> Option<u64> {
+        let mark = self.db.get(WATERMARK).ok()??;
+        let (count, rest) = mark.split_first_chunk::<8>()?;
+        let (clean, in_boot) = rest.split_first()?;
+        (*clean == 1 || in_boot == boot.as_bytes()).then(|| u64::from_le_bytes(*count))
+    }
+
+    /// Flushes, then notes that `count` entries are in. `clean` only as the last act of a clean stop.
+    ///
+    /// # Errors
+    /// When sled fails.
+    pub fn mark(&self, count: u64, boot: &str, clean: bool) -> Result<(), IndexError> {
+        self.db.flush()?;
+        let mark = [count.to_le_bytes().as_slice(), &[u8::from(clean)], boot.as_bytes()].concat();
+        self.db.insert(WATERMARK, mark)?;
+        self.db.flush()?;
+        Ok(())
+    }
+
+    /// Takes in entries, in order. Taking one in twice changes nothing.
+    ///
+    /// # Errors
+    /// When sled fails.
+    pub fn apply<'a>(&self, placed: impl IntoIterator<Item = Placed<'a>>) -> Result<(), IndexError> {
+        let (mut entries, mut log) = (Batch::default(), Batch::default());
+        for one in placed {
+            let location = one.location.number().to_be_bytes();
+            entries.insert(one.id.bytes(), &location);
+            let Some(person) = one.person else {
+                if one.event.is_some_and(|e| e.entry_type().changes_registry()) {
+                    self.append_state(GLOBAL, one.location)?;
+                }
+                continue;
+            };
+            match one.event {
+                Some(Event::Decided(decided)) => {
+                    log.insert(log_key(person, one.position).as_slice(), &location);
+                    if decided.kept != 0 {
+                        self.open_decisions.insert(one.id.bytes(), &location)?;
+                    }
+                }
+                Some(Event::Closed(closed)) => {
+                    log.insert(log_key(person, one.position).as_slice(), &location);
+                    self.open_decisions.remove(closed.decision.0)?;
+                }
+                event => {
+                    self.append_state(*person.bytes(), one.location)?;
+                    self.look_ups(person, event)?;
+                }
+            }
+            if let Some(key) = one.idempotency {
+                self.idempotency.insert(key, &location)?;
+            }
+        }
+        self.entries.apply_batch(entries)?;
+        self.log.apply_batch(log)?;
+        Ok(())
+    }
+
+    fn look_ups(&self, person: PersonId, event: Option<&Event>) -> Result<(), IndexError> {
+        match event {
+            Some(Event::Linked(linked)) => {
+                if let LinkTarget::Login { issuer, sub } = &linked.to {
+                    self.logins.insert(login_key(issuer, sub), person.bytes())?;
+                }
+            }
+            Some(Event::PairwiseMinted(minted)) => {
+                let party = crate::ids::party_id(&minted.party);
+                self.pairwise.insert(pair_key(party, minted.id.0), person.bytes())?;
+            }
+            Some(Event::ConsentProposed(proposed)) => {
+                // An approval that was taken in earlier (a second pass) stays.
+                let _ = self.consents.compare_and_swap(
+                    proposed.consent.0,
+                    None as Option<&[u8]>,
+                    Some(person.bytes().as_slice()),
+                )?;
+            }
+            Some(Event::ConsentApproved(approved)) => {
+                self.consents.insert(approved.consent.0, person.bytes())?;
+            }
+            Some(Event::Refused(refused)) => {
+                self.consents.insert(refused.refusal.0, person.bytes())?;
+            }
+            Some(Event::AuthorityRecorded(authority)) => {
+                self.wards.insert([authority.guardian.0, *person.bytes()].concat(), &[])?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn append_state(&self, key: [u8; 16], location: Location) -> Result<(), IndexError> {
+        let number = location.number().to_be_bytes();
+        self.state.fetch_and_update(key, |old| {
+            let mut list = old.map(<[u8]>::to_vec).unwrap_or_default();
+            // In order, each once: a second pass over the same entries changes nothing.
+            if list.last_chunk::<8>().is_none_or(|last| *last < number) {
+                list.extend_from_slice(&number);
+            }
+            Some(list)
+        })?;
+        Ok(())
+    }
+
+    /// The entries that shaped a person's records, in order.
+    ///
+    /// # Errors
+    /// When sled fails.
+    pub fn state_of(&self, person: PersonId) -> Result<Vec<Location>, IndexError> {
+        self.locations(*person.bytes())
+    }
+
+    /// The entries that shaped the registry, in order.
+    ///
+    /// # Errors
+    /// When sled fails.
+    pub fn global(&self) -> Result<Vec<Location>, IndexError> {
+        self.locations(GLOBAL)
+    }
+
+    fn locations(&self, key: [u8; 16]) -> Result<Vec<Location>, IndexError> {
+        let list = self.state.get(key)?;
+        let (numbers, _) = list.as_deref().unwrap_or_default().as_chunks::<8>();
+        Ok(numbers.iter().map(|n| Location::from_number(u64::from_be_bytes(*n))).collect())
+    }
+
+    /// Decisions and outcomes about a person before a position, newest first.
+    pub fn log_of(&self, person: PersonId, before: u64) -> impl Iterator<Item = Result<(u64, Location), IndexError>> {
+        self.log.range(log_key(person, 0)..log_key(person, before)).rev().map(|item| {
+            let (key, location) = item?;
+            let position = key.last_chunk::<8>().map_or(0, |p| u64::from_be_bytes(*p));
+            Ok((position, number(&location)))
+        })
+    }
+
+    /// Where an entry lies.
+    ///
+    /// # Errors
+    /// When sled fails.
+    pub fn entry(&self, id: EntryId) -> Result<Option<Location>, IndexError> {
+        Ok(self.entries.get(id.bytes())?.map(|l| number(&l)))
+    }
+
+    /// Whom a login is linked to, or once was: the person's own links say whether it still holds.
+    ///
+    /// # Errors
+    /// When sled fails.
+    pub fn login(&self, issuer: &str, sub: &str) -> Result<Option<PersonId>, IndexError> {
+        Ok(self.logins.get(login_key(issuer, sub))?.and_then(|p| person(&p)))
+    }
+
+    /// Whom a party knows by this id.
+    ///
+    /// # Errors
+    /// When sled fails.
+    pub fn pairwise(&self, party: PartyId, id: PairwiseId) -> Result<Option<PersonId>, IndexError> {
+        Ok(self.pairwise.get(pair_key(party, *id.bytes()))?.and_then(|p| person(&p)))
+    }
+
+    /// Whose a consent, proposal or refusal is.
+    ///
+    /// # Errors
+    /// When sled fails.
+    pub fn consent(&self, id: ConsentId) -> Result<Option<PersonId>, IndexError> {
+        Ok(self.consents.get(id.bytes())?.and_then(|p| person(&p)))
+    }
+
+    /// Over whom a person holds or held authority.
+    pub fn wards(&self, guardian: PersonId) -> impl Iterator<Item = PersonId> {
+        self.wards
+            .scan_prefix(guardian.bytes())
+            .keys()
+            .filter_map(|key| key.ok()?.last_chunk::<16>().map(|p| PersonId::from_bytes(*p)))
+    }
+
+    /// The entry that came with an idempotency key.
+    ///
+    /// # Errors
+    /// When sled fails.
+    pub fn idempotency(&self, key: [u8; 32]) -> Result<Option<Location>, IndexError> {
+        Ok(self.idempotency.get(key)?.map(|l| number(&l)))
+    }
+
+    /// Permits whose outcome is not recorded: what a crash left open.
+    pub fn open_decisions(&self) -> impl Iterator<Item = (EntryId, Location)> {
+        self.open_decisions.iter().filter_map(|item| {
+            let (id, location) = item.ok()?;
+            Some((EntryId::from_bytes(*id.first_chunk::<16>()?), number(&location)))
+        })
+    }
+
+    /// SHA-256 over all that was taken in: two indexes with the same digest answer alike.
+    ///
+    /// # Errors
+    /// When sled fails.
+    pub fn digest(&self) -> Result<Hash, IndexError> {
+        let trees = [&self.state, &self.log, &self.entries, &self.logins, &self.pairwise, &self.consents, &self.wards];
+        let mut all = Vec::new();
+        for tree in trees.into_iter().chain([&self.idempotency, &self.open_decisions]) {
+            for item in tree {
+                let (key, value) = item?;
+                all.extend_from_slice(&sha256(&[key.as_ref(), value.as_ref()].concat()));
+            }
+            all = sha256(&all).to_vec();
+        }
+        Ok(sha256(&all))
+    }
+}
+
+/// The registry's list of entries stands under the id that no person has.
+const GLOBAL: [u8; 16] = [0xff; 16];
+
+fn number(bytes: &[u8]) -> Location {
+    Location::from_number(bytes.first_chunk::<8>().map_or(0, |n| u64::from_be_bytes(*n)))
+}
+
+fn person(bytes: &[u8]) -> Option<PersonId> {
+    bytes.first_chunk::<16>().map(|p| PersonId::from_bytes(*p))
+}
+
+fn log_key(person: PersonId, position: u64) -> Vec<u8> {
+    [person.bytes().as_slice(), &position.to_be_bytes()].concat()
+}
+
+fn pair_key(party: PartyId, id: [u8; 16]) -> Vec<u8> {
+    [*party.bytes(), id].concat()
+}
+
+/// A login's key: a hash, so that the index holds no name that a provider gave.
+#[must_use]
+pub fn login_key(issuer: &str, sub: &str) -> Hash {
+    let length = (issuer.len() as u64).to_le_bytes();
+    sha256(&[length.as_slice(), issuer.as_bytes(), sub.as_bytes()].concat())
+}

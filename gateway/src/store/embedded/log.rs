@@ -1,0 +1,422 @@
+//! The ledger's segment files (`docs/formats.md` §4): one writer, appended and synced in groups.
+//!
+//! A high-water file, written after each sync, and the acknowledged count in every frame tell a torn tail (never
+//! acknowledged: cut off) from a damaged acknowledged record (refuse to start). Nothing here knows what an entry says.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use crate::ledger::frame::{self, FRAME_HEADER_BYTES, Frame, FrameError, SEGMENT_MAGIC};
+use crate::sabotage::{self, Check};
+
+/// A new segment is begun once one is larger than this.
+const SEGMENT_BYTES: u64 = 64 << 20;
+
+/// Where an entry lies: segment and offset of its frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Location(u64);
+
+const OFFSET_BITS: u32 = 40;
+
+impl Location {
+    fn new(segment: u32, offset: u64) -> Self {
+        Self(u64::from(segment) << OFFSET_BITS | offset)
+    }
+
+    /// As a number, for the index.
+    #[must_use]
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+
+    /// From [`Location::number`].
+    #[must_use]
+    pub const fn from_number(number: u64) -> Self {
+        Self(number)
+    }
+
+    fn parts(self) -> (u32, u64) {
+        ((self.0 >> OFFSET_BITS) as u32, self.0 & ((1 << OFFSET_BITS) - 1))
+    }
+}
+
+/// Why the ledger can't be opened or written. Each says what an operator should do.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The file system said no.
+    #[error("ledger {what}: {source}")]
+    Io {
+        /// Which step.
+        what: &'static str,
+        /// What it said.
+        source: std::io::Error,
+    },
+    /// An acknowledged record is damaged.
+    #[error(
+        "ledger segment {segment} is damaged at byte {offset}, in entry {position}, which had been acknowledged. \
+         Nothing was changed. Restore this file from a backup; do not delete it"
+    )]
+    Damaged {
+        /// Segment number.
+        segment: u32,
+        /// Byte offset.
+        offset: u64,
+        /// Entry number, from 0.
+        position: u64,
+    },
+    /// Acknowledged entries are not there.
+    #[error(
+        "the ledger holds {found} entries, but {acknowledged} had been acknowledged. Nothing was changed. \
+         Restore the ledger directory from a backup"
+    )]
+    Missing {
+        /// Entries found.
+        found: u64,
+        /// Entries once acknowledged.
+        acknowledged: u64,
+    },
+    /// A file that is not a segment of this format.
+    #[error("segment {0} is not a ledger segment of this version")]
+    Format(u32),
+}
+
+fn io(what: &'static str) -> impl FnOnce(std::io::Error) -> LogError {
+    move |source| LogError::Io { what, source }
+}
+
+fn segment_path(dir: &Path, segment: u32) -> PathBuf {
+    dir.join(format!("{segment:08}.seg"))
+}
+
+/// The writer's end of the ledger.
+pub struct Log {
+    dir: PathBuf,
+    file: File,
+    segment: u32,
+    offset: u64,
+    count: u64,
+    acknowledged: u64,
+    pending: Vec<u8>,
+    high_water: HighWater,
+}
+
+impl Log {
+    /// Opens or creates the ledger; hands every entry, oldest first, to `visit`.
+    ///
+    /// # Errors
+    /// When an acknowledged record is damaged or missing, or the file system fails. Nothing is changed then.
+    pub fn open(dir: &Path, mut visit: impl FnMut(Location, u64, &[u8])) -> Result<Self, LogError> {
+        std::fs::create_dir_all(dir).map_err(io("directory"))?;
+        let (high_water, known) = HighWater::open(dir)?;
+        let mut acknowledged = if sabotage::off(Check::HighWater) { 0 } else { known };
+        let (mut segment, mut position, mut end) = (0, 0, 0);
+        while segment_path(dir, segment).exists() {
+            let last = !segment_path(dir, segment + 1).exists();
+            let bytes = read_segment(dir, segment, last)?;
+            let mut at = SEGMENT_MAGIC.len().min(bytes.len());
+            while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+                match frame::get(rest) {
+                    Ok(Frame { acknowledged: before, entry, length }) => {
+                        acknowledged = acknowledged.max(before);
+                        visit(Location::new(segment, at as u64), position, entry);
+                        position += 1;
+                        at += length;
+                    }
+                    Err(_) => {
+                        let proven = acknowledged.max(acknowledged_after(rest));
+                        if !last || position < proven {
+                            return Err(LogError::Damaged { segment, offset: at as u64, position });
+                        }
+                        break;
+                    }
+                }
+            }
+            end = at as u64;
+            if last {
+                break;
+            }
+            segment += 1;
+        }
+        if position < acknowledged {
+            return Err(LogError::Missing { found: position, acknowledged });
+        }
+        let (file, offset) = open_for_append(dir, segment, end)?;
+        let mut log = Self {
+            dir: dir.to_owned(),
+            file,
+            segment,
+            offset,
+            count: position,
+            acknowledged: position,
+            pending: Vec::new(),
+            high_water,
+        };
+        // What lay beyond the high water was whole and is now durable.
+        log.sync_file()?;
+        Ok(log)
+    }
+
+    /// Entries, pending ones included.
+    #[must_use]
+    pub const fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Adds an entry to the group that the next [`Log::sync`] makes durable.
+    pub fn append(&mut self, entry: &[u8]) -> Location {
+        let location = Location::new(self.segment, self.offset + self.pending.len() as u64);
+        frame::put(&mut self.pending, self.acknowledged, entry);
+        self.count += 1;
+        location
+    }
+
+    /// Writes the group and makes it durable with one `fdatasync`. After an error nothing may be acknowledged any more:
+    /// what the disk holds is unknown, and the process must stop.
+    ///
+    /// # Errors
+    /// When the file system fails.
+    pub fn sync(&mut self) -> Result<(), LogError> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        self.file.write_all(&self.pending).map_err(io("write"))?;
+        self.offset += self.pending.len() as u64;
+        self.pending.clear();
+        self.sync_file()?;
+        if self.offset > SEGMENT_BYTES {
+            self.segment += 1;
+            (self.file, self.offset) = open_for_append(&self.dir, self.segment, 0)?;
+        }
+        Ok(())
+    }
+
+    fn sync_file(&mut self) -> Result<(), LogError> {
+        if !sabotage::off(Check::SyncBeforeAck) {
+            self.file.sync_data().map_err(io("fdatasync"))?;
+        }
+        self.acknowledged = self.count;
+        self.high_water.set(self.count)
+    }
+}
+
+fn read_segment(dir: &Path, segment: u32, last: bool) -> Result<Vec<u8>, LogError> {
+    let mut bytes = Vec::new();
+    let mut file = File::open(segment_path(dir, segment)).map_err(io("open"))?;
+    file.read_to_end(&mut bytes).map_err(io("read"))?;
+    // A crash can leave the newest segment with less than its magic.
+    let whole = bytes.starts_with(SEGMENT_MAGIC);
+    let torn = last && SEGMENT_MAGIC.starts_with(&bytes);
+    if whole || torn { Ok(bytes) } else { Err(LogError::Format(segment)) }
+}
+
+/// The largest acknowledged count in any whole frame after a damaged one: a later group proves the earlier ones.
+fn acknowledged_after(rest: &[u8]) -> u64 {
+    let mut proven = 0;
+    let mut at = 1;
+    while let Some(tail) = rest.get(at..).filter(|tail| tail.len() > FRAME_HEADER_BYTES) {
+        match frame::get(tail) {
+            Ok(found) => {
+                proven = proven.max(found.acknowledged);
+                at += found.length;
+            }
+            Err(FrameError::Cut | FrameError::Damaged) => at += 1,
+        }
+    }
+    proven
+}
+
+/// Opens a segment, cut to `end`; a new one gets its magic and is made to survive a power cut.
+fn open_for_append(dir: &Path, segment: u32, end: u64) -> Result<(File, u64), LogError> {
+    let path = segment_path(dir, segment);
+    let mut file =
+        OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path).map_err(io("open"))?;
+    let magic = SEGMENT_MAGIC.len() as u64;
+    if end < magic {
+        file.set_len(0).map_err(io("truncate"))?;
+        file.write_all(SEGMENT_MAGIC).map_err(io("write"))?;
+        file.sync_all().map_err(io("fsync"))?;
+        File::open(dir).and_then(|d| d.sync_all()).map_err(io("directory fsync"))?;
+        return Ok((file, magic));
+    }
+    if file.metadata().map_err(io("metadata"))?.len() > end {
+        tracing::warn!(segment, end, "cut off a torn tail that was never acknowledged");
+        file.set_len(end).map_err(io("truncate"))?;
+    }
+    file.seek(SeekFrom::Start(end)).map_err(io("seek"))?;
+    Ok((file, end))
+}
+
+/// Two slots written in turn: count and its checksum. A torn write leaves the other slot.
+struct HighWater {
+    file: File,
+    turn: u64,
+}
+
+const SLOT_BYTES: u64 = 16;
+
+impl HighWater {
+    fn open(dir: &Path) -> Result<(Self, u64), LogError> {
+        let path = dir.join("high-water");
+        let new = !path.exists();
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(path)
+            .map_err(io("high-water file"))?;
+        if new {
+            file.sync_all().map_err(io("high-water file"))?;
+            File::open(dir).and_then(|d| d.sync_all()).map_err(io("directory fsync"))?;
+        }
+        let known = (0..2).filter_map(|slot| read_slot(&file, slot)).max().unwrap_or(0);
+        Ok((Self { file, turn: 0 }, known))
+    }
+
+    fn set(&mut self, count: u64) -> Result<(), LogError> {
+        let count_bytes = count.to_le_bytes();
+        let mut slot = [0; SLOT_BYTES as usize];
+        let (number, rest) = slot.split_at_mut(8);
+        number.copy_from_slice(&count_bytes);
+        rest.iter_mut().zip(crc32c::crc32c(&count_bytes).to_le_bytes()).for_each(|(to, from)| *to = from);
+        self.turn ^= 1;
+        self.file.write_all_at(&slot, self.turn * SLOT_BYTES).map_err(io("high-water file"))
+    }
+}
+
+fn read_slot(file: &File, slot: u64) -> Option<u64> {
+    let mut bytes = [0; SLOT_BYTES as usize];
+    file.read_exact_at(&mut bytes, slot * SLOT_BYTES).ok()?;
+    let (count, rest) = bytes.split_first_chunk::<8>()?;
+    let (checksum, _) = rest.split_first_chunk::<4>()?;
+    (crc32c::crc32c(count) == u32::from_le_bytes(*checksum)).then(|| u64::from_le_bytes(*count))
+}
+
+/// What the high-water file says, for the verifier's report.
+#[must_use]
+pub fn high_water(dir: &Path) -> Option<u64> {
+    let file = File::open(dir.join("high-water")).ok()?;
+    (0..2).filter_map(|slot| read_slot(&file, slot)).max()
+}
+
+/// Reads entries back by location; any number of threads at once.
+pub struct LogReader {
+    dir: PathBuf,
+    files: std::sync::RwLock<Vec<Option<std::sync::Arc<File>>>>,
+}
+
+impl LogReader {
+    /// A reader of the ledger in this directory.
+    #[must_use]
+    pub fn new(dir: &Path) -> Self {
+        Self { dir: dir.to_owned(), files: std::sync::RwLock::default() }
+    }
+
+    /// The entry at a location, its checksum compared.
+    ///
+    /// # Errors
+    /// When it can't be read or is damaged.
+    pub fn read(&self, location: Location) -> Result<Vec<u8>, LogError> {
+        let (segment, offset) = location.parts();
+        let damaged = || LogError::Damaged { segment, offset, position: 0 };
+        let file = self.file(segment)?;
+        let mut head = [0; FRAME_HEADER_BYTES];
+        file.read_exact_at(&mut head, offset).map_err(io("read"))?;
+        let length = head.first_chunk::<4>().map_or(0, |l| u32::from_le_bytes(*l)) as usize;
+        if length > crate::ledger::entry::ENTRY_BYTES_MAX {
+            return Err(damaged());
+        }
+        let mut bytes = vec![0; FRAME_HEADER_BYTES + length];
+        file.read_exact_at(&mut bytes, offset).map_err(io("read"))?;
+        frame::get(&bytes).map(|f| f.entry.to_vec()).map_err(|_| damaged())
+    }
+
+    fn file(&self, segment: u32) -> Result<std::sync::Arc<File>, LogError> {
+        let at = segment as usize;
+        let poisoned = |_| LogError::Io { what: "reader", source: std::io::Error::other("lock poisoned") };
+        if let Some(Some(file)) = self.files.read().map_err(poisoned)?.get(at) {
+            return Ok(std::sync::Arc::clone(file));
+        }
+        let file = std::sync::Arc::new(File::open(segment_path(&self.dir, segment)).map_err(io("open"))?);
+        let mut files = self
+            .files
+            .write()
+            .map_err(|_| LogError::Io { what: "reader", source: std::io::Error::other("lock poisoned") })?;
+        if files.len() <= at {
+            files.resize(at + 1, None);
+        }
+        if let Some(slot) = files.get_mut(at) {
+            *slot = Some(std::sync::Arc::clone(&file));
+        }
+        Ok(file)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(dir: &Path) -> Result<(Log, Vec<Vec<u8>>), LogError> {
+        let mut seen = Vec::new();
+        Log::open(dir, |_, _, entry| seen.push(entry.to_vec())).map(|log| (log, seen))
+    }
+
+    fn three(dir: &Path) {
+        let (mut log, _) = open(dir).unwrap();
+        for entry in [b"one".as_slice(), b"two", b"three"] {
+            log.append(entry);
+            log.sync().unwrap();
+        }
+    }
+
+    fn segment(dir: &Path) -> PathBuf {
+        segment_path(dir, 0)
+    }
+
+    #[test]
+    fn what_was_synced_is_read_back() {
+        let dir = tempfile::tempdir().unwrap();
+        three(dir.path());
+        let (log, seen) = open(dir.path()).unwrap();
+        assert_eq!(seen, [b"one".to_vec(), b"two".to_vec(), b"three".to_vec()]);
+        assert_eq!(log.count(), 3);
+        assert_eq!(high_water(dir.path()), Some(3));
+    }
+
+    #[test]
+    fn a_torn_tail_is_cut_off_and_a_damaged_acknowledged_record_refuses() {
+        let dir = tempfile::tempdir().unwrap();
+        three(dir.path());
+        let whole = std::fs::read(segment(dir.path())).unwrap();
+        // A fourth record, torn: never acknowledged.
+        let mut torn = whole.clone();
+        frame::put(&mut torn, 3, b"four");
+        torn.truncate(torn.len() - 1);
+        std::fs::write(segment(dir.path()), &torn).unwrap();
+        assert_eq!(open(dir.path()).unwrap().1.len(), 3);
+        assert_eq!(std::fs::read(segment(dir.path())).unwrap(), whole);
+        // Every bit of the three acknowledged ones matters.
+        for at in SEGMENT_MAGIC.len()..whole.len() {
+            let mut bent = whole.clone();
+            bent[at] ^= 1;
+            std::fs::write(segment(dir.path()), &bent).unwrap();
+            assert!(matches!(open(dir.path()), Err(LogError::Damaged { .. })), "byte {at}");
+            assert_eq!(std::fs::read(segment(dir.path())).unwrap(), bent, "nothing may be changed");
+        }
+        std::fs::write(segment(dir.path()), &whole[..whole.len() - 21]).unwrap();
+        assert!(matches!(open(dir.path()), Err(LogError::Missing { found: 2, acknowledged: 3 })));
+    }
+
+    #[test]
+    fn without_its_high_water_file_later_groups_still_prove_earlier_ones() {
+        let dir = tempfile::tempdir().unwrap();
+        three(dir.path());
+        std::fs::remove_file(dir.path().join("high-water")).unwrap();
+        let mut bytes = std::fs::read(segment(dir.path())).unwrap();
+        bytes[SEGMENT_MAGIC.len() + FRAME_HEADER_BYTES] ^= 1;
+        std::fs::write(segment(dir.path()), &bytes).unwrap();
+        assert!(matches!(open(dir.path()), Err(LogError::Damaged { position: 0, .. })));
+    }
+}

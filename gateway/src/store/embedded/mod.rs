@@ -1,0 +1,6 @@
+//! The embedded engine: ledger segments, vault (redb), index (sled), one writer.
+
+pub mod index;
+pub mod log;
+pub mod vault;
+pub mod writer;

@@ -1,0 +1,279 @@
+//! The vault (redb): what must be durable and deletable. Here: keys, wrapped; the ledger's signing seed; upstream tokens.
+//!
+//! Three levels: the operator's master key opens the KEK, the KEK opens each person's content and record key, and those
+//! open entries. Erasure destroys a slot (issue: rotation of the KEK makes old copies of the file useless).
+
+use std::path::Path;
+use std::sync::Arc;
+
+use quick_cache::sync::Cache;
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use sekisho_policy::PersonId;
+
+use crate::ids::{KeyId, TextId, random};
+use crate::ledger::entry::KeyClass;
+use crate::ledger::seal::SealKey;
+use crate::sabotage::{self, Check};
+
+/// Name → value of a few single things.
+const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
+/// Key id → person ‖ class ‖ wrapped key.
+const KEYS: TableDefinition<&[u8; 16], &[u8]> = TableDefinition::new("keys");
+/// Person ‖ class → key id.
+const OWNERS: TableDefinition<&[u8; 17], &[u8; 16]> = TableDefinition::new("owners");
+/// Person ‖ source party → token, sealed under the KEK.
+const TOKENS: TableDefinition<&[u8; 32], &[u8]> = TableDefinition::new("tokens");
+
+/// Keys held unwrapped in memory, at most.
+const CACHED_KEYS: usize = 200_000;
+
+/// Why the vault can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    /// The database said no.
+    #[error("vault: {0}")]
+    Database(#[from] Box<redb::Error>),
+    /// The master key does not open this vault.
+    #[error(
+        "the master key does not open this vault: it is another installation's, or was replaced. \
+         Nothing was changed. Start with the key that the vault was made with"
+    )]
+    WrongMasterKey,
+    /// A slot does not open.
+    #[error("a key in the vault does not open: the file was changed by other means. Restore it from a backup")]
+    Damaged,
+    /// There is no such key: never made, or destroyed at an erasure.
+    #[error("there is no such key: it was destroyed")]
+    Destroyed,
+}
+
+fn database<E: Into<redb::Error>>(error: E) -> VaultError {
+    VaultError::Database(Box::new(error.into()))
+}
+
+/// A person's key, unwrapped.
+#[derive(Clone)]
+pub struct OwnedKey {
+    /// Its id, which stands in entry headers.
+    pub id: KeyId,
+    /// Whose.
+    pub person: PersonId,
+    /// Which class.
+    pub class: KeyClass,
+    /// To seal and open with.
+    pub key: Arc<SealKey>,
+}
+
+/// The vault, open.
+pub struct Vault {
+    db: Database,
+    kek: SealKey,
+    by_id: Cache<KeyId, OwnedKey>,
+    by_owner: Cache<(PersonId, KeyClass), OwnedKey>,
+}
+
+impl Vault {
+    /// Opens or creates the vault.
+    ///
+    /// # Errors
+    /// When the file can't be used, or the master key is another's.
+    pub fn open(path: &Path, master: &SealKey) -> Result<Self, VaultError> {
+        let db = Database::create(path).map_err(database)?;
+        let write = db.begin_write().map_err(database)?;
+        let kek = {
+            let mut meta = write.open_table(META).map_err(database)?;
+            write.open_table(KEYS).map_err(database)?;
+            write.open_table(OWNERS).map_err(database)?;
+            write.open_table(TOKENS).map_err(database)?;
+            let stored = meta.get("kek").map_err(database)?.map(|v| v.value().to_vec());
+            match stored {
+                Some(wrapped) => open_kek(master, &wrapped)?,
+                None => {
+                    let kek = SealKey::generate();
+                    meta.insert("kek", kek.wrapped_under(master, b"sekisho kek 1").as_slice()).map_err(database)?;
+                    kek
+                }
+            }
+        };
+        write.commit().map_err(database)?;
+        Ok(Self { db, kek, by_id: Cache::new(CACHED_KEYS), by_owner: Cache::new(CACHED_KEYS) })
+    }
+
+    /// A named secret of 32 bytes, made on first use.
+    ///
+    /// # Errors
+    /// When the vault can't be read or written.
+    pub fn secret(&self, name: &str) -> Result<[u8; 32], VaultError> {
+        let aad = format!("sekisho secret {name}");
+        let read = self.db.begin_read().map_err(database)?;
+        let meta = read.open_table(META).map_err(database)?;
+        if let Some(sealed) = meta.get(name).map_err(database)? {
+            let plain = self.kek.open(aad.as_bytes(), sealed.value()).map_err(|_| VaultError::Damaged)?;
+            return plain.try_into().map_err(|_| VaultError::Damaged);
+        }
+        let fresh: [u8; 32] = random();
+        let write = self.db.begin_write().map_err(database)?;
+        let sealed = self.kek.seal(aad.as_bytes(), &fresh);
+        write.open_table(META).map_err(database)?.insert(name, sealed.as_slice()).map_err(database)?;
+        write.commit().map_err(database)?;
+        Ok(fresh)
+    }
+
+    /// Makes both keys for each of these people, in one durable step. Someone who has keys keeps them.
+    ///
+    /// # Errors
+    /// When the vault can't be written.
+    pub fn make_keys(&self, people: &[PersonId]) -> Result<(), VaultError> {
+        let write = self.db.begin_write().map_err(database)?;
+        {
+            let mut keys = write.open_table(KEYS).map_err(database)?;
+            let mut owners = write.open_table(OWNERS).map_err(database)?;
+            for (person, class) in people.iter().flat_map(|p| [(p, KeyClass::Content), (p, KeyClass::Record)]) {
+                let owner = owner_key(*person, class);
+                if owners.get(&owner).map_err(database)?.is_some() {
+                    continue;
+                }
+                let id = KeyId::mint();
+                let wrapped = SealKey::generate().wrapped_under(&self.kek, &slot_aad(id, owner));
+                keys.insert(id.bytes(), [owner.as_slice(), &wrapped].concat().as_slice()).map_err(database)?;
+                owners.insert(&owner, id.bytes()).map_err(database)?;
+            }
+        }
+        write.commit().map_err(database)
+    }
+
+    /// The key of a person and class.
+    ///
+    /// # Errors
+    /// [`VaultError::Destroyed`] when there is none.
+    pub fn key_of(&self, person: PersonId, class: KeyClass) -> Result<OwnedKey, VaultError> {
+        self.by_owner.get_or_insert_with(&(person, class), || {
+            let read = self.db.begin_read().map_err(database)?;
+            let owners = read.open_table(OWNERS).map_err(database)?;
+            let found = owners.get(&owner_key(person, class)).map_err(database)?;
+            let id = found.map(|v| KeyId::of(*v.value())).ok_or(VaultError::Destroyed)?;
+            self.key(id)
+        })
+    }
+
+    /// The key with this id.
+    ///
+    /// # Errors
+    /// [`VaultError::Destroyed`] when there is none.
+    pub fn key(&self, id: KeyId) -> Result<OwnedKey, VaultError> {
+        self.by_id.get_or_insert_with(&id, || {
+            let read = self.db.begin_read().map_err(database)?;
+            let keys = read.open_table(KEYS).map_err(database)?;
+            let slot = keys.get(id.bytes()).map_err(database)?.ok_or(VaultError::Destroyed)?;
+            let (owner, wrapped) = slot.value().split_first_chunk::<17>().ok_or(VaultError::Damaged)?;
+            let key =
+                SealKey::unwrap_under(&self.kek, &slot_aad(id, *owner), wrapped).map_err(|_| VaultError::Damaged)?;
+            let (person, class) = owner_parts(owner).ok_or(VaultError::Damaged)?;
+            Ok(OwnedKey { id, person, class, key: Arc::new(key) })
+        })
+    }
+
+    /// Keeps an upstream token of a person at a source.
+    ///
+    /// # Errors
+    /// When the vault can't be written.
+    pub fn put_token(&self, person: PersonId, source: [u8; 16], token: &[u8]) -> Result<(), VaultError> {
+        let at = token_key(person, source);
+        let write = self.db.begin_write().map_err(database)?;
+        let sealed = self.kek.seal(&at, token);
+        write.open_table(TOKENS).map_err(database)?.insert(&at, sealed.as_slice()).map_err(database)?;
+        write.commit().map_err(database)
+    }
+
+    /// The upstream token of a person at a source.
+    ///
+    /// # Errors
+    /// When the vault can't be read.
+    pub fn token(&self, person: PersonId, source: [u8; 16]) -> Result<Option<Vec<u8>>, VaultError> {
+        let at = token_key(person, source);
+        let read = self.db.begin_read().map_err(database)?;
+        let tokens = read.open_table(TOKENS).map_err(database)?;
+        let Some(sealed) = tokens.get(&at).map_err(database)? else { return Ok(None) };
+        self.kek.open(&at, sealed.value()).map(Some).map_err(|_| VaultError::Damaged)
+    }
+
+    /// Forgets an upstream token.
+    ///
+    /// # Errors
+    /// When the vault can't be written.
+    pub fn drop_token(&self, person: PersonId, source: [u8; 16]) -> Result<(), VaultError> {
+        let write = self.db.begin_write().map_err(database)?;
+        write.open_table(TOKENS).map_err(database)?.remove(&token_key(person, source)).map_err(database)?;
+        write.commit().map_err(database)
+    }
+}
+
+fn open_kek(master: &SealKey, wrapped: &[u8]) -> Result<SealKey, VaultError> {
+    match SealKey::unwrap_under(master, b"sekisho kek 1", wrapped) {
+        Ok(kek) => Ok(kek),
+        // The negative control: a build that went on with a key that opens nothing.
+        Err(_) if sabotage::off(Check::MasterKey) => Ok(SealKey::generate()),
+        Err(_) => Err(VaultError::WrongMasterKey),
+    }
+}
+
+fn owner_key(person: PersonId, class: KeyClass) -> [u8; 17] {
+    let mut key = [0; 17];
+    let (id, last) = key.split_at_mut(16);
+    id.copy_from_slice(person.bytes());
+    last.fill(class_number(class));
+    key
+}
+
+const fn class_number(class: KeyClass) -> u8 {
+    match class {
+        KeyClass::Content => 0,
+        KeyClass::Record => 1,
+    }
+}
+
+fn owner_parts(owner: &[u8; 17]) -> Option<(PersonId, KeyClass)> {
+    let (person, class) = owner.split_first_chunk::<16>()?;
+    let class = match class {
+        [0] => KeyClass::Content,
+        [1] => KeyClass::Record,
+        _ => return None,
+    };
+    Some((PersonId::of(*person), class))
+}
+
+fn slot_aad(id: KeyId, owner: [u8; 17]) -> Vec<u8> {
+    [b"sekisho slot 1".as_slice(), id.bytes(), &owner].concat()
+}
+
+fn token_key(person: PersonId, source: [u8; 16]) -> [u8; 32] {
+    let mut key = [0; 32];
+    let (a, b) = key.split_at_mut(16);
+    a.copy_from_slice(person.bytes());
+    b.copy_from_slice(&source);
+    key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_come_back_after_a_restart_and_only_with_the_master_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("vault.redb");
+        let person = PersonId::mint();
+        let sealed = {
+            let vault = Vault::open(&path, &SealKey::new([1; 32])).unwrap();
+            vault.make_keys(&[person]).unwrap();
+            vault.key_of(person, KeyClass::Record).unwrap().key.seal(b"a", b"body")
+        };
+        assert!(matches!(Vault::open(&path, &SealKey::new([2; 32])), Err(VaultError::WrongMasterKey)));
+        let vault = Vault::open(&path, &SealKey::new([1; 32])).unwrap();
+        let key = vault.key_of(person, KeyClass::Record).unwrap();
+        assert_eq!(key.key.open(b"a", &sealed).unwrap(), b"body");
+        assert_eq!(vault.key(key.id).unwrap().person, person);
+        assert!(vault.key_of(person, KeyClass::Content).unwrap().key.open(b"a", &sealed).is_err());
+        assert!(matches!(vault.key_of(PersonId::mint(), KeyClass::Record), Err(VaultError::Destroyed)));
+    }
+}

@@ -1,0 +1,353 @@
+//! The one writer: takes groups of entries, checks that nothing they were computed on has changed, makes them durable
+//! with one `fdatasync`, lets new decisions see them, and only then answers.
+//!
+//! Order within a group: guards compared and counted → frames written → synced → index → counters published → answers.
+//! A failed sync ends the process: what the disk holds is unknown then, and nothing more may be acknowledged.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrayvec::ArrayVec;
+use sekisho_policy::{PersonId, Timestamp};
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use super::index::{Index, Placed};
+use super::log::Log;
+use crate::clock::Clock;
+use crate::ids::EntryId;
+use crate::ledger::checkpoint::LedgerKey;
+use crate::ledger::entry::{Entry, Header};
+use crate::ledger::event::Event;
+use crate::ledger::merkle::{Frontier, Hash, leaf_hash};
+use crate::sabotage::{self, Check};
+
+/// Requests that wait for the writer, at most; beyond it callers wait for a place.
+const QUEUE: usize = 4096;
+/// Requests in one group, at most.
+const GROUP: usize = 512;
+/// Version counters. Subjects share them by hash: a collision costs a second look, never correctness.
+const SLOTS: usize = 1 << 16;
+/// Guards of one request, at most.
+const GUARDS_MAX: usize = 4;
+
+/// An entry, ready to be written.
+pub struct Prepared {
+    pub(crate) header: Header,
+    pub(crate) person: Option<PersonId>,
+    pub(crate) event: Event,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) leaf: Hash,
+}
+
+impl Prepared {
+    pub(crate) fn new(header: Header, person: Option<PersonId>, event: Event, body: Vec<u8>) -> Self {
+        let bytes = Entry { header, body }.encode();
+        let leaf = leaf_hash(&bytes);
+        Self { header, person, event, bytes, leaf }
+    }
+}
+
+/// An entry that is durable and seen by every new decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// Its id.
+    pub entry: EntryId,
+    /// Its leaf hash.
+    pub leaf: Hash,
+    /// Its number in the ledger, from 0.
+    pub position: u64,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Why the writer did not take a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// What it was computed on has changed: look again.
+    Changed,
+    /// The writer has stopped.
+    Stopped,
+}
+
+/// Which counter something is guarded by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot(usize);
+
+impl Slot {
+    /// The registry's.
+    pub const GLOBAL: Self = Self(0);
+
+    /// The counter of a person, or of anything else that is known by 16 random bytes.
+    #[must_use]
+    pub fn of(bytes: &[u8; 16]) -> Self {
+        let (first, _) = bytes.split_first_chunk::<8>().unwrap_or((&[0; 8], &[]));
+        // Slot 0 is the registry's.
+        Self(1 + (u64::from_le_bytes(*first) as usize) % (SLOTS - 1))
+    }
+}
+
+/// A counter's value when something was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Guard {
+    pub(crate) slot: Slot,
+    pub(crate) seen: u64,
+}
+
+/// How many changes were appended, and how many of them every reader sees.
+pub struct Versions {
+    appended: Box<[AtomicU64]>,
+    applied: Box<[AtomicU64]>,
+    changed: Notify,
+}
+
+impl Versions {
+    fn new() -> Self {
+        let zeros = || (0..SLOTS).map(|_| AtomicU64::new(0)).collect();
+        Self { appended: zeros(), applied: zeros(), changed: Notify::new() }
+    }
+
+    /// The slot's value, once everything appended to it is also seen.
+    pub async fn settled(&self, slot: Slot) -> Guard {
+        loop {
+            let changed = self.changed.notified();
+            if let Some(guard) = self.settled_now(slot) {
+                return guard;
+            }
+            changed.await;
+        }
+    }
+
+    /// The slot's value, if everything appended to it is also seen.
+    pub fn settled_now(&self, slot: Slot) -> Option<Guard> {
+        let seen = self.applied.get(slot.0)?.load(Ordering::Acquire);
+        let appended = self.appended.get(slot.0)?.load(Ordering::Acquire);
+        (appended == seen).then_some(Guard { slot, seen })
+    }
+
+    /// Whether nothing was appended to the slot since.
+    pub fn holds(&self, guard: Guard) -> bool {
+        self.appended.get(guard.slot.0).is_some_and(|now| now.load(Ordering::Acquire) == guard.seen)
+    }
+
+    fn count(&self, slot: Slot) {
+        if let Some(counter) = self.appended.get(slot.0) {
+            counter.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    fn publish(&self, slot: Slot) {
+        if let (Some(applied), Some(appended)) = (self.applied.get(slot.0), self.appended.get(slot.0)) {
+            applied.store(appended.load(Ordering::Acquire), Ordering::Release);
+        }
+    }
+}
+
+pub(crate) struct Append {
+    pub(crate) entries: ArrayVec<Prepared, 3>,
+    pub(crate) guards: ArrayVec<Guard, GUARDS_MAX>,
+    pub(crate) also_changes: ArrayVec<Slot, 2>,
+    pub(crate) reply: Option<oneshot::Sender<Result<Appended, Refused>>>,
+}
+
+pub(crate) enum Message {
+    Append(Append),
+    Checkpoint(oneshot::Sender<Vec<u8>>),
+    Mark(oneshot::Sender<()>),
+    Stop(oneshot::Sender<()>),
+}
+
+/// The callers' end.
+#[derive(Clone)]
+pub struct Writer {
+    pub(crate) sender: mpsc::Sender<Message>,
+    pub(crate) versions: Arc<Versions>,
+}
+
+/// What the writer works on.
+pub(crate) struct Parts {
+    pub(crate) log: Log,
+    pub(crate) index: Arc<Index>,
+    pub(crate) frontier: Frontier,
+    pub(crate) key: Arc<LedgerKey>,
+    pub(crate) clock: Clock,
+    pub(crate) boot: String,
+    pub(crate) dir: std::path::PathBuf,
+}
+
+impl Writer {
+    pub(crate) fn start(parts: Parts) -> std::io::Result<Self> {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let versions = Arc::new(Versions::new());
+        let thread = Thread { parts, versions: Arc::clone(&versions), receiver };
+        std::thread::Builder::new().name("ledger".to_owned()).spawn(move || thread.run())?;
+        Ok(Self { sender, versions })
+    }
+
+    pub(crate) async fn append(
+        &self,
+        entries: impl IntoIterator<Item = Prepared>,
+        guards: impl IntoIterator<Item = Guard>,
+        also_changes: impl IntoIterator<Item = Slot>,
+    ) -> Result<Appended, Refused> {
+        let (reply, answer) = oneshot::channel();
+        let append = Append {
+            entries: entries.into_iter().collect(),
+            guards: guards.into_iter().collect(),
+            also_changes: also_changes.into_iter().collect(),
+            reply: Some(reply),
+        };
+        self.sender.send(Message::Append(append)).await.map_err(|_| Refused::Stopped)?;
+        answer.await.map_err(|_| Refused::Stopped)?
+    }
+}
+
+struct Thread {
+    parts: Parts,
+    versions: Arc<Versions>,
+    receiver: mpsc::Receiver<Message>,
+}
+
+type Placing = (Prepared, super::log::Location, u64);
+type Answer = (oneshot::Sender<Result<Appended, Refused>>, Appended);
+
+impl Thread {
+    fn run(mut self) {
+        let mut group = Vec::with_capacity(GROUP);
+        while self.receiver.blocking_recv_many(&mut group, GROUP) > 0 {
+            if self.group(group.drain(..)).is_break() {
+                return;
+            }
+        }
+        self.finish();
+    }
+
+    fn group(&mut self, messages: impl Iterator<Item = Message>) -> std::ops::ControlFlow<()> {
+        let (mut placed, mut answers, mut slots) = (Vec::new(), Vec::new(), Vec::new());
+        let mut after = Vec::new();
+        for message in messages {
+            match message {
+                Message::Append(append) => self.take(append, &mut placed, &mut answers, &mut slots),
+                other => after.push(other),
+            }
+        }
+        self.commit(placed, answers, slots);
+        for message in after {
+            match message {
+                Message::Append(_) => {}
+                Message::Checkpoint(reply) => drop(reply.send(self.checkpoint())),
+                Message::Mark(reply) => {
+                    self.mark(false);
+                    let _ = reply.send(());
+                }
+                Message::Stop(reply) => {
+                    self.finish();
+                    let _ = reply.send(());
+                    return std::ops::ControlFlow::Break(());
+                }
+            }
+        }
+        std::ops::ControlFlow::Continue(())
+    }
+
+    /// Compares the guards and, when they hold, counts the changes and appends. Counting before the sync keeps every
+    /// later request of this group, and every reader, from using what is about to change.
+    fn take(&mut self, append: Append, placed: &mut Vec<Placing>, answers: &mut Vec<Answer>, slots: &mut Vec<Slot>) {
+        let held = append.guards.iter().all(|g| self.versions.holds(*g)) || sabotage::off(Check::VersionGuard);
+        if !held {
+            if let Some(reply) = append.reply {
+                let _ = reply.send(Err(Refused::Changed));
+            }
+            return;
+        }
+        for slot in append.also_changes {
+            self.versions.count(slot);
+            slots.push(slot);
+        }
+        let mut first = None;
+        for entry in append.entries {
+            if let Some(slot) = changed_slot(&entry) {
+                self.versions.count(slot);
+                slots.push(slot);
+            }
+            let position = self.parts.log.count();
+            let location = self.parts.log.append(&entry.bytes);
+            self.parts.frontier.push(entry.leaf);
+            let appended = Appended { entry: entry.header.id(), leaf: entry.leaf, position, at: entry.header.at() };
+            first.get_or_insert(appended);
+            placed.push((entry, location, position));
+        }
+        if let (Some(reply), Some(first)) = (append.reply, first) {
+            answers.push((reply, first));
+        }
+    }
+
+    fn commit(&mut self, placed: Vec<Placing>, answers: Vec<Answer>, slots: Vec<Slot>) {
+        if placed.is_empty() {
+            return;
+        }
+        if let Err(error) = self.parts.log.sync() {
+            stop_the_process(&error);
+        }
+        for (entry, _, _) in &placed {
+            self.parts.clock.raise_floor(entry.header.at());
+        }
+        let applied = self.parts.index.apply(placed.iter().map(|(entry, location, position)| Placed {
+            position: *position,
+            location: *location,
+            id: entry.header.id(),
+            person: entry.person,
+            idempotency: entry.header.idempotency().map(|i| i.key.0),
+            event: Some(&entry.event),
+        }));
+        if let Err(error) = applied {
+            // Durable but invisible: readers would decide on an old set. Stop; the start rebuilds the index.
+            stop_the_process(&error);
+        }
+        slots.into_iter().for_each(|slot| self.versions.publish(slot));
+        self.versions.changed.notify_waiters();
+        for (reply, appended) in answers {
+            let _ = reply.send(Ok(appended));
+        }
+    }
+
+    fn checkpoint(&self) -> Vec<u8> {
+        let signed = self.parts.key.checkpoint(self.parts.frontier.size(), self.parts.frontier.root());
+        let signed = signed.unwrap_or_default();
+        if let Err(error) = write_checkpoint(&self.parts.dir, &signed) {
+            tracing::warn!(%error, "the checkpoint file could not be written");
+        }
+        signed
+    }
+
+    fn mark(&self, clean: bool) {
+        if let Err(error) = self.parts.index.mark(self.parts.log.count(), &self.parts.boot, clean) {
+            tracing::warn!(%error, "the index could not be flushed; it will be rebuilt at the next start");
+        }
+    }
+
+    fn finish(&self) {
+        self.checkpoint();
+        self.mark(true);
+    }
+}
+
+fn changed_slot(entry: &Prepared) -> Option<Slot> {
+    let entry_type = entry.event.entry_type();
+    match entry.person {
+        Some(person) => entry_type.changes_subject().then(|| Slot::of(person.bytes())),
+        None => entry_type.changes_registry().then_some(Slot::GLOBAL),
+    }
+}
+
+/// The newest checkpoint, whole or not at all.
+fn write_checkpoint(dir: &std::path::Path, signed: &[u8]) -> std::io::Result<()> {
+    let fresh = dir.join("checkpoint.new");
+    std::fs::write(&fresh, signed)?;
+    std::fs::rename(fresh, dir.join("checkpoint"))
+}
+
+/// A failed sync or a failed index leaves no safe way on.
+fn stop_the_process(error: &dyn std::error::Error) -> ! {
+    tracing::error!(%error, "stopping at once: nothing more can be acknowledged. Mend the disk, then start again");
+    std::process::exit(74)
+}

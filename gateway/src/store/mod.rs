@@ -1,0 +1,438 @@
+//! The store's one API. Its heart is [`Store::decide_and_record`]: it reads the current records, runs the pure decision,
+//! appends it, and returns [`Recorded`] once it is durable; a decision computed on records that have changed since can't
+//! be appended (invariant 1).
+//!
+//! [`Store::update`] is the same for what people and officials record. Readers see a change only after it is durable, and
+//! from then on always. Read next: `embedded/writer.rs` for the order in which this happens, `state` for what is read.
+
+pub mod embedded;
+mod explain;
+mod open;
+mod prepare;
+pub mod registry;
+pub mod state;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrayvec::ArrayVec;
+use quick_cache::sync::Cache;
+use sekisho_policy::{AccessRequest, ConsentId, Decision, Denial, PartyId, Permit, PersonId, Timestamp, decide};
+use tokio::sync::oneshot;
+
+use crate::clock::{Clock, ClockError};
+use crate::ids::{EntryId, PairwiseId};
+use crate::ledger::checkpoint::LedgerKey;
+use crate::ledger::entry::{Cause, Idempotency};
+use crate::ledger::event::{Closed, Event};
+use crate::ledger::merkle::Hash;
+use embedded::index::Index;
+use embedded::log::LogReader;
+use embedded::vault::Vault;
+pub use embedded::writer::Appended;
+use embedded::writer::{Append, Guard, Message, Refused, Slot, Writer};
+pub use explain::{Explained, Logged};
+pub use open::{OpenError, Options};
+use state::{Global, Subject};
+
+/// Times that a computation is tried again when what it was based on changed meanwhile.
+const ATTEMPTS: usize = 32;
+/// How long a recorded permit may wait before it is used.
+const RECORDED_LIVES: Duration = Duration::from_secs(60);
+
+/// Why the store could not do it. Nothing was released, and nothing was acknowledged.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// There is no time to decide at.
+    #[error(transparent)]
+    Clock(#[from] ClockError),
+    /// The writer has stopped.
+    #[error("the store has stopped")]
+    Stopped,
+    /// The records kept changing.
+    #[error("the records about this person changed {ATTEMPTS} times in a row")]
+    Busy,
+    /// A key needed for recording was destroyed.
+    #[error(transparent)]
+    Vault(#[from] embedded::vault::VaultError),
+    /// The index can't be read.
+    #[error(transparent)]
+    Index(#[from] embedded::index::IndexError),
+    /// The ledger can't be read.
+    #[error(transparent)]
+    Log(#[from] embedded::log::LogError),
+    /// A stored entry isn't what was written.
+    #[error("a stored entry does not open: {0}")]
+    Entry(&'static str),
+}
+
+/// A permit whose decision is durable. Only [`Store::decide_and_record`] makes one; only this can fetch, forward or
+/// release (invariant 1). It can't be copied: one decision, one release.
+#[derive(Debug)]
+pub struct Recorded {
+    decision: EntryId,
+    request: AccessRequest,
+    permit: Permit,
+    at: Timestamp,
+    made: Instant,
+}
+
+impl Recorded {
+    /// The decision's entry.
+    #[must_use]
+    pub const fn decision(&self) -> EntryId {
+        self.decision
+    }
+
+    /// What was asked.
+    #[must_use]
+    pub const fn request(&self) -> &AccessRequest {
+        &self.request
+    }
+
+    /// What was permitted.
+    #[must_use]
+    pub const fn permit(&self) -> &Permit {
+        &self.permit
+    }
+
+    /// When it was decided.
+    #[must_use]
+    pub const fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    /// Whether it has waited too long to be used.
+    #[must_use]
+    pub fn expired(&self) -> bool {
+        self.made.elapsed() > RECORDED_LIVES
+    }
+}
+
+/// A decision that is durable, either way.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "moved once; a permit is the common case")]
+pub enum Ruling {
+    /// Release may go on.
+    Permitted(Recorded),
+    /// Nothing may be released, and no source asked.
+    Denied(Denial),
+}
+
+/// One person's records as they stand, with what guards them against change.
+#[derive(Clone)]
+pub struct Snapshot {
+    /// The records.
+    pub subject: Arc<Subject>,
+    guard: Guard,
+}
+
+/// What an update writes.
+#[derive(Default)]
+pub struct Draft {
+    /// Up to three events about the person, in order.
+    pub events: ArrayVec<Event, 3>,
+    /// Who causes it.
+    pub cause: Option<Cause>,
+    /// The idempotency key that came with it.
+    pub idempotency: Option<Idempotency>,
+}
+
+struct Inner {
+    vault: Vault,
+    index: Arc<Index>,
+    reader: LogReader,
+    writer: Writer,
+    clock: Clock,
+    key: Arc<LedgerKey>,
+    subjects: Cache<PersonId, Snapshot>,
+    global: arc_swap::ArcSwap<(Guard, Arc<Global>)>,
+    nobody: PersonId,
+    _lock: std::fs::File,
+}
+
+/// The store; clones share it.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+impl Store {
+    /// Decides on the current records and records the decision. Whoever gets [`Ruling::Permitted`] knows that the
+    /// decision is durable and that nothing it was based on had changed when it was appended.
+    ///
+    /// # Errors
+    /// When it could not be decided or recorded. That denies.
+    pub async fn decide_and_record(
+        &self,
+        request: &AccessRequest,
+        route: &str,
+        cause: Cause,
+    ) -> Result<Ruling, StoreError> {
+        for _ in 0..ATTEMPTS {
+            let (global_guard, global) = self.global().await?;
+            let snapshot = self.snapshot(request.subject).await?;
+            let now = self.inner.clock.now()?;
+            let decision = decide(&snapshot.subject.records, &global.registry, request, now);
+            let event = explain::decided(request, route, now, &snapshot.subject, &global, &decision);
+            let prepared = self.prepare(request.subject, Event::Decided(event), now, cause, None)?;
+            match self.inner.writer.append([prepared], [global_guard, snapshot.guard], []).await {
+                Ok(appended) => return Ok(ruling(decision, request, appended)),
+                Err(Refused::Changed) => {}
+                Err(Refused::Stopped) => return Err(StoreError::Stopped),
+            }
+        }
+        Err(StoreError::Busy)
+    }
+
+    /// Decides again, in memory, on the records as they stand now: whether a recorded permit is still covered.
+    ///
+    /// # Errors
+    /// When it can't be told. That denies.
+    pub async fn still_permitted(&self, request: &AccessRequest, permit: &Permit) -> Result<bool, StoreError> {
+        let (_, global) = self.global().await?;
+        let snapshot = self.snapshot(request.subject).await?;
+        let now = self.inner.clock.now()?;
+        Ok(match decide(&snapshot.subject.records, &global.registry, request, now) {
+            Decision::Permit(current) => current.covers(permit),
+            Decision::Deny(_) => false,
+        })
+    }
+
+    /// Records something about a person: computes a draft on the current records and appends it unless they have changed
+    /// meanwhile, in which case it is computed again. An empty draft writes nothing.
+    ///
+    /// # Errors
+    /// The draft's own error, or the store's.
+    pub async fn update<T, E: From<StoreError>>(
+        &self,
+        person: PersonId,
+        draft: impl Fn(&Snapshot, &Global, Timestamp) -> Result<(T, Draft), E>,
+    ) -> Result<(T, Option<Appended>), E> {
+        self.update_with(person, &[], draft).await
+    }
+
+    /// Like [`Store::update`], guarded by, and counting as a change of, further people or things: two updates that name
+    /// the same one never both succeed on the same view of it.
+    ///
+    /// # Errors
+    /// The draft's own error, or the store's.
+    pub async fn update_with<T, E: From<StoreError>>(
+        &self,
+        person: PersonId,
+        others: &[[u8; 16]],
+        draft: impl Fn(&Snapshot, &Global, Timestamp) -> Result<(T, Draft), E>,
+    ) -> Result<(T, Option<Appended>), E> {
+        for _ in 0..ATTEMPTS {
+            let mut guards: ArrayVec<Guard, 4> = ArrayVec::new();
+            let also: ArrayVec<Slot, 2> = others.iter().take(2).map(Slot::of).collect();
+            for slot in &also {
+                guards.push(self.inner.writer.versions.settled(*slot).await);
+            }
+            let (global_guard, global) = self.global().await?;
+            let snapshot = self.snapshot(person).await?;
+            let now = self.inner.clock.now().map_err(StoreError::from)?;
+            let (value, drafted) = draft(&snapshot, &global, now)?;
+            if drafted.events.is_empty() {
+                return Ok((value, None));
+            }
+            let mut prepared: ArrayVec<_, 3> = ArrayVec::new();
+            let mut idempotency = drafted.idempotency;
+            let cause = drafted.cause.unwrap_or(Cause::Gateway);
+            for event in drafted.events {
+                prepared.push(self.prepare(person, event, now, cause, idempotency.take())?);
+            }
+            guards.push(global_guard);
+            guards.push(snapshot.guard);
+            match self.inner.writer.append(prepared, guards, also).await {
+                Ok(appended) => return Ok((value, Some(appended))),
+                Err(Refused::Changed) => {}
+                Err(Refused::Stopped) => return Err(StoreError::Stopped.into()),
+            }
+        }
+        Err(StoreError::Busy.into())
+    }
+
+    /// Records something about no person: a registry, a standing, an operator's look.
+    ///
+    /// # Errors
+    /// When it could not be recorded.
+    pub async fn record_global(&self, event: Event, cause: Cause) -> Result<Appended, StoreError> {
+        let now = self.inner.clock.now()?;
+        let prepared = prepare::in_clear(event, now, cause);
+        self.inner.writer.append([prepared], [], []).await.map_err(|_| StoreError::Stopped)
+    }
+
+    /// Records how a release ended. It does not wait for the disk: the next group carries it, and a start closes what a
+    /// crash left open.
+    pub fn close(&self, subject: PersonId, closed: Closed) {
+        let Ok(now) = self.inner.clock.now() else { return };
+        let prepared = match self.prepare(subject, Event::Closed(closed), now, Cause::Gateway, None) {
+            Ok(prepared) => prepared,
+            Err(error) => return tracing::error!(%error, "an outcome could not be sealed; the next start closes it"),
+        };
+        let append = Append {
+            entries: [prepared].into_iter().collect(),
+            guards: ArrayVec::new(),
+            also_changes: ArrayVec::new(),
+            reply: None,
+        };
+        if let Err(full) = self.inner.writer.sender.try_send(Message::Append(append)) {
+            let sender = self.inner.writer.sender.clone();
+            tokio::spawn(async move { sender.send(full.into_inner()).await.is_ok() });
+        }
+    }
+
+    /// One person's records as they stand.
+    ///
+    /// # Errors
+    /// When they can't be read.
+    pub async fn snapshot(&self, person: PersonId) -> Result<Snapshot, StoreError> {
+        let guard = self.inner.writer.versions.settled(Slot::of(person.bytes())).await;
+        if let Some(cached) = self.inner.subjects.get(&person)
+            && cached.guard == guard
+        {
+            return Ok(cached);
+        }
+        let snapshot = Snapshot { subject: Arc::new(self.load(person)?), guard };
+        // Kept only for readers who find the same counter: if it moved while this was read, nobody will.
+        self.inner.subjects.insert(person, snapshot.clone());
+        Ok(snapshot)
+    }
+
+    /// The registry in force.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub async fn registry(&self) -> Result<Arc<Global>, StoreError> {
+        self.global().await.map(|(_, global)| global)
+    }
+
+    async fn global(&self) -> Result<(Guard, Arc<Global>), StoreError> {
+        let guard = self.inner.writer.versions.settled(Slot::GLOBAL).await;
+        let current = self.inner.global.load();
+        if current.0 == guard {
+            return Ok((guard, Arc::clone(&current.1)));
+        }
+        let global = Arc::new(self.load_global(u64::MAX)?);
+        self.inner.global.store(Arc::new((guard, Arc::clone(&global))));
+        Ok((guard, global))
+    }
+
+    /// The person who stands for everyone unknown: asked about an id that nobody has, the same work is done on records
+    /// that permit nothing (invariant 5).
+    #[must_use]
+    pub fn nobody(&self) -> PersonId {
+        self.inner.nobody
+    }
+
+    /// Whom a login is linked to, now.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn person_of_login(&self, issuer: &str, sub: &str) -> Result<Option<PersonId>, StoreError> {
+        let Some(person) = self.inner.index.login(issuer, sub)? else { return Ok(None) };
+        let holds = self.snapshot(person).await?.subject.has_login(issuer, sub);
+        Ok(holds.then_some(person))
+    }
+
+    /// Whom a party knows by this id.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn person_of_pairwise(&self, party: PartyId, id: PairwiseId) -> Result<Option<PersonId>, StoreError> {
+        Ok(self.inner.index.pairwise(party, id)?)
+    }
+
+    /// Whose a consent, proposal or refusal is.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn person_of_consent(&self, consent: ConsentId) -> Result<Option<PersonId>, StoreError> {
+        Ok(self.inner.index.consent(consent)?)
+    }
+
+    /// Over whom a person holds or held authority.
+    pub fn wards(&self, guardian: PersonId) -> Vec<PersonId> {
+        self.inner.index.wards(guardian).collect()
+    }
+
+    /// Makes keys for new people, durably; enrolment needs them.
+    ///
+    /// # Errors
+    /// When the vault can't be written.
+    pub async fn make_keys(&self, people: Vec<PersonId>) -> Result<(), StoreError> {
+        let store = self.clone();
+        let made = tokio::task::spawn_blocking(move || store.inner.vault.make_keys(&people)).await;
+        made.map_err(|_| StoreError::Stopped)?.map_err(StoreError::from)
+    }
+
+    /// The vault, for upstream tokens.
+    #[must_use]
+    pub fn vault(&self) -> &Vault {
+        &self.inner.vault
+    }
+
+    /// The key that signs checkpoints and receipts.
+    #[must_use]
+    pub fn ledger_key(&self) -> &Arc<LedgerKey> {
+        &self.inner.key
+    }
+
+    /// The clock that everything here goes by.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.inner.clock
+    }
+
+    /// Signs a checkpoint of the ledger as it stands and writes it beside the ledger.
+    ///
+    /// # Errors
+    /// When the writer has stopped.
+    pub async fn checkpoint(&self) -> Result<Vec<u8>, StoreError> {
+        self.ask(Message::Checkpoint).await
+    }
+
+    /// Flushes the index, so that a restart has less to read.
+    ///
+    /// # Errors
+    /// When the writer has stopped.
+    pub async fn mark(&self) -> Result<(), StoreError> {
+        self.ask(Message::Mark).await
+    }
+
+    /// Stops cleanly: everything taken is durable, the checkpoint signed, the index flushed.
+    ///
+    /// # Errors
+    /// When the writer had stopped already.
+    pub async fn stop(&self) -> Result<(), StoreError> {
+        self.ask(Message::Stop).await
+    }
+
+    async fn ask<T>(&self, message: impl FnOnce(oneshot::Sender<T>) -> Message) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.inner.writer.sender.send(message(reply)).await.map_err(|_| StoreError::Stopped)?;
+        answer.await.map_err(|_| StoreError::Stopped)
+    }
+
+    /// SHA-256 over the index, to compare a rebuilt one.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub fn index_digest(&self) -> Result<Hash, StoreError> {
+        Ok(self.inner.index.digest()?)
+    }
+}
+
+fn ruling(decision: Decision, request: &AccessRequest, appended: Appended) -> Ruling {
+    match decision {
+        Decision::Permit(permit) => Ruling::Permitted(Recorded {
+            decision: appended.entry,
+            request: request.clone(),
+            permit,
+            at: appended.at,
+            made: Instant::now(),
+        }),
+        Decision::Deny(denial) => Ruling::Denied(denial),
+    }
+}

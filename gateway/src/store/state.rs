@@ -1,0 +1,418 @@
+//! From events to what the policy looks at: one subject's records, and the registry in force.
+//!
+//! Applying is the only way in which either comes about, live and at a rebuild alike. What an event says that this build
+//! does not understand makes the whole subject unreadable, which denies (P-2); it is never skipped.
+
+use std::sync::Arc;
+
+use jiff::civil::Date;
+use sekisho_policy as policy;
+use sekisho_policy::{
+    Authority, AuthorityId, BasisId, Block, BlockId, BlockTarget, CategoryCode, CategoryVersion, Code, Consent,
+    ConsentId, DataPeriod, Field, LegalBasis, Lift, Origin, Period, PersonId, PurposeCode, Refusal, RefusalId,
+    RefusalScope, Registry, Scope, SubjectRecords, Timestamp,
+};
+
+use crate::ids::{LinkId, PairwiseId, TextId, party_id};
+use crate::ledger::entry::Header;
+use crate::ledger::event::{BlockedFrom, Event, LinkTarget, Terms};
+use crate::ledger::merkle::{Hash, sha256};
+use crate::store::registry::RegistryText;
+
+/// Everything recorded about one person, as subject, as guardian and as user.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// What the policy looks at.
+    pub records: SubjectRecords,
+    /// How many entries shaped it.
+    pub entries: u64,
+    /// Their digest: each step SHA-256(digest before ‖ leaf hash).
+    pub digest: Hash,
+    /// What was proposed to this person, and not yet decided by way of this person.
+    pub proposals: Vec<Proposal>,
+    /// What was agreed to, with the text's hash.
+    pub agreements: Vec<Agreement>,
+    /// Logins, and ids at sources.
+    pub links: Vec<Link>,
+    /// What parties know this person by.
+    pub pairwise: Vec<Pairwise>,
+    /// Whether the identity check is recorded.
+    pub enrolled: bool,
+}
+
+/// A proposal that waits for an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proposal {
+    /// The consent that it may become.
+    pub consent: ConsentId,
+    /// What it says.
+    pub terms: Terms,
+    /// The proposing party's code.
+    pub proposed_by: String,
+    /// When.
+    pub at: Timestamp,
+    /// Whether it was declined.
+    pub declined: bool,
+    /// Counts the changes, for the entity tag.
+    pub revision: u64,
+}
+
+/// What a consent says beyond what the policy needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agreement {
+    /// Which consent.
+    pub consent: ConsentId,
+    /// What it says.
+    pub terms: Terms,
+    /// How the person was signed in, or how it was attested.
+    pub how: String,
+    /// The consent that took its place.
+    pub superseded_by: Option<ConsentId>,
+    /// Counts the changes, for the entity tag.
+    pub revision: u64,
+}
+
+/// A verified link that holds.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Link {
+    /// Which link.
+    pub id: LinkId,
+    /// To what.
+    pub to: LinkTarget,
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Link(..)")
+    }
+}
+
+/// What one party knows a person by.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Pairwise {
+    /// The party's code.
+    pub party: String,
+    /// The id.
+    pub id: PairwiseId,
+    /// HMAC key for the ids of the person's records at this party.
+    pub secret: [u8; 32],
+}
+
+impl std::fmt::Debug for Pairwise {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Pairwise(..)")
+    }
+}
+
+impl Subject {
+    /// A person of whom nothing is known. Until the enrolment is read, everything is denied.
+    #[must_use]
+    pub fn unknown(person: PersonId) -> Self {
+        let mut records = SubjectRecords::new(person, Date::constant(1, 1, 1));
+        records.unreadable = Some(Field::Record("enrolled.birth"));
+        Self {
+            records,
+            entries: 0,
+            digest: [0; 32],
+            proposals: Vec::new(),
+            agreements: Vec::new(),
+            links: Vec::new(),
+            pairwise: Vec::new(),
+            enrolled: false,
+        }
+    }
+
+    /// What this party knows the person by.
+    #[must_use]
+    pub fn pairwise_at(&self, party: &str) -> Option<&Pairwise> {
+        self.pairwise.iter().find(|p| p.party == party)
+    }
+
+    /// The person's id at a source.
+    #[must_use]
+    pub fn id_at(&self, source: &str) -> Option<&str> {
+        self.links.iter().find_map(|l| match &l.to {
+            LinkTarget::Source { party, id } if party == source => Some(id.as_str()),
+            _ => None,
+        })
+    }
+
+    /// Whether this login is one of the person's, now.
+    #[must_use]
+    pub fn has_login(&self, issuer: &str, sub: &str) -> bool {
+        self.links.iter().any(|l| matches!(&l.to, LinkTarget::Login { issuer: i, sub: s } if i == issuer && s == sub))
+    }
+
+    /// Takes in one entry, in ledger order. `None` is a body whose key was destroyed.
+    pub fn apply(&mut self, header: &Header, leaf: &Hash, event: Option<&Event>) {
+        self.entries += 1;
+        self.digest = step(&self.digest, leaf);
+        let Some(event) = event else { return };
+        if let Err(field) = self.take(header, event) {
+            self.records.unreadable = Some(Field::Record(field));
+        }
+    }
+
+    fn take(&mut self, header: &Header, event: &Event) -> Result<(), &'static str> {
+        match event {
+            Event::Enrolled(e) => {
+                self.records.birth = e.birth.parse().map_err(|_| "enrolled.birth")?;
+                if self.records.unreadable == Some(Field::Record("enrolled.birth")) {
+                    self.records.unreadable = None;
+                }
+                self.enrolled = true;
+            }
+            Event::Linked(e) => self.links.push(Link { id: LinkId::of(e.link.0), to: e.to.clone() }),
+            Event::LinkEnded(e) => self.links.retain(|l| l.id != LinkId::of(e.link.0)),
+            Event::PairwiseMinted(e) => self.pairwise.push(Pairwise {
+                party: e.party.clone(),
+                id: PairwiseId::from_bytes(e.id.0),
+                secret: e.secret.0,
+            }),
+            Event::ConsentProposed(e) => self.proposals.push(Proposal {
+                consent: ConsentId::of(e.consent.0),
+                terms: e.terms.clone(),
+                proposed_by: e.proposed_by.clone(),
+                at: header.at(),
+                declined: false,
+                revision: self.entries,
+            }),
+            Event::ProposalDeclined(e) => {
+                let revision = self.entries;
+                for p in self.proposals.iter_mut().filter(|p| p.consent == ConsentId::of(e.consent.0)) {
+                    (p.declined, p.revision) = (true, revision);
+                }
+            }
+            _ => self.take_record(event)?,
+        }
+        Ok(())
+    }
+
+    fn take_record(&mut self, event: &Event) -> Result<(), &'static str> {
+        let records = &mut self.records;
+        match event {
+            Event::AuthorityRecorded(e) => records.authorities.push(Authority {
+                id: AuthorityId::of(e.authority.0),
+                guardian: PersonId::of(e.guardian.0),
+                period: period(e.from_ms, e.until_ms).ok_or("authority.period")?,
+            }),
+            Event::AuthorityEnded(e) => {
+                let id = AuthorityId::of(e.authority.0);
+                for a in records.authorities.iter_mut().filter(|a| a.id == id) {
+                    a.period = shortened(a.period, e.at_ms);
+                }
+            }
+            Event::ConsentApproved(e) => {
+                let id = ConsentId::of(e.consent.0);
+                records.consents.push(consent(id, e)?);
+                self.proposals.retain(|p| p.consent != id);
+                self.agreements.push(Agreement {
+                    consent: id,
+                    terms: e.terms.clone(),
+                    how: e.how.clone(),
+                    superseded_by: None,
+                    revision: self.entries,
+                });
+            }
+            Event::ConsentEnded(e) => {
+                let id = ConsentId::of(e.consent.0);
+                let at = Timestamp::from_millis(e.at_ms);
+                for c in records.consents.iter_mut().filter(|c| c.id == id) {
+                    c.ended_at = Some(c.ended_at.map_or(at, |earlier| earlier.min(at)));
+                }
+                let revision = self.entries;
+                for a in self.agreements.iter_mut().filter(|a| a.consent == id) {
+                    (a.superseded_by, a.revision) = (e.superseded_by.map(|s| ConsentId::of(s.0)), revision);
+                }
+            }
+            Event::Refused(e) => records.refusals.push(Refusal {
+                id: RefusalId::of(e.refusal.0),
+                grantor: PersonId::of(e.grantor.0),
+                scope: RefusalScope {
+                    recipient: e.recipient.as_deref().map_or(Scope::Any, |p| Scope::Only(party_id(p))),
+                    purpose: scope(e.purpose.as_deref(), |p| purpose(p, "refusal.purpose"))?,
+                    categories: scope(e.categories.as_deref(), |list| {
+                        list.iter().map(|c| category_code(c, "refusal.categories")).collect()
+                    })?,
+                },
+                from: Timestamp::from_millis(e.from_ms),
+                lift: None,
+            }),
+            Event::RefusalLifted(e) => {
+                let id = RefusalId::of(e.refusal.0);
+                for r in records.refusals.iter_mut().filter(|r| r.id == id) {
+                    r.lift = Some(Lift { by: PersonId::of(e.by.0), at: Timestamp::from_millis(e.at_ms) });
+                }
+            }
+            _ => self.take_protection(event)?,
+        }
+        Ok(())
+    }
+
+    fn take_protection(&mut self, event: &Event) -> Result<(), &'static str> {
+        let records = &mut self.records;
+        match event {
+            Event::BlockSet(e) => records.blocks.push(Block {
+                id: BlockId::of(e.block.0),
+                target: match &e.target {
+                    BlockedFrom::Person(p) => BlockTarget::Person(PersonId::of(p.0)),
+                    BlockedFrom::Party(code) => BlockTarget::Party(party_id(code)),
+                },
+                period: period(e.from_ms, e.until_ms).ok_or("block.period")?,
+            }),
+            Event::BlockEnded(e) => {
+                let id = BlockId::of(e.block.0);
+                for b in records.blocks.iter_mut().filter(|b| b.id == id) {
+                    b.period = shortened(b.period, e.at_ms);
+                }
+            }
+            Event::BasisRecorded(e) => records.bases.push(LegalBasis {
+                id: BasisId::of(e.basis.0),
+                recipient: party_id(&e.recipient),
+                purpose: purpose(&e.purpose, "basis.purpose")?,
+                categories: categories(&e.categories, "basis.categories")?,
+                period: period(e.from_ms, Some(e.until_ms)).ok_or("basis.period")?,
+                ended_at: None,
+            }),
+            Event::BasisEnded(e) => {
+                let id = BasisId::of(e.basis.0);
+                for b in records.bases.iter_mut().filter(|b| b.id == id) {
+                    b.ended_at = Some(Timestamp::from_millis(e.at_ms));
+                }
+            }
+            // Decisions, outcomes and entries about no person don't shape a subject; one that turns up here was filed
+            // wrongly, and what is filed wrongly can't be trusted.
+            _ => return Err("entry.type"),
+        }
+        Ok(())
+    }
+}
+
+fn step(digest: &Hash, leaf: &Hash) -> Hash {
+    sha256(&[digest.as_slice(), leaf].concat())
+}
+
+fn consent(id: ConsentId, e: &crate::ledger::event::ConsentApproved) -> Result<Consent, &'static str> {
+    let terms = &e.terms;
+    Ok(Consent {
+        id,
+        grantor: PersonId::of(e.grantor.0),
+        recipient: party_id(&terms.recipient),
+        purpose: purpose(&terms.purpose, "consent.purpose")?,
+        categories: categories(&terms.categories, "consent.categories")?,
+        source: terms.source.as_deref().map(party_id),
+        period: period(terms.from_ms, Some(terms.until_ms)).ok_or("consent.period")?,
+        data_period: data_period(terms)?,
+        origin: e.attested_by.as_deref().map_or(Origin::Own, |by| Origin::Attested { by: party_id(by) }),
+        approved_at: Timestamp::from_millis(e.approved_ms),
+        ended_at: None,
+    })
+}
+
+/// The data period of some terms; `None` is all dates.
+///
+/// # Errors
+/// Names the field when a date isn't one, or the end isn't after the beginning.
+pub fn data_period(terms: &Terms) -> Result<Option<DataPeriod>, &'static str> {
+    let date = |text: &Option<String>| text.as_deref().map(str::parse::<Date>).transpose();
+    let (Ok(from), Ok(until)) = (date(&terms.data_from), date(&terms.data_until)) else {
+        return Err("consent.data_period");
+    };
+    if from.is_none() && until.is_none() {
+        return Ok(None);
+    }
+    DataPeriod::new(from, until).map(Some).map_err(|_| "consent.data_period")
+}
+
+fn period(from_ms: i64, until_ms: Option<i64>) -> Option<Period> {
+    let from = Timestamp::from_millis(from_ms);
+    Period::new(from, until_ms.map_or(Timestamp::MAX, Timestamp::from_millis)).ok()
+}
+
+/// The period, ended at `at`. One that ends before it began is left with its shortest form, which is over at once.
+fn shortened(period: Period, at_ms: i64) -> Period {
+    let at = Timestamp::from_millis(at_ms).min(period.until());
+    let least = period.from().plus_millis(1);
+    Period::new(period.from(), at.max(least)).unwrap_or(period)
+}
+
+fn scope<T: ?Sized, U>(
+    value: Option<&T>,
+    parse: impl FnOnce(&T) -> Result<U, &'static str>,
+) -> Result<Scope<U>, &'static str> {
+    value.map_or(Ok(Scope::Any), |v| parse(v).map(Scope::Only))
+}
+
+fn purpose(text: &str, field: &'static str) -> Result<PurposeCode, &'static str> {
+    Code::parse(text).map(PurposeCode).map_err(|_| field)
+}
+
+fn category_code(text: &str, field: &'static str) -> Result<CategoryCode, &'static str> {
+    Code::parse(text).map(CategoryCode).map_err(|_| field)
+}
+
+/// Parses `vaccination@1`.
+#[must_use]
+pub fn category_version(text: &str) -> Option<CategoryVersion> {
+    let (code, version) = text.split_once('@')?;
+    let number: u16 = version.parse().ok()?;
+    // One spelling: no sign, no leading zero.
+    (number > 0 && number.to_string() == version)
+        .then(|| Code::parse(code).ok().map(|c| CategoryVersion { code: CategoryCode(c), version: number }))
+        .flatten()
+}
+
+fn categories(list: &[String], field: &'static str) -> Result<Box<[CategoryVersion]>, &'static str> {
+    list.iter().map(|c| category_version(c).ok_or(field)).collect()
+}
+
+/// The registry in force, and how it came about.
+#[derive(Clone, Debug)]
+pub struct Global {
+    /// What is registered, standings included.
+    pub registry: Arc<Registry>,
+    /// As configured.
+    pub text: Arc<RegistryText>,
+    /// Codes of the parties that are suspended, sorted.
+    pub suspended: Vec<String>,
+    /// How many entries shaped it.
+    pub entries: u64,
+    /// Their digest.
+    pub digest: Hash,
+}
+
+impl Global {
+    /// Nothing registered: everything is unknown, and denied.
+    #[must_use]
+    pub fn empty() -> Self {
+        let text = Arc::new(RegistryText::default());
+        let registry = text.to_policy(&[]).unwrap_or_else(|_| unreachable_empty());
+        Self { registry: Arc::new(registry), text, suspended: Vec::new(), entries: 0, digest: [0; 32] }
+    }
+
+    /// Takes in one entry, in ledger order. A registry that this build can't read leaves nothing registered.
+    pub fn apply(&mut self, leaf: &Hash, event: Option<&Event>) {
+        self.entries += 1;
+        self.digest = step(&self.digest, leaf);
+        match event {
+            Some(Event::RegistryActivated(e)) => {
+                self.text = Arc::new(serde_json::from_str(&e.text).unwrap_or_default());
+            }
+            Some(Event::StandingChanged(e)) => {
+                self.suspended.retain(|code| *code != e.party);
+                if e.suspended {
+                    self.suspended.push(e.party.clone());
+                    self.suspended.sort_unstable();
+                }
+            }
+            _ => return,
+        }
+        let registry = self.text.to_policy(&self.suspended).unwrap_or_else(|_| unreachable_empty());
+        self.registry = Arc::new(registry);
+    }
+}
+
+fn unreachable_empty() -> Registry {
+    #[expect(clippy::expect_used, reason = "nothing can be registered twice in an empty registry")]
+    Registry::new(Vec::new(), Vec::new(), Vec::new(), policy::Rules::default()).expect("an empty registry")
+}
