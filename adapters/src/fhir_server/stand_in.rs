@@ -19,6 +19,7 @@ use super::bundle;
 use crate::NowMs;
 use crate::stand_in::{Asked, Faults, Running, StandInBody, StartError, answer};
 
+const RENDERED_MAX: usize = 20_000;
 const FHIR_JSON: &str = "application/fhir+json; charset=utf-8";
 
 /// How the server misbehaves, or what it adds. The default is nothing.
@@ -78,7 +79,7 @@ struct Held {
     knobs: Knobs,
     patients: HashMap<String, Value>,
     immunizations: HashMap<String, Vec<Value>>,
-    /// Rendered whole searches, by patient id; emptied by every change.
+    /// Rendered searches by query; emptied by every change, and when full.
     rendered: HashMap<String, Bytes>,
     last_headers: Option<HeaderMap>,
     last_target: Option<String>,
@@ -243,9 +244,7 @@ fn search(state: &State, held: &mut Held, asked: &Asked) -> Response<StandInBody
     let Some(patient) = patient else {
         return outcome(StatusCode::BAD_REQUEST, "required");
     };
-    if dates.is_empty()
-        && let Some(body) = held.rendered.get(&patient)
-    {
+    if let Some(body) = held.rendered.get(query) {
         return fhir(StatusCode::OK, body.clone());
     }
     let own = held
@@ -267,9 +266,10 @@ fn search(state: &State, held: &mut Held, asked: &Asked) -> Response<StandInBody
         &patient,
         &held.knobs,
     ));
-    if dates.is_empty() {
-        held.rendered.insert(patient, body.clone());
+    if held.rendered.len() >= RENDERED_MAX {
+        held.rendered.clear();
     }
+    held.rendered.insert(query.to_owned(), body.clone());
     fhir(StatusCode::OK, body)
 }
 

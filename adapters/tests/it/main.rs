@@ -1,0 +1,10 @@
+//! Tests of the adapters over real TLS on loopback.
+
+#[cfg(test)]
+mod fhir_server;
+#[cfg(test)]
+mod http;
+#[cfg(test)]
+mod issuer;
+#[cfg(test)]
+mod support;
