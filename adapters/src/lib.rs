@@ -8,8 +8,10 @@
 
 pub mod certs;
 pub mod fhir_server;
+pub mod fhir_terms;
 pub mod http;
 pub mod identity;
+pub mod people;
 pub mod stand_in;
 
 use std::sync::Arc;

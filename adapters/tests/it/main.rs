@@ -7,4 +7,6 @@ mod http;
 #[cfg(test)]
 mod issuer;
 #[cfg(test)]
+mod people;
+#[cfg(test)]
 mod support;
