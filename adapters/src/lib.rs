@@ -11,6 +11,8 @@ pub mod fhir_server;
 pub mod fhir_terms;
 pub mod http;
 pub mod identity;
+pub mod my_number;
+pub mod my_portal;
 pub mod people;
 pub mod stand_in;
 

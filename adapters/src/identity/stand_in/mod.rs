@@ -22,6 +22,7 @@ use serde_json::json;
 use crate::NowMs;
 use crate::stand_in::{Asked, Running, StandInBody, StartError, json as json_answer, url_of};
 
+pub(crate) use authorize::escape;
 pub use keys::SigningKey;
 pub use token::{AccessToken, MintRequest};
 
