@@ -1,0 +1,207 @@
+//! Builds the stand-in's Bundles, faults included. Pure.
+
+use serde_json::{Map, Value, json};
+
+use super::stand_in::Knobs;
+
+/// The system of the indication tags, as the implementation guide writes it.
+const INDICATION: &str = "http://jpfhir.jp/fhir/clins/CodeSystem/JP_ehrshrs_indication";
+/// Overhead of `,"note":[{"text":""}]`.
+const NOTE_OVERHEAD: usize = 21;
+
+pub(super) fn instant(ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(ms)
+        .unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+        .to_string()
+}
+
+pub(super) fn capability(now_ms: i64) -> Value {
+    json!({
+        "resourceType": "CapabilityStatement", "status": "active", "date": instant(now_ms), "kind": "instance",
+        "fhirVersion": "4.0.1", "format": ["application/fhir+json"],
+        "implementation": {"description": "Development stand-in: synthetic data only"},
+        "rest": [{"mode": "server", "resource": [
+            {"type": "Patient", "interaction": [{"code": "read"}]},
+            {"type": "Immunization", "interaction": [{"code": "read"}, {"code": "search-type"}],
+             "searchParam": [{"name": "patient", "type": "reference"}, {"name": "date", "type": "date"}]}
+        ]}]
+    })
+}
+
+/// Whether a resource's date lies within all `date` parameters (`ge le gt lt eq`, days).
+pub(super) fn within(resource: &Value, dates: &[String]) -> bool {
+    let Some(own) = resource.get("occurrenceDateTime").and_then(Value::as_str) else {
+        return dates.is_empty();
+    };
+    let day = own.get(..10).unwrap_or(own);
+    dates.iter().all(|date| {
+        let (prefix, bound) = match date.get(..2) {
+            Some(prefix @ ("ge" | "le" | "gt" | "lt" | "eq")) => {
+                (prefix, date.get(2..).unwrap_or_default())
+            }
+            _ => ("eq", date.as_str()),
+        };
+        match prefix {
+            "ge" => day >= bound,
+            "le" => day <= bound,
+            "gt" => day > bound,
+            "lt" => day < bound,
+            _ => day == bound,
+        }
+    })
+}
+
+/// A searchset Bundle as bytes.
+pub(super) fn searchset(
+    base: &str,
+    link: &str,
+    now_ms: i64,
+    found: Vec<Value>,
+    patient: &str,
+    knobs: &Knobs,
+) -> Vec<u8> {
+    let mut resources = resized(found, knobs.entries);
+    if let Some(first) = resources.first_mut().and_then(Value::as_object_mut) {
+        spoil(first, knobs);
+    }
+    if knobs.others_mixed_in {
+        resources.extend(resources.first().cloned().map(|r| of_another(r, patient)));
+    }
+    let mut bundle = wrap(base, link, now_ms, &resources);
+    let mut bytes = bundle.to_string();
+    if let Some(missing) = knobs.pad_to_bytes.and_then(|n| n.checked_sub(bytes.len()))
+        && missing >= NOTE_OVERHEAD
+        && let Some(first) = bundle
+            .pointer_mut("/entry/0/resource")
+            .and_then(Value::as_object_mut)
+        && !first.contains_key("note")
+    {
+        first.insert(
+            "note".to_owned(),
+            json!([{"text": "x".repeat(missing - NOTE_OVERHEAD)}]),
+        );
+        bytes = bundle.to_string();
+    }
+    bytes.into_bytes()
+}
+
+fn wrap(base: &str, link: &str, now_ms: i64, resources: &[Value]) -> Value {
+    let updated = instant(now_ms);
+    let entries: Vec<Value> = resources
+        .iter()
+        .map(|resource| {
+            let kind = resource.get("resourceType").and_then(Value::as_str).unwrap_or("Immunization");
+            let id = resource.get("id").and_then(Value::as_str).unwrap_or("none");
+            let mut resource = resource.clone();
+            if let Some(object) = resource.as_object_mut() {
+                let meta = object.entry("meta").or_insert_with(|| json!({}));
+                if let Some(meta) = meta.as_object_mut() {
+                    meta.entry("versionId").or_insert_with(|| json!("1"));
+                    meta.entry("lastUpdated").or_insert_with(|| json!(updated));
+                }
+            }
+            json!({"fullUrl": format!("{base}/{kind}/{id}"), "resource": resource, "search": {"mode": "match"}})
+        })
+        .collect();
+    let mut bundle = json!({
+        "resourceType": "Bundle", "id": "searchset", "meta": {"lastUpdated": updated}, "type": "searchset",
+        "total": entries.len(), "link": [{"relation": "self", "url": link}]
+    });
+    // FHIR has no empty lists.
+    if let (false, Some(object)) = (entries.is_empty(), bundle.as_object_mut()) {
+        object.insert("entry".to_owned(), Value::Array(entries));
+    }
+    bundle
+}
+
+fn resized(found: Vec<Value>, entries: Option<usize>) -> Vec<Value> {
+    let Some(wanted) = entries else { return found };
+    let repeated = found
+        .iter()
+        .cycle()
+        .take(if found.is_empty() { 0 } else { wanted });
+    repeated
+        .enumerate()
+        .map(|(i, resource)| {
+            let mut resource = resource.clone();
+            if i >= found.len()
+                && let Some(object) = resource.as_object_mut()
+            {
+                let id = object
+                    .get("id")
+                    .and_then(Value::as_str)
+                    .unwrap_or("i")
+                    .to_owned();
+                object.insert("id".to_owned(), json!(format!("{id}-r{i}")));
+            }
+            resource
+        })
+        .collect()
+}
+
+fn spoil(first: &mut Map<String, Value>, knobs: &Knobs) {
+    if knobs.wrong_types {
+        first.insert("status".to_owned(), json!(7));
+        first.insert(
+            "vaccineCode".to_owned(),
+            json!("free text where an object belongs"),
+        );
+        first.insert("protocolApplied".to_owned(), json!("one"));
+    }
+    if knobs.my_number_in_identifier {
+        let number = check_digit_valid_twelve();
+        first.insert(
+            "identifier".to_owned(),
+            json!([{"system": "urn:sekisho:synthetic:id", "value": number}]),
+        );
+    }
+    if knobs.my_number_in_text {
+        let number = check_digit_valid_twelve();
+        first.insert(
+            "note".to_owned(),
+            json!([{"text": format!("番号 {number} の方")}]),
+        );
+    }
+    if knobs.uninformed {
+        let meta = first.entry("meta").or_insert_with(|| json!({}));
+        if let Some(meta) = meta.as_object_mut() {
+            meta.insert(
+                "tag".to_owned(),
+                json!([{"system": INDICATION, "code": "UNINFORMED"}]),
+            );
+        }
+    }
+}
+
+fn of_another(mut resource: Value, patient: &str) -> Value {
+    if let Some(object) = resource.as_object_mut() {
+        object.insert("id".to_owned(), json!("of-another"));
+        object.insert(
+            "patient".to_owned(),
+            json!({"reference": format!("Patient/{patient}-other")}),
+        );
+    }
+    resource
+}
+
+/// Twelve digits as a gateway must refuse them, computed from a plainly artificial run of eleven so that none stands
+/// in the source. Check digit after the ordinance on individual numbers: weights 2–7 then 2–6 from the right.
+pub(super) fn check_digit_valid_twelve() -> String {
+    let eleven = [1_u32; 11];
+    let weights = [2_u32, 3, 4, 5, 6, 7, 2, 3, 4, 5, 6];
+    let sum: u32 = eleven
+        .iter()
+        .rev()
+        .zip(weights)
+        .map(|(digit, weight)| digit * weight)
+        .sum();
+    let check = match sum % 11 {
+        0 | 1 => 0,
+        rest => 11 - rest,
+    };
+    eleven
+        .iter()
+        .map(u32::to_string)
+        .chain([check.to_string()])
+        .collect()
+}

@@ -1,0 +1,12 @@
+//! Tests of the adapters over real TLS on loopback.
+
+#[cfg(test)]
+mod fhir_server;
+#[cfg(test)]
+mod http;
+#[cfg(test)]
+mod issuer;
+#[cfg(test)]
+mod people;
+#[cfg(test)]
+mod support;
