@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::stand_in::Knobs;
+use crate::my_number;
 
 /// The system of the indication tags, as the implementation guide writes it.
 const INDICATION: &str = "http://jpfhir.jp/fhir/clins/CodeSystem/JP_ehrshrs_indication";
@@ -184,24 +185,11 @@ fn of_another(mut resource: Value, patient: &str) -> Value {
     resource
 }
 
-/// Twelve digits as a gateway must refuse them, computed from a plainly artificial run of eleven so that none stands
-/// in the source. Check digit after the ordinance on individual numbers: weights 2–7 then 2–6 from the right.
-pub(super) fn check_digit_valid_twelve() -> String {
-    let eleven = [1_u32; 11];
-    let weights = [2_u32, 3, 4, 5, 6, 7, 2, 3, 4, 5, 6];
-    let sum: u32 = eleven
-        .iter()
-        .rev()
-        .zip(weights)
-        .map(|(digit, weight)| digit * weight)
-        .sum();
-    let check = match sum % 11 {
-        0 | 1 => 0,
-        rest => 11 - rest,
-    };
-    eleven
-        .iter()
-        .map(u32::to_string)
-        .chain([check.to_string()])
-        .collect()
+/// Twelve digits as a gateway must refuse them: a plainly artificial run of eleven, completed with its check digit here
+/// so that none stands in the source.
+fn check_digit_valid_twelve() -> String {
+    (0..10)
+        .map(|check| format!("11111111111{check}"))
+        .find(|number| my_number::contained_in(number))
+        .unwrap_or_default()
 }

@@ -10,9 +10,13 @@ use http::{HeaderValue, Request, StatusCode, header};
 use serde_json::json;
 
 use super::codes::PortalCodes;
+use super::kept::{PortalAccount, PortalToken, ProcessId, Verifier};
 use super::wire::{self, PortalAnswer};
 use crate::http::{HttpClient, HttpError, Response};
 use crate::people::municipality::MunicipalityCode;
+
+/// Longest waiting time that is believed.
+const RETRY_AFTER_MAX_S: u64 = 3_600;
 
 /// Why there is no answer from the portal. Nothing personal is in it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -52,89 +56,6 @@ pub struct PortalConfig {
     /// The portal's codes.
     pub codes: PortalCodes,
 }
-
-/// A secret of one sign-in: proves that who redeems the code is who asked for it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Verifier(String);
-
-impl Verifier {
-    /// One that was kept.
-    #[must_use]
-    pub fn from_kept(secret: String) -> Self {
-        Self(secret)
-    }
-
-    /// The secret, for keeping it with the browser's session.
-    #[must_use]
-    pub fn secret(&self) -> &str {
-        &self.0
-    }
-}
-
-/// A token of the portal.
-#[derive(Clone, PartialEq, Eq)]
-pub struct PortalToken(String);
-
-impl PortalToken {
-    /// One that was kept.
-    #[must_use]
-    pub fn from_kept(secret: String) -> Self {
-        Self(secret)
-    }
-
-    /// The secret.
-    #[must_use]
-    pub fn secret(&self) -> &str {
-        &self.0
-    }
-}
-
-/// The portal's own identifier of an account: to be compared with the linked one before anything is asked.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct PortalAccount(String);
-
-impl PortalAccount {
-    /// One that was kept.
-    #[must_use]
-    pub fn from_kept(id: String) -> Self {
-        Self(id)
-    }
-
-    /// The identifier: personal.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// A question that the portal is working on.
-#[derive(Clone, PartialEq, Eq)]
-pub struct ProcessId(String);
-
-impl ProcessId {
-    /// One that was kept.
-    #[must_use]
-    pub fn from_kept(id: String) -> Self {
-        Self(id)
-    }
-
-    /// The identifier.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-macro_rules! redacted {
-    ($($name:ident),*) => {$(
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(concat!(stringify!($name), "(…)"))
-            }
-        }
-    )*};
-}
-redacted!(Verifier, PortalToken, PortalAccount, ProcessId);
 
 /// What a sign-in begins with: where to send the browser, and what to keep until it comes back.
 #[derive(Clone)]
@@ -226,7 +147,7 @@ impl PortalClient {
         Ok(SignIn {
             url,
             state,
-            verifier: Verifier(verifier),
+            verifier: Verifier::from_kept(verifier),
         })
     }
 
@@ -272,8 +193,8 @@ impl PortalClient {
         }
         let expires_in_s = value.get("expires_in").and_then(serde_json::Value::as_u64);
         Ok(PortalSession {
-            token: PortalToken(text("access_token", 4096)?),
-            account: PortalAccount(text("sub", 255)?),
+            token: PortalToken::from_kept(text("access_token", 4096)?),
+            account: PortalAccount::from_kept(text("sub", 255)?),
             expires_in_s: expires_in_s.ok_or(PortalError::Malformed("expires_in"))?,
         })
     }
@@ -301,7 +222,10 @@ impl PortalClient {
             )
             .await?;
         sound(&response)?;
-        Ok(wire::requested(&response.body, codes, retry_after(&response))?.map(ProcessId))
+        Ok(
+            wire::requested(&response.body, codes, retry_after(&response))?
+                .map(ProcessId::from_kept),
+        )
     }
 
     /// Asks once for the answer.
@@ -385,13 +309,11 @@ fn sound(response: &Response) -> Result<(), PortalError> {
 }
 
 fn retry_after(response: &Response) -> Option<u64> {
-    response
-        .headers
-        .get(header::RETRY_AFTER)?
-        .to_str()
-        .ok()?
+    let value = response.headers.get(header::RETRY_AFTER)?.to_str().ok()?;
+    value
         .parse()
         .ok()
+        .map(|seconds: u64| seconds.min(RETRY_AFTER_MAX_S))
 }
 
 fn random() -> Result<String, PortalError> {

@@ -3,8 +3,8 @@
 //! What it does: maps what is there, keeps a date's precision, and reports everything that it couldn't map.
 //! What it never does: guess a date, a code or a number; drop something without saying so; let through what could be
 //! an individual number.
-//! Facts: JP_Immunization requires status, vaccineCode, patient and occurrence[x]; `occurrenceString` is allowed;
-//! R4 requires doseNumber[x] within `protocolApplied`.
+//! Facts: JP_Immunization requires status, vaccineCode, patient and `occurrence[x]`; `occurrenceString` is allowed;
+//! R4 requires `doseNumber[x]` within `protocolApplied`.
 
 use jiff::civil::Date;
 use serde_json::{Map, Value, json};
@@ -280,7 +280,7 @@ fn vaccine_code(name: &str, codes: &PortalCodes) -> Value {
 }
 
 /// The date with the precision that it has: `YYYYMMDD`, `YYYYMM` and `YYYY` as a date; other digits not at all; any
-/// other text as it stands.
+/// other text as it stands. Years outside 1900–2099 are none: six digits may be a short date (`240405`).
 fn occurrence(text: &str) -> Option<(&'static str, String)> {
     if !text.bytes().all(|b| b.is_ascii_digit()) {
         return Some(("occurrenceString", text.to_owned()));
@@ -295,7 +295,7 @@ fn occurrence(text: &str) -> Option<(&'static str, String)> {
     let small = |n: Option<i16>| i8::try_from(n.unwrap_or(1)).ok();
     let date = Date::new(year, small(month)?, small(day)?)
         .ok()
-        .filter(|_| year >= 1900)?;
+        .filter(|_| (1900..2100).contains(&year))?;
     let written = date.to_string();
     let precise = match (month, day) {
         (None, _) => written.get(..4)?,

@@ -9,13 +9,12 @@
 
 pub mod client;
 pub mod codes;
+mod kept;
 pub mod map;
 pub mod stand_in;
 pub mod wire;
 
-pub use client::{
-    Polling, PortalAccount, PortalClient, PortalConfig, PortalError, PortalSession, PortalToken,
-    ProcessId, SignIn, Verifier,
-};
+pub use client::{Polling, PortalClient, PortalConfig, PortalError, PortalSession, SignIn};
 pub use codes::{CodesError, ItemCodes, PortalCodes, VaccineCode, VaccineSystem};
+pub use kept::{PortalAccount, PortalToken, ProcessId, Verifier};
 pub use wire::{PortalAnswer, PortalItem, PortalRecord, PortalRecords};

@@ -207,7 +207,11 @@ impl Plan<'_> {
 
     /// BCG, measles-rubella and varicella: injected live vaccines keep 27 days between them, or share a day.
     fn live_vaccines(&mut self) {
-        let bcg = self.visit(months_after(self.birth, 5));
+        let month = match self.habit {
+            Habit::Prompt | Habit::Late => 5,
+            Habit::LateStart | Habit::VeryLateStart => self.rng.random_range(9..12),
+        };
+        let bcg = self.visit(months_after(self.birth, month));
         self.give_live(Vaccine::Bcg, 1, bcg, self.birth, self.age(12));
         let first = self.visit(months_after(self.birth, 12));
         let (from, until) = (self.age(12), self.age(36));

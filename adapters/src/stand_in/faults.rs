@@ -13,6 +13,8 @@ pub enum Damage {
     /// Nothing.
     #[default]
     None,
+    /// No length is announced: the other side learns it at the end only.
+    NoLength,
     /// The length announced is larger than what is sent.
     WrongLength,
     /// Bytes that are no JSON stand where JSON should.
@@ -62,6 +64,7 @@ impl Faults {
         let len = body.len();
         let body = match self.damage {
             Damage::None => body,
+            Damage::NoLength => body.ending(End::Clean, false),
             Damage::WrongLength => {
                 announce(&mut parts.headers, len.saturating_add(100));
                 body.ending(End::Clean, false)

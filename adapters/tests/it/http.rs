@@ -69,16 +69,19 @@ async fn damage_is_told_apart() {
         server.set_knobs(damage(Damage::Garbage));
         assert!(get(&client, &url(&server)).await.is_ok());
 
-        server.set_knobs(Knobs::default());
         let small = Limits {
             body_bytes_max: 10_000,
             ..LIMITS
         };
-        let client = world.http(None, http2, small);
-        assert_eq!(
-            get(&client, &url(&server)).await.unwrap_err(),
-            HttpError::TooLarge
-        );
+        // Too large, whether that is announced or not.
+        for kind in [Damage::None, Damage::NoLength] {
+            server.set_knobs(damage(kind));
+            assert!(get(&client, &url(&server)).await.is_ok());
+            let error = get(&world.http(None, http2, small), &url(&server))
+                .await
+                .unwrap_err();
+            assert_eq!(error, HttpError::TooLarge, "{kind:?} {http2}");
+        }
 
         let hasty = world.http(
             None,

@@ -163,7 +163,15 @@ async fn a_person_signs_in_and_the_token_is_bound_to_the_certificate() {
     );
     let code = outcome(&client, &url, "code").await.unwrap();
     assert_eq!(
-        redeem(&client, &issuer, "machine", &code, "wrong").await.1["error"],
+        redeem(
+            &client,
+            &issuer,
+            "machine",
+            &code,
+            &VERIFIER.replace('a', "b")
+        )
+        .await
+        .1["error"],
         "invalid_grant"
     );
     assert_eq!(

@@ -7,6 +7,8 @@ mod http;
 #[cfg(test)]
 mod issuer;
 #[cfg(test)]
+mod my_portal;
+#[cfg(test)]
 mod people;
 #[cfg(test)]
 mod support;
