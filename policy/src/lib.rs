@@ -28,6 +28,7 @@ pub mod purpose;
 pub mod records;
 pub mod registry;
 pub mod time;
+mod total;
 
 pub use access::{AccessRequest, Actor, Capacity, Receiver};
 pub use authority::Authority;
