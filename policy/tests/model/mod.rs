@@ -168,7 +168,8 @@ struct Facts<'a> {
 impl Facts<'_> {
     fn by_precedence(&self) -> Found {
         let now = self.w.now.millis();
-        let official = matches!(self.w.request.receiver, Receiver::Party { actor: Actor::System | Actor::Staff(_), .. });
+        let official =
+            matches!(self.w.request.receiver, Receiver::Party { actor: Actor::System | Actor::Staff(_), .. });
         let mut bases: Vec<(i64, BasisId)> = Vec::new();
         for b in self.w.records.bases.iter().filter(|b| official && self.basis_holds(b, now)) {
             bases.push((self.end(|t| self.basis_holds(b, t)), b.id));
@@ -260,7 +261,8 @@ impl Facts<'_> {
 
     fn reaches(&self, r: &Refusal) -> bool {
         let s = &r.scope;
-        let towards = s.recipient == Scope::Any || receiving_party(self.w).is_some_and(|p| s.recipient == Scope::Only(p));
+        let towards =
+            s.recipient == Scope::Any || receiving_party(self.w).is_some_and(|p| s.recipient == Scope::Only(p));
         let purpose = s.purpose == Scope::Any || s.purpose == Scope::Only(self.w.request.purpose);
         let category = match &s.categories {
             Scope::Any => true,
@@ -315,9 +317,11 @@ impl Facts<'_> {
     fn rightly_attested(&self, c: &Consent) -> bool {
         match c.origin {
             Origin::Own => true,
-            Origin::Attested { by } => find_party(self.w, by).zip(find_party(self.w, c.recipient)).is_some_and(
-                |(attester, recipient)| attester.standing == Standing::Active && attester.kind != recipient.kind,
-            ),
+            Origin::Attested { by } => {
+                find_party(self.w, by).zip(find_party(self.w, c.recipient)).is_some_and(|(attester, recipient)| {
+                    attester.standing == Standing::Active && attester.kind != recipient.kind
+                })
+            }
         }
     }
 

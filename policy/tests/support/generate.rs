@@ -43,7 +43,7 @@ fn base(rng: &mut Rng) -> (i64, Date) {
     } else {
         (day(2026, 5, 7), [day(2008, 5, 7), day(2011, 5, 7), day(2019, 8, 9), day(1990, 2, 3)])
     };
-    let birth = births[rng.pick(&[0, 0, 1, 2, 2, 3])];
+    let birth = births[rng.pick(&[0, 0, 1, 2, 2, 2, 3])];
     (Timestamp::start_of_day_jst(today).millis(), birth)
 }
 
@@ -54,7 +54,11 @@ fn instant(rng: &mut Rng, base: i64) -> i64 {
 fn span(rng: &mut Rng, base: i64) -> Period {
     let from = base + rng.pick(&[-400 * DAY, -40 * DAY, -2 * DAY, -2 * DAY, -DAY, -1, 0, 1, DAY]);
     let until = base + rng.pick(&[-DAY, -1, 0, 1, DAY, 2 * DAY, 3 * DAY]);
-    if rng.one_in(5) { Period::open(at(from)) } else { Period::new(at(from), at(until)).unwrap_or(Period::open(at(from))) }
+    if rng.one_in(5) {
+        Period::open(at(from))
+    } else {
+        Period::new(at(from), at(until)).unwrap_or(Period::open(at(from)))
+    }
 }
 
 fn who(rng: &mut Rng) -> PersonId {
@@ -171,7 +175,7 @@ pub fn gen_basis(rng: &mut Rng, base: i64, n: u8) -> LegalBasis {
 
 fn gen_request(rng: &mut Rng) -> AccessRequest {
     let guardian = person(rng.pick(&[MOTHER, MOTHER, FATHER, STRANGER, CHILD]));
-    let subject = person(rng.pick(&[CHILD, CHILD, CHILD, CHILD, MOTHER]));
+    let subject = person(if rng.one_in(9) { MOTHER } else { CHILD });
     let actor = match rng.below(8) {
         0 | 1 => Actor::System,
         2..=5 => Actor::Staff(person(rng.pick(&[STRANGER, STRANGER, FATHER]))),
@@ -208,14 +212,14 @@ fn lean(rng: &mut Rng, base: i64, w: &mut World) {
         mostly(&mut |_| c.recipient = w.request.receiver.party().unwrap_or(c.recipient));
         mostly(&mut |_| c.purpose = w.request.purpose);
         mostly(&mut |rng| c.categories = wanted.iter().copied().filter(|_| !rng.one_in(4)).collect());
-        mostly(&mut |rng| c.grantor = person(rng.pick(&[CHILD, MOTHER, MOTHER, FATHER])));
+        mostly(&mut |rng| c.grantor = person(rng.pick(&[CHILD, MOTHER, MOTHER, MOTHER, FATHER])));
         mostly(&mut |_| {
             c.period = Period::new(at(base - 2 * DAY), c.period.until()).unwrap_or(c.period);
             c.approved_at = c.period.from();
         });
     }
     for (n, guardian) in [(10, MOTHER), (11, FATHER)] {
-        if !rng.one_in(4) {
+        if !rng.one_in(6) {
             w.records.authorities.push(authority(n, guardian, Period::open(at(base - 4000 * DAY))));
         }
     }
@@ -251,7 +255,7 @@ pub fn world(seed: u64) -> World {
     }
     let now = at(base + rng.pick(&[-2 * DAY, -DAY, -1, 0, 0, 0, 1, DAY, 2 * DAY]));
     let mut w = World { records, registry: gen_registry(rng), request: gen_request(rng), now };
-    if rng.one_in(2) {
+    if !rng.one_in(3) {
         lean(rng, base, &mut w);
     }
     w
