@@ -1,5 +1,11 @@
 //! How long one decision takes. Bars: 20 consents ≤ 1 µs, 1,000 consents ≤ 25 µs (median).
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, reason = "a benchmark")]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a benchmark, and the world that it shares with the tests"
+)]
 
 #[path = "../tests/support/mod.rs"]
 mod support;

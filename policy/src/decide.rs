@@ -1,7 +1,8 @@
 //! The decision, rule by rule, in the order of `docs/policy-spec.md`.
 //!
-//! Precedence, the whole of it: not understood > block > legal basis > refusal > consent > nothing (deny). One function
-//! decides all categories of a request; each is decided on its own, so that a partial permit is the sum of its parts.
+//! Precedence, the whole of it: not understood > block > suspension > receiver kind > legal basis > refusal > consent >
+//! nothing (deny). One function decides all categories of a request; each is decided on its own, so that a partial
+//! permit is the sum of its parts.
 //!
 //! It never allocates on a plain permit (one without data periods), and never looks at the order of records.
 

@@ -6,7 +6,7 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use model::{answer, birthday, shape};
+use model::{answer, calendar::birthday, shape};
 use sekisho_policy::*;
 use support::{World, generate::world, shrink::shrink};
 

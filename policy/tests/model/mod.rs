@@ -3,6 +3,9 @@
 //! Every record is asked on its own what it says at an instant `t`; the answers are put into plain lists, and precedence
 //! is read off the lists. When something ends is found by asking again at every instant at which anything could change.
 
+pub mod calendar;
+
+use calendar::{birthday, union};
 use sekisho_policy::*;
 
 use crate::support::World;
@@ -235,8 +238,8 @@ impl Facts<'_> {
     fn basis_holds(&self, b: &LegalBasis, t: i64) -> bool {
         let named = Some(b.recipient) == receiving_party(self.w)
             && b.purpose == self.w.request.purpose
-            && b.categories.iter().any(|c| *c == self.version);
-        named && in_period(b.period, t) && !b.ended_at.is_some_and(|end| t >= end.millis())
+            && b.categories.contains(&self.version);
+        named && in_period(b.period, t) && b.ended_at.is_none_or(|end| t < end.millis())
     }
 
     /// P-8, P-9: records of authority that hold at `since` and at `t`.
@@ -266,7 +269,7 @@ impl Facts<'_> {
         let purpose = s.purpose == Scope::Any || s.purpose == Scope::Only(self.w.request.purpose);
         let category = match &s.categories {
             Scope::Any => true,
-            Scope::Only(codes) => codes.iter().any(|c| *c == self.version.code),
+            Scope::Only(codes) => codes.contains(&self.version.code),
         };
         towards && purpose && category
     }
@@ -287,7 +290,7 @@ impl Facts<'_> {
     fn wrong(&self, c: &Consent, t: i64) -> Vec<Miss> {
         let r = &self.w.request;
         let code_named = c.categories.iter().any(|v| v.code == self.version.code);
-        let version_named = c.categories.iter().any(|v| *v == self.version);
+        let version_named = c.categories.contains(&self.version);
         let given_now = c.approved_at.millis().min(self.w.now.millis());
         let entitled = if c.grantor == self.w.records.subject {
             c.approved_at.millis() >= self.alone_from
@@ -366,36 +369,4 @@ fn in_period(p: Period, t: i64) -> bool {
 fn longest<Id: Ord + Copy>(mut list: Vec<(i64, Id)>) -> Option<(i64, Id)> {
     list.sort_by_key(|(end, id)| (std::cmp::Reverse(*end), *id));
     list.first().copied()
-}
-
-/// P-15: cut the calendar at every end, keep the pieces that some period covers, and glue neighbours.
-fn union(periods: &[DataPeriod]) -> Vec<DataPeriod> {
-    let mut cuts: Vec<_> = periods.iter().flat_map(|p| [p.from(), p.until()]).collect();
-    cuts.sort();
-    cuts.dedup();
-    let mut out: Vec<DataPeriod> = Vec::new();
-    for piece in cuts.windows(2) {
-        if !periods.iter().any(|p| p.from() <= piece[0] && piece[1] <= p.until()) {
-            continue;
-        }
-        let from = match out.last() {
-            Some(last) if last.until() == piece[0] => out.pop().map_or(piece[0], |last| last.from()),
-            _ => piece[0],
-        };
-        out.push(DataPeriod::new(Some(from), Some(piece[1])).expect("in order"));
-    }
-    out
-}
-
-/// P-8: 0:00 JST of the birthday, counted by hand; 1 March where the year has no 29 February.
-pub fn birthday((year, month, day): (i16, i8, i8), age: u8) -> i64 {
-    let leap = |y: i64| y % 4 == 0 && (y % 100 != 0 || y % 400 == 0);
-    let year = i64::from(year) + i64::from(age);
-    let (month, day) = if (month, day) == (2, 29) && !leap(year) { (3, 1) } else { (month, day) };
-    let february = if leap(year) { 29 } else { 28 };
-    let lengths = [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-    let leaps = |y: i64| y / 4 - y / 100 + y / 400;
-    let years = 365 * (year - 1970) + leaps(year - 1) - leaps(1969);
-    let months: i64 = lengths.iter().take(usize::try_from(month - 1).expect("a month")).sum();
-    (years + months + i64::from(day) - 1) * 86_400_000 - 9 * 3_600_000
 }
