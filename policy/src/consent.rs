@@ -68,7 +68,8 @@ pub struct RefusalScope {
     pub categories: Scope<Box<[CategoryCode]>>,
 }
 
-/// The lifting of a refusal. It counts when made by the refusal's grantor, or by the subject once of age (P-13).
+/// The lifting of a refusal. It counts when made by the refusal's own grantor (P-13); a guardian's refusal
+/// ends with the guardian's authority, so the subject who comes of age has nothing to lift.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lift {
     /// Who lifted it.

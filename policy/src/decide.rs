@@ -1,25 +1,27 @@
 //! The decision, rule by rule, in the order of `docs/policy-spec.md`.
 //!
-//! Precedence, the whole of it: not understood > block > legal basis > refusal > consent > nothing (deny). One function
-//! decides all categories of a request; each is decided on its own, so that a partial permit is the sum of its parts.
+//! Precedence, the whole of it: not understood > block > suspension > receiver kind > legal basis > refusal > consent >
+//! nothing (deny). One function decides all categories of a request; each is decided on its own, so that a partial
+//! permit is the sum of its parts.
 //!
 //! It never allocates on a plain permit (one without data periods), and never looks at the order of records.
 
 use arrayvec::ArrayVec;
 
 use crate::access::{AccessRequest, Actor, Capacity, Receiver};
-use crate::category::{Category, CategoryCode, CategoryVersion, MAX_CATEGORIES};
+use crate::category::{CategoryVersion, MAX_CATEGORIES};
 use crate::consent::{BlockTarget, Consent, Origin, Refusal, Scope};
 use crate::decision::{
     DataScope, Decision, Denial, Field, Forbidding, Kept, Miss, Permit, PermittedBy, Reason, Withheld,
 };
 use crate::ids::{AuthorityId, PersonId};
 use crate::miss;
-use crate::party::{PartyKind, Standing};
+use crate::party::{Party, PartyKind, Standing};
 use crate::purpose::Purpose;
 use crate::records::SubjectRecords;
 use crate::registry::Registry;
-use crate::time::{DataPeriod, Timestamp, age_reached_at};
+use crate::time::{Timestamp, age_reached_at};
+use crate::total::Total;
 
 /// Age in years from which nobody else decides (民法4条).
 pub const ADULT_AGE: u8 = 18;
@@ -30,18 +32,21 @@ pub fn decide(records: &SubjectRecords, registry: &Registry, request: &AccessReq
     let mut kept: ArrayVec<Kept, MAX_CATEGORIES> = ArrayVec::new();
     let mut withheld: ArrayVec<Withheld, MAX_CATEGORIES> = ArrayVec::new();
     let mut until = Timestamp::MAX;
-    let gate = gate(records, registry, request, now);
-    for &category in request.categories.as_slice() {
-        let outcome = gate.and_then(|purpose| {
-            let case = Case { records, registry, request, purpose, now };
-            case.one(category)
+    let understood = understood(records, registry, request);
+    let gate = understood.and_then(|named| gate(records, request, named, now));
+    for &version in request.categories.as_slice() {
+        let outcome = understood.and_then(|named| {
+            let category = registry.category(version).ok_or(Reason::NotUnderstood(Field::Category))?;
+            gate?;
+            let own_age = age_reached_at(records.birth, category.own_consent_age.min(ADULT_AGE));
+            Case { records, registry, request, purpose: named.purpose, version, own_age, now }.one()
         });
         match outcome {
             Ok(cover) => {
                 until = until.min(cover.until);
-                kept.push(Kept { category, by: cover.by, data: cover.data });
+                kept.push(Kept { category: version, by: cover.by, data: cover.data });
             }
-            Err(why) => withheld.push(Withheld { category, why }),
+            Err(why) => withheld.push(Withheld { category: version, why }),
         }
     }
     if kept.is_empty() {
@@ -51,13 +56,21 @@ pub fn decide(records: &SubjectRecords, registry: &Registry, request: &AccessReq
     Decision::Permit(Permit::new(kept, withheld, until))
 }
 
-/// P-2 to P-6: what holds for every category alike.
-fn gate<'a>(
+/// What the request names, found in the registry.
+#[derive(Clone, Copy)]
+struct Named<'a> {
+    purpose: &'a Purpose,
+    /// `None` for self-access.
+    recipient: Option<&'a Party>,
+    source: &'a Party,
+}
+
+/// P-2: everything that the request names is registered, and everything on record was understood.
+fn understood<'a>(
     records: &SubjectRecords,
     registry: &'a Registry,
     request: &AccessRequest,
-    now: Timestamp,
-) -> Result<&'a Purpose, Reason> {
+) -> Result<Named<'a>, Reason> {
     if records.subject != request.subject {
         return Err(Reason::NotUnderstood(Field::Subject));
     }
@@ -70,21 +83,26 @@ fn gate<'a>(
         None => None,
     };
     let source = registry.party(request.source).ok_or(Reason::NotUnderstood(Field::Source))?;
-    if let Some(block) =
-        records.blocks.iter().filter(|b| hits(b.target, request) && b.period.contains(now)).map(|b| b.id).min()
-    {
+    Ok(Named { purpose, recipient, source })
+}
+
+/// P-4 to P-6: what forbids every category alike.
+fn gate(records: &SubjectRecords, request: &AccessRequest, named: Named<'_>, now: Timestamp) -> Result<(), Reason> {
+    let blocks = records.blocks.iter().filter(|b| hits(b.target, request) && b.period.contains(now));
+    if let Some(block) = blocks.map(|b| b.id).min() {
         return Err(Reason::ForbiddenBy(Forbidding::Block(block)));
     }
-    for party in recipient.into_iter().chain([source]) {
+    for party in named.recipient.into_iter().chain([named.source]) {
         if party.standing == Standing::Suspended {
             return Err(Reason::ForbiddenBy(Forbidding::Suspension(party.id)));
         }
     }
-    let kind = recipient.map_or(PartyKind::Person, |p| p.kind);
-    if !purpose.receivers.contains(&kind) {
-        return Err(miss::without_consent(Miss::ReceiverKind));
-    }
-    Ok(purpose)
+    // A person at our own pages is not a party: a party registered as one receives nothing.
+    let fits = match named.recipient {
+        Some(party) => party.kind != PartyKind::Person && named.purpose.receivers.contains(&party.kind),
+        None => named.purpose.receivers.contains(&PartyKind::Person),
+    };
+    if fits { Ok(()) } else { Err(miss::without_consent(Miss::ReceiverKind)) }
 }
 
 /// P-6: whether a block's target is the receiving party or the person who acts.
@@ -108,33 +126,35 @@ fn next_block(records: &SubjectRecords, request: &AccessRequest, now: Timestamp)
 }
 
 /// What permits one category, and up to when on unchanged records.
-struct Cover {
-    by: PermittedBy,
-    data: DataScope,
-    until: Timestamp,
+pub(crate) struct Cover {
+    pub(crate) by: PermittedBy,
+    pub(crate) data: DataScope,
+    pub(crate) until: Timestamp,
 }
 
-/// One request that passed the gate.
+/// One category of a request that passed the gate.
 pub(crate) struct Case<'a> {
     pub(crate) records: &'a SubjectRecords,
     pub(crate) registry: &'a Registry,
     pub(crate) request: &'a AccessRequest,
     pub(crate) purpose: &'a Purpose,
+    pub(crate) version: CategoryVersion,
+    /// P-8: from when the subject alone decides about the category.
+    pub(crate) own_age: Timestamp,
     pub(crate) now: Timestamp,
 }
 
 impl Case<'_> {
-    /// P-7 to P-15 for one category.
-    fn one(&self, version: CategoryVersion) -> Result<Cover, Reason> {
-        let category = self.registry.category(version).ok_or(Reason::NotUnderstood(Field::Category))?;
-        if let Some(cover) = self.legal_basis(version) {
+    /// P-7 to P-15.
+    fn one(&self) -> Result<Cover, Reason> {
+        if let Some(cover) = self.legal_basis() {
             return Ok(cover);
         }
         match self.request.receiver {
-            Receiver::Person { person, capacity } => self.self_access(person, capacity, category),
+            Receiver::Person { person, capacity } => self.self_access(person, capacity),
             Receiver::Party { actor, .. } => {
-                let actor_until = self.actor_until(actor, category)?;
-                let mut cover = self.consents(category)?;
+                let actor_until = self.actor_until(actor)?;
+                let mut cover = self.consents()?;
                 cover.until = cover.until.min(actor_until);
                 Ok(cover)
             }
@@ -142,14 +162,14 @@ impl Case<'_> {
     }
 
     /// P-7: a legal basis serves a party's officials and machines, not a person who acts through its app.
-    fn legal_basis(&self, category: CategoryVersion) -> Option<Cover> {
+    fn legal_basis(&self) -> Option<Cover> {
         let Receiver::Party { party, actor: Actor::System | Actor::Staff(_) } = self.request.receiver else {
             return None;
         };
         let applies = self.records.bases.iter().filter(|b| {
             b.recipient == party
                 && b.purpose == self.request.purpose
-                && b.categories.contains(&category)
+                && b.categories.contains(&self.version)
                 && b.period.contains(self.now)
                 && b.ended_at.is_none_or(|end| self.now < end)
         });
@@ -160,12 +180,12 @@ impl Case<'_> {
     }
 
     /// P-10: people see their own; guardians see the child's own categories while their authority lasts.
-    fn self_access(&self, person: PersonId, capacity: Capacity, category: &Category) -> Result<Cover, Reason> {
+    fn self_access(&self, person: PersonId, capacity: Capacity) -> Result<Cover, Reason> {
         let cover = match capacity {
             Capacity::Subject if person == self.request.subject => Some((PermittedBy::OwnAccess, Timestamp::MAX)),
             Capacity::Subject => None,
             Capacity::Guardian => {
-                self.authority(person, category, self.now).map(|(id, until)| (PermittedBy::Authority(id), until))
+                self.authority(person, self.now).map(|(id, until)| (PermittedBy::Authority(id), until))
             }
         };
         let (by, until) = cover.ok_or(miss::without_consent(Miss::Actor))?;
@@ -173,28 +193,19 @@ impl Case<'_> {
     }
 
     /// P-10: whether the person who acts for the party may act in that capacity, and until when.
-    fn actor_until(&self, actor: Actor, category: &Category) -> Result<Timestamp, Reason> {
+    fn actor_until(&self, actor: Actor) -> Result<Timestamp, Reason> {
         let until = match actor {
             Actor::System | Actor::Staff(_) => Some(Timestamp::MAX),
             Actor::Subject(person) => (person == self.request.subject).then_some(Timestamp::MAX),
-            Actor::Guardian(person) => self.authority(person, category, self.now).map(|(_, until)| until),
+            Actor::Guardian(person) => self.authority(person, self.now).map(|(_, until)| until),
         };
         until.ok_or(miss::without_consent(Miss::Actor))
     }
 
     /// P-8, P-9: the authority that a guardian holds over a category now and held at `since`, without a break: one
     /// record spans both. The longest-lasting is named, then the smaller id.
-    pub(crate) fn authority(
-        &self,
-        guardian: PersonId,
-        category: &Category,
-        since: Timestamp,
-    ) -> Option<(AuthorityId, Timestamp)> {
-        if guardian == self.records.subject {
-            return None;
-        }
-        let own_age = age_reached_at(self.records.birth, category.own_consent_age.min(ADULT_AGE));
-        if self.now >= own_age {
+    fn authority(&self, guardian: PersonId, since: Timestamp) -> Option<(AuthorityId, Timestamp)> {
+        if guardian == self.records.subject || self.now >= self.own_age {
             return None;
         }
         let held = self
@@ -202,39 +213,37 @@ impl Case<'_> {
             .authorities
             .iter()
             .filter(|a| a.guardian == guardian && a.period.contains(since) && a.period.contains(self.now));
-        held.map(|a| (a.id, a.period.until().min(own_age))).max_by(|a, b| a.1.cmp(&b.1).then(b.0.cmp(&a.0)))
+        held.map(|a| (a.id, a.period.until().min(self.own_age))).max_by(|a, b| a.1.cmp(&b.1).then(b.0.cmp(&a.0)))
     }
 
     /// P-11 to P-15: consents that cover the category, less those that a refusal stands against.
-    fn consents(&self, category: &Category) -> Result<Cover, Reason> {
+    fn consents(&self) -> Result<Cover, Reason> {
         let mut total = Total::default();
         for consent in &self.records.consents {
-            let Ok(until) = self.covers(consent, category) else { continue };
-            let refused_from = self.refused_from(consent, category.version.code);
-            if self.refusal_against(Some(consent), category).is_some() {
-                continue;
+            let Ok(until) = self.covers(consent) else { continue };
+            if self.refusal_against(Some(consent)).is_none() {
+                total.add(consent, until.min(self.refused_from(consent)));
             }
-            total.add(consent, until.min(refused_from));
         }
         if let Some(cover) = total.into_cover() {
             return Ok(cover);
         }
-        match self.refusal_against(None, category) {
+        match self.refusal_against(None) {
             Some(refusal) => Err(Reason::ForbiddenBy(Forbidding::Refusal(refusal.id))),
-            None => Err(miss::nearest(self, category)),
+            None => Err(miss::nearest(self)),
         }
     }
 
-    /// P-11, P-12: whether this consent covers the category now, and until when; else what it lacks.
-    pub(crate) fn covers(&self, consent: &Consent, category: &Category) -> Result<Timestamp, Miss> {
+    /// P-1, P-8, P-9, P-11, P-12: whether this consent covers the category now, and until when; else what it lacks.
+    pub(crate) fn covers(&self, consent: &Consent) -> Result<Timestamp, Miss> {
         if self.request.receiver.party() != Some(consent.recipient) {
             return Err(Miss::OtherRecipient);
         }
         if consent.purpose != self.request.purpose {
             return Err(Miss::OtherPurpose);
         }
-        if !consent.categories.contains(&category.version) {
-            let other = consent.categories.iter().any(|c| c.code == category.version.code);
+        if !consent.categories.contains(&self.version) {
+            let other = consent.categories.iter().any(|c| c.code == self.version.code);
             return Err(if other { Miss::OtherVersion } else { Miss::OtherCategory });
         }
         if consent.source.is_some_and(|source| source != self.request.source) {
@@ -243,9 +252,9 @@ impl Case<'_> {
         if !self.attested_rightly(consent) {
             return Err(Miss::Attester);
         }
-        let entitled_until = self.grantor_entitled_until(consent, category).ok_or(Miss::Grantor)?;
-        let grantor_blocked = |b: &&crate::consent::Block| b.target == BlockTarget::Person(consent.grantor);
-        if self.records.blocks.iter().filter(grantor_blocked).any(|b| b.period.contains(self.now)) {
+        let entitled_until = self.grantor_entitled_until(consent).ok_or(Miss::Grantor)?;
+        let grantor = BlockTarget::Person(consent.grantor);
+        if self.records.blocks.iter().any(|b| b.target == grantor && b.period.contains(self.now)) {
             return Err(Miss::GrantorBlocked);
         }
         self.in_time(consent).map(|until| until.min(entitled_until))
@@ -263,18 +272,15 @@ impl Case<'_> {
     }
 
     /// P-8, P-9: the subject decides from the category's own-consent age on, guardians before it.
-    fn grantor_entitled_until(&self, consent: &Consent, category: &Category) -> Option<Timestamp> {
-        if consent.approved_at > self.now {
-            return None;
-        }
+    fn grantor_entitled_until(&self, consent: &Consent) -> Option<Timestamp> {
         if consent.grantor == self.records.subject {
-            let own_age = age_reached_at(self.records.birth, category.own_consent_age.min(ADULT_AGE));
-            return (own_age <= consent.approved_at).then_some(Timestamp::MAX);
+            return (self.own_age <= consent.approved_at).then_some(Timestamp::MAX);
         }
-        self.authority(consent.grantor, category, consent.approved_at).map(|(_, until)| until)
+        // What is approved only later has its own miss (P-12); until then the authority is looked at as it is now.
+        self.authority(consent.grantor, consent.approved_at.min(self.now)).map(|(_, until)| until)
     }
 
-    /// P-12: half-open, capped by the purpose's longest period, cut short by its end.
+    /// P-12: half-open, not before it was approved, capped by the purpose's longest period, cut short by its end.
     fn in_time(&self, consent: &Consent) -> Result<Timestamp, Miss> {
         let ended_at = consent.ended_at.unwrap_or(Timestamp::MAX);
         if ended_at <= self.now {
@@ -285,7 +291,7 @@ impl Case<'_> {
         if until <= self.now {
             return Err(Miss::Expired);
         }
-        if self.now < consent.period.from() {
+        if self.now < consent.period.from().max(consent.approved_at) {
             return Err(Miss::NotYet);
         }
         Ok(until.min(ended_at))
@@ -293,23 +299,24 @@ impl Case<'_> {
 
     /// P-13, P-14: the refusal with the smallest id that stands against this consent; or, without one, against the
     /// category as such.
-    fn refusal_against(&self, consent: Option<&Consent>, category: &Category) -> Option<&Refusal> {
+    fn refusal_against(&self, consent: Option<&Consent>) -> Option<&Refusal> {
         self.records
             .refusals
             .iter()
-            .filter(|r| r.from <= self.now && self.in_scope(r, category.version.code))
-            .filter(|r| !self.lifted(r) && self.refuser_entitled(r, category))
+            .filter(|r| r.from <= self.now && self.in_scope(r))
+            .filter(|r| !self.lifted(r) && self.refuser_entitled(r))
             .filter(|r| consent.is_none_or(|c| !self.exempt(r, c)))
             .min_by_key(|r| r.id)
     }
 
     /// P-17: when the next recorded refusal in scope begins, [`Timestamp::MAX`] if none is to come.
-    fn refused_from(&self, consent: &Consent, category: CategoryCode) -> Timestamp {
-        let to_come = |r: &&Refusal| r.from > self.now && self.in_scope(r, category) && !self.exempt(r, consent);
+    fn refused_from(&self, consent: &Consent) -> Timestamp {
+        let to_come = |r: &&Refusal| r.from > self.now && self.in_scope(r) && !self.exempt(r, consent);
         self.records.refusals.iter().filter(to_come).map(|r| r.from).min().unwrap_or(Timestamp::MAX)
     }
 
-    fn in_scope(&self, refusal: &Refusal, category: CategoryCode) -> bool {
+    /// P-13: whether the refusal's scope reaches this recipient, purpose and category, whatever its version.
+    fn in_scope(&self, refusal: &Refusal) -> bool {
         let scope = &refusal.scope;
         let recipient = match scope.recipient {
             Scope::Any => true,
@@ -321,23 +328,19 @@ impl Case<'_> {
         };
         let categories = match &scope.categories {
             Scope::Any => true,
-            Scope::Only(codes) => codes.contains(&category),
+            Scope::Only(codes) => codes.contains(&self.version.code),
         };
         recipient && purpose && categories
     }
 
-    /// P-13: lifted by its own grantor, or by the subject once of age.
+    /// P-13: lifted by its own grantor. Coming of age needs no lifting: it ends guardians' refusals itself.
     fn lifted(&self, refusal: &Refusal) -> bool {
-        refusal.lift.is_some_and(|lift| {
-            let of_age = || age_reached_at(self.records.birth, ADULT_AGE) <= lift.at;
-            let by_right = lift.by == refusal.grantor || (lift.by == self.records.subject && of_age());
-            by_right && lift.at <= self.now
-        })
+        refusal.lift.is_some_and(|lift| lift.by == refusal.grantor && lift.at <= self.now)
     }
 
     /// P-13: the subject's refusal always counts; a guardian's ends with the authority under which it was made.
-    fn refuser_entitled(&self, refusal: &Refusal, category: &Category) -> bool {
-        refusal.grantor == self.records.subject || self.authority(refusal.grantor, category, refusal.from).is_some()
+    fn refuser_entitled(&self, refusal: &Refusal) -> bool {
+        refusal.grantor == self.records.subject || self.authority(refusal.grantor, refusal.from).is_some()
     }
 
     /// P-14: another guardian's refusal, where the operator or the purpose lets one guardian decide alone.
@@ -347,53 +350,4 @@ impl Case<'_> {
             refusal.grantor != subject && consent.grantor != subject && refusal.grantor != consent.grantor;
         between_guardians && (self.purpose.one_guardian_alone || !self.registry.rules().guardian_refusal_stands)
     }
-}
-
-/// P-15: the sum of several covering consents. One without data period covers all dates; else their periods add up.
-#[derive(Default)]
-struct Total<'a> {
-    all: Option<(Timestamp, &'a Consent)>,
-    some: Option<(Timestamp, &'a Consent)>,
-    first_end: Option<Timestamp>,
-    periods: alloc::vec::Vec<DataPeriod>,
-}
-
-impl<'a> Total<'a> {
-    fn add(&mut self, consent: &'a Consent, until: Timestamp) {
-        let best = match consent.data_period {
-            None => &mut self.all,
-            Some(period) => {
-                self.periods.push(period);
-                self.first_end = Some(self.first_end.map_or(until, |end| end.min(until)));
-                &mut self.some
-            }
-        };
-        let better = best.is_none_or(|(end, b)| end < until || (end == until && consent.id < b.id));
-        if better {
-            *best = Some((until, consent));
-        }
-    }
-
-    fn into_cover(self) -> Option<Cover> {
-        if let Some((until, consent)) = self.all {
-            return Some(Cover { by: PermittedBy::Consent(consent.id), data: DataScope::All, until });
-        }
-        let (_, consent) = self.some?;
-        let until = self.first_end?;
-        let data = DataScope::Within(merge(self.periods));
-        Some(Cover { by: PermittedBy::Consent(consent.id), data, until })
-    }
-}
-
-/// Sorted, overlapping and touching periods made one.
-fn merge(mut periods: alloc::vec::Vec<DataPeriod>) -> alloc::vec::Vec<DataPeriod> {
-    periods.sort_unstable();
-    let mut merged: alloc::vec::Vec<DataPeriod> = alloc::vec::Vec::new();
-    for period in periods {
-        match merged.last_mut() {
-            Some(last) if period.from() <= last.until() => *last = last.joined(period),
-            _ => merged.push(period),
-        }
-    }
-    merged
 }

@@ -78,7 +78,7 @@ pub enum Miss {
     Ended,
     /// … but it has expired.
     Expired,
-    /// … but it has not begun.
+    /// … but it has not begun, or is not approved yet.
     NotYet,
 }
 

@@ -1,6 +1,6 @@
 //! The decision of Sekisho: may this receiver have these categories of this subject's data, for this purpose, now?
 //!
-//! [`decide`] is a pure function of the records about one subject, the registry and the instant. It never reads a
+//! [`decide()`] is a pure function of the records about one subject, the registry and the instant. It never reads a
 //! clock, does I/O, logs, or knows a wire format; `no_std` makes the first two a compile error. The rules carry numbers
 //! (`P-1` …) from `docs/policy-spec.md`; code and tests cite them.
 //!
@@ -28,6 +28,7 @@ pub mod purpose;
 pub mod records;
 pub mod registry;
 pub mod time;
+mod total;
 
 pub use access::{AccessRequest, Actor, Capacity, Receiver};
 pub use authority::Authority;

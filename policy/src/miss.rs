@@ -2,7 +2,6 @@
 //!
 //! Only a denial that is being explained needs it, so it is computed apart, after everything else said no.
 
-use crate::category::Category;
 use crate::decide::Case;
 use crate::decision::{Miss, NearestMiss, Reason};
 
@@ -12,8 +11,8 @@ pub(crate) const fn without_consent(miss: Miss) -> Reason {
 }
 
 /// The consent that came closest; of two equally close, the one with the smaller id.
-pub(crate) fn nearest(case: &Case<'_>, category: &Category) -> Reason {
-    let misses = case.records.consents.iter().filter_map(|c| case.covers(c, category).err().map(|miss| (miss, c.id)));
+pub(crate) fn nearest(case: &Case<'_>) -> Reason {
+    let misses = case.records.consents.iter().filter_map(|c| case.covers(c).err().map(|miss| (miss, c.id)));
     let nearest = misses.max_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)));
     nearest.map_or(without_consent(Miss::NoConsent), |(miss, id)| {
         Reason::NothingApplies(NearestMiss { miss, consent: Some(id) })
