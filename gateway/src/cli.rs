@@ -171,7 +171,9 @@ fn run(command: Command) -> Result<(), String> {
         }
         Command::Explain { decision, socket } => {
             let path = format!("/decisions/{decision}");
-            say_json(&block_on(async { ask(&socket, Method::GET, &path, &Value::Null).await.map_err(|e| e.to_string()) })?);
+            say_json(&block_on(async {
+                ask(&socket, Method::GET, &path, &Value::Null).await.map_err(|e| e.to_string())
+            })?);
             Ok(())
         }
         Command::Act { path, body, socket } => act(&path, &body, &socket),
@@ -199,8 +201,8 @@ fn read_config(file: &Path) -> Result<Config, String> {
 
 async fn serve(config: Config) -> Result<(), String> {
     let gateway = Gateway::start(config, Clock::system()).await.map_err(|e| e.to_string())?;
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-        .map_err(|e| e.to_string())?;
+    let mut terminate =
+        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).map_err(|e| e.to_string())?;
     tokio::select! {
         _ = terminate.recv() => {}
         _ = tokio::signal::ctrl_c() => {}
@@ -233,28 +235,31 @@ fn ledger(command: LedgerCommand) -> Result<(), String> {
         LedgerCommand::Verify { data, checkpoint, key } => {
             let signed = read(&checkpoint.unwrap_or_else(|| data.join("checkpoint")))?;
             let key = read_text(&key.unwrap_or_else(|| data.join("checkpoint.vkey")))?;
-            let report = verify::verify(&data.join("ledger"), Some((&signed, &key)), |entries| {
-                if entries % 100_000 == 0 && entries > 0 {
-                    say(&format!("{entries} entries …"));
+            let mut told = 0;
+            let report = verify::verify(&data.join("ledger"), &key, &[&signed], &mut |progress| {
+                if progress.entries >= told + 100_000 {
+                    told = progress.entries;
+                    say(&format!("{told} entries …"));
                 }
             });
             let report = report.map_err(|e| e.to_string())?;
             let root = data_encoding::BASE64.encode(&report.root);
-            say(&format!("ledger is good: {} entries, root {root}, checkpoint of a signed earlier state agrees", report.entries));
+            let signed = report.signed.unwrap_or_default();
+            say(&format!(
+                "ledger is good: {} entries, {} of them sealed, root {root}; the checkpoint of its first {signed} agrees",
+                report.entries, report.sealed
+            ));
             Ok(())
         }
         LedgerCommand::Prove { entry, data } => {
             let signed = read(&data.join("checkpoint"))?;
             let entry = crate::ids::TextId::parse(&entry).map_err(|_| "an entry's id looks like ent-…".to_owned())?;
-            let proof = proof::prove(&data.join("ledger"), entry, &signed).map_err(|e| e.to_string())?;
-            say_json(&serde_json::to_value(&proof).map_err(|e| e.to_string())?);
+            say(&proof::prove(&data.join("ledger"), entry, &signed).map_err(|e| e.to_string())?);
             Ok(())
         }
         LedgerCommand::CheckProof { proof, key } => {
-            let proof = serde_json::from_slice(&read(&proof)?).map_err(|e| format!("not a proof: {e}"))?;
-            let checked = proof::check(&proof, &read_text(&key)?).map_err(|e| e.to_string())?;
-            let _ = checked;
-            say("the proof holds");
+            let proven = proof::check(&read_text(&proof)?, &read_text(&key)?).map_err(|e| e.to_string())?;
+            say(&format!("the proof holds: entry {} of the {} that the checkpoint covers", proven.index, proven.size));
             Ok(())
         }
     }

@@ -14,11 +14,10 @@ use sekisho_adapters::people::People;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::world::{Enrolled, World, WorldError, WorldOptions, during, text};
+use super::world::{World, WorldError, WorldOptions, during, text};
 use crate::admin::client::ask;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::consent::people::rfc3339;
 use crate::ledger::verify;
 use crate::serve::Gateway;
 
@@ -81,12 +80,20 @@ pub async fn run(directory: PathBuf, once: bool) -> Result<(), WorldError> {
 }
 
 async fn tell(out: &mut Transcript, world: &World, gateway: &Gateway) -> Result<(), WorldError> {
-    out.step("市の窓口が三家族を登録します（本人確認と戸籍の確認つき）。", "The city enrols three families, with identity and family register checked.");
+    out.step(
+        "市の窓口が三家族を登録します（本人確認と戸籍の確認つき）。",
+        "The city enrols three families, with identity and family register checked.",
+    );
     let mut enrolled = Vec::new();
     for family in &world.families {
         enrolled.push(world.enrol(family).await?);
         let children = family.children.len();
-        out.fact(&format!("{}家: 保護者 {}, 子 {children}, {}", family_name(family), family.parents.len(), family.home.name));
+        out.fact(&format!(
+            "{}家: 保護者 {}, 子 {children}, {}",
+            family_name(family),
+            family.parents.len(),
+            family.home.name
+        ));
     }
     // A child with a history to show.
     let (at, family) = world
@@ -106,7 +113,7 @@ async fn tell(out: &mut Transcript, world: &World, gateway: &Gateway) -> Result<
     cut(out, world, &mother, &patient, &consent).await?;
     let denied = denied_again(out, world, &mother, &patient, released).await?;
     verified(out, world, gateway).await?;
-    explained(out, world, people, &mother, &child, &denied).await
+    explained(out, world, &denied).await
 }
 
 fn family_name(family: &sekisho_adapters::people::Family) -> &str {
@@ -118,7 +125,10 @@ fn history(patient: &str) -> String {
 }
 
 async fn denied_first(out: &mut Transcript, world: &World, mother: &str) -> Result<(), WorldError> {
-    out.step("アプリが、同意のないまま予防接種の記録を求めます。", "The app asks for a vaccination history without any consent.");
+    out.step(
+        "アプリが、同意のないまま予防接種の記録を求めます。",
+        "The app asks for a vaccination history without any consent.",
+    );
     let before = world.city.requests();
     let token = world.app_token(mother)?;
     let answer = world.json(&world.app_http, Method::GET, &history(NOBODYS_ID), &token, None).await?;
@@ -135,29 +145,42 @@ async fn agreed(
     mother: &str,
     child: &str,
 ) -> Result<(String, String), WorldError> {
-    out.step("アプリが同意を提案します。アプリ自身は承認できません。", "The app proposes a consent. It can't approve it itself.");
+    out.step(
+        "アプリが同意を提案します。アプリ自身は承認できません。",
+        "The app proposes a consent. It can't approve it itself.",
+    );
     let until = jiff::Timestamp::from_millisecond(gateway_now(world)).map_err(during("clock"))?;
     let until = until + jiff::Span::new().hours(24 * 365);
     let proposal = world.propose(mother, &until.to_string()).await?;
     let consent = text(&proposal, "id");
-    out.fact(&format!("{consent}: {} / {} / {}", text(&proposal, "recipient"), text(&proposal, "purpose"), proposal["categories"]));
-    let shown = world.json(&world.browser, Method::GET, "/v1/texts/phr-view", &world.person_token(mother)?, None).await?;
+    out.fact(&format!(
+        "{consent}: {} / {} / {}",
+        text(&proposal, "recipient"),
+        text(&proposal, "purpose"),
+        proposal["categories"]
+    ));
+    let shown =
+        world.json(&world.browser, Method::GET, "/v1/texts/phr-view", &world.person_token(mother)?, None).await?;
     let approval = json!({"subject": child, "text_hash": shown["text_hash"]});
     let path = format!("/v1/consents/{consent}/approve");
     let by_app = world.call(&world.app_http, Method::POST, &path, &world.app_token(mother)?, Some(&approval)).await?;
     check(by_app.status.as_u16() == 403, "an app can't grant itself")?;
     out.step("保護者が、強い本人確認のサインインで承認します。", "The guardian approves, signed in with step-up.");
     world.approve(mother, &consent, child).await?;
-    let seen = world.json(&world.app_http, Method::GET, &format!("/v1/consents/{consent}"), &world.app_token(mother)?, None).await?;
+    let seen = world
+        .json(&world.app_http, Method::GET, &format!("/v1/consents/{consent}"), &world.app_token(mother)?, None)
+        .await?;
     let patient = text(&seen, "patient");
     check(text(&seen, "status") == "active" && !patient.is_empty(), "the consent is active")?;
-    out.fact(&format!("status {}; アプリにだけ通じる子の ID / the child's id at this app only: {patient}", text(&seen, "status")));
+    out.fact(&format!(
+        "status {}; アプリにだけ通じる子の ID / the child's id at this app only: {patient}",
+        text(&seen, "status")
+    ));
     Ok((consent, patient))
 }
 
 fn gateway_now(world: &World) -> i64 {
-    // The world's clock is the gateway's.
-    world.issuer.now_s() * 1_000
+    (world.now)()
 }
 
 async fn released(out: &mut Transcript, world: &World, mother: &str, patient: &str) -> Result<usize, WorldError> {
@@ -171,25 +194,44 @@ async fn released(out: &mut Transcript, world: &World, mother: &str, patient: &s
         let dose = item.pointer("/protocolApplied/0/doseNumberPositiveInt").and_then(Value::as_u64).unwrap_or(0);
         let place = item.pointer("/extension/0/valueCoding/display").and_then(Value::as_str).unwrap_or("");
         let vaccine = item.pointer("/vaccineCode/text").and_then(Value::as_str).unwrap_or("");
-        out.fact(&format!("{} {vaccine} {dose} 回目 lot {} {place}", text(item, "occurrenceDateTime"), text(item, "lotNumber")));
-        check(item.pointer("/patient/reference").and_then(Value::as_str) == Some(&format!("Patient/{patient}")), "every reference is pairwise")?;
+        out.fact(&format!(
+            "{} {vaccine} {dose} 回目 lot {} {place}",
+            text(item, "occurrenceDateTime"),
+            text(item, "lotNumber")
+        ));
+        check(
+            item.pointer("/patient/reference").and_then(Value::as_str) == Some(&format!("Patient/{patient}")),
+            "every reference is pairwise",
+        )?;
     }
     let whole = answer.to_string();
     let hidden = world.families.iter().flat_map(|f| &f.children).all(|c| !whole.contains(&c.person.id));
     check(hidden, "no id of the source leaves")?;
-    out.fact(&format!("→ {} 件。提供元の ID はどこにもありません。 / {} items, no id of the source among them.", entries.len(), entries.len()));
+    out.fact(&format!(
+        "→ {} 件。提供元の ID はどこにもありません。 / {} items, no id of the source among them.",
+        entries.len(),
+        entries.len()
+    ));
     Ok(entries.len())
 }
 
-async fn through_the_portal(out: &mut Transcript, world: &World, mother: &str, patient: &str) -> Result<(), WorldError> {
-    out.step("同じ記録を、マイナポータル（模擬）から。まず本人のサインインが要ります。", "The same history from the My Portal stand-in. The subject must sign in there first.");
+async fn through_the_portal(
+    out: &mut Transcript,
+    world: &World,
+    mother: &str,
+    patient: &str,
+) -> Result<(), WorldError> {
+    out.step(
+        "同じ記録を、マイナポータル（模擬）から。まず本人のサインインが要ります。",
+        "The same history from the My Portal stand-in. The subject must sign in there first.",
+    );
     let path = format!("/portal/Immunization?patient={patient}");
     let token = world.app_token(mother)?;
     let answer = world.call(&world.app_http, Method::GET, &path, &token, None).await?;
     check(answer.status.as_u16() == 409, "a sign-in at the portal is asked for")?;
     let outcome: Value = serde_json::from_slice(&answer.body).map_err(during("answer"))?;
     let url = outcome.pointer("/issue/0/diagnostics").and_then(Value::as_str).unwrap_or_default();
-    let account = world.portal_account_of(patient, mother).await?;
+    let account = world.portal_account_of(mother)?;
     let page = world.sign_in_at_portal(url, &account).await?;
     check(page == 200, "the portal's sign-in comes back to the gateway")?;
     let answer = world.json(&world.app_http, Method::GET, &path, &token, None).await?;
@@ -206,7 +248,10 @@ async fn cut(
     patient: &str,
     consent: &str,
 ) -> Result<(), WorldError> {
-    out.step("大きな転送の途中で、保護者が同意を撤回します。", "In the middle of a large transfer the guardian withdraws.");
+    out.step(
+        "大きな転送の途中で、保護者が同意を撤回します。",
+        "In the middle of a large transfer the guardian withdraws.",
+    );
     world.city.set_knobs(Knobs { entries: Some(LARGE_ENTRIES), ..Knobs::default() });
     let mut transfer = world.raw(&history(patient), &world.app_token(mother)?).await?;
     let mut first = vec![0; 16 << 10];
@@ -225,8 +270,17 @@ async fn cut(
     world.city.set_knobs(Knobs::default());
     check(summary["transfers_cut"] == 1, "the transfer under way was cut")?;
     check(!revoked["receipt"].is_null(), "the receipt is signed")?;
-    out.fact(&format!("→ {} に停止。転送 {} 件を切断（受信 {received} バイトで {ended}）。", text(summary, "at"), summary["transfers_cut"]));
-    out.fact(&format!("→ stopped at {}; {} transfer cut after {received} bytes; the receipt is signed (entry {}).", text(summary, "at"), summary["transfers_cut"], text(summary, "entry")));
+    out.fact(&format!(
+        "→ {} に停止。転送 {} 件を切断（受信 {received} バイトで {ended}）。",
+        text(summary, "at"),
+        summary["transfers_cut"]
+    ));
+    out.fact(&format!(
+        "→ stopped at {}; {} transfer cut after {received} bytes; the receipt is signed (entry {}).",
+        text(summary, "at"),
+        summary["transfers_cut"],
+        text(summary, "entry")
+    ));
     Ok(())
 }
 
@@ -251,32 +305,41 @@ async fn denied_again(
     let lines = log["items"].as_array().cloned().unwrap_or_default();
     out.fact("保護者に見える記録（閲覧・提供の記録） / what the guardian sees:");
     for line in &lines {
-        out.fact(&format!("  {} {} {} → {}", text(line, "at"), text(line, "recipient_name_ja"), text(line, "purpose"), text(line, "outcome")));
+        out.fact(&format!(
+            "  {} {} {} → {}",
+            text(line, "at"),
+            text(line, "recipient_name_ja"),
+            text(line, "purpose"),
+            text(line, "outcome")
+        ));
     }
     Ok(lines.iter().map(|line| text(line, "decision")).collect())
 }
 
 async fn verified(out: &mut Transcript, world: &World, gateway: &Gateway) -> Result<(), WorldError> {
-    out.step("台帳を、書いた側とは別の実装で検証します。", "The ledger is verified by code that shares nothing with its writer but the format.");
+    out.step(
+        "台帳を、書いた側とは別の実装で検証します。",
+        "The ledger is verified by code that shares nothing with its writer but the format.",
+    );
     gateway.app.store.checkpoint().await.map_err(during("checkpoint"))?;
     let data = world.directory.join("data");
     let key = std::fs::read_to_string(data.join("checkpoint.vkey")).map_err(during("verifier key"))?;
     let signed = std::fs::read(data.join("checkpoint")).map_err(during("checkpoint"))?;
-    let report = verify::verify(&data.join("ledger"), Some((&signed, &key)), |_| {}).map_err(during("verification"))?;
-    out.fact(&format!("→ {} entries, root {}, checkpoint signature good", report.entries, data_encoding::BASE64.encode(&report.root)));
+    let report =
+        verify::verify(&data.join("ledger"), key.trim(), &[&signed], &mut |_| {}).map_err(during("verification"))?;
+    out.fact(&format!(
+        "→ {} entries, root {}, checkpoint signature good",
+        report.entries,
+        data_encoding::BASE64.encode(&report.root)
+    ));
     Ok(())
 }
 
-async fn explained(
-    out: &mut Transcript,
-    world: &World,
-    people: &Enrolled,
-    mother: &str,
-    child: &str,
-    decisions: &[String],
-) -> Result<(), WorldError> {
-    out.step("二つの判定を、台帳だけから説明します（運用者の閲覧も記録されます）。", "Two decisions explained from the ledger alone; the operator's look is recorded too.");
-    let _ = (people, mother, child);
+async fn explained(out: &mut Transcript, world: &World, decisions: &[String]) -> Result<(), WorldError> {
+    out.step(
+        "二つの判定を、台帳だけから説明します（運用者の閲覧も記録されます）。",
+        "Two decisions explained from the ledger alone; the operator's look is recorded too.",
+    );
     let newest = decisions.first().ok_or_else(|| WorldError("no decision to explain".to_owned()))?;
     let oldest = decisions.last().ok_or_else(|| WorldError("no decision to explain".to_owned()))?;
     for decision in [oldest, newest] {
@@ -325,11 +388,15 @@ async fn ready_lines(world: &World) -> Result<Vec<String>, WorldError> {
         format!("export DIR='{dir}' URL='{}' APP='{app}' ME='{person}'", world.url),
         String::new(),
         "# アプリとして予防接種の記録を求める / as the app, ask for the history".to_owned(),
-        format!("curl --cacert $DIR/ca.pem --cert $DIR/app.pem --key $DIR/app.key -H \"Authorization: Bearer $APP\" \"$URL/fhir/Immunization?patient={patient}\""),
+        format!(
+            "curl --cacert $DIR/ca.pem --cert $DIR/app.pem --key $DIR/app.key -H \"Authorization: Bearer $APP\" \"$URL/fhir/Immunization?patient={patient}\""
+        ),
         "# 保護者として、誰が見たか / as the guardian, who looked".to_owned(),
         format!("curl --cacert $DIR/ca.pem -H \"Authorization: Bearer $ME\" \"$URL/v1/access-log?subject={child}\""),
         "# 保護者として、提供を止める / as the guardian, stop it".to_owned(),
-        format!("curl --cacert $DIR/ca.pem -X POST -H \"Authorization: Bearer $ME\" \"$URL/v1/consents/{consent}/revoke\""),
+        format!(
+            "curl --cacert $DIR/ca.pem -X POST -H \"Authorization: Bearer $ME\" \"$URL/v1/consents/{consent}/revoke\""
+        ),
         "# 運用者として / as the operator".to_owned(),
         "curl --unix-socket $DIR/operators.sock http://operators/status".to_owned(),
     ])
@@ -337,7 +404,11 @@ async fn ready_lines(world: &World) -> Result<Vec<String>, WorldError> {
 
 impl World {
     /// A transfer over a raw TLS connection, its head sent.
-    async fn raw(&self, path: &str, token: &str) -> Result<tokio_rustls::client::TlsStream<tokio::net::TcpStream>, WorldError> {
+    async fn raw(
+        &self,
+        path: &str,
+        token: &str,
+    ) -> Result<tokio_rustls::client::TlsStream<tokio::net::TcpStream>, WorldError> {
         let roots = self.ca.roots().map_err(during("roots"))?;
         let tls = sekisho_adapters::certs::client_config(roots, Some(&self.app), sekisho_adapters::certs::ALPN_H1);
         let tls = tls.map_err(during("client TLS"))?;
@@ -353,9 +424,8 @@ impl World {
         Ok(stream)
     }
 
-    /// The portal account of the child that an app knows by this id: the demo knows its own families.
-    async fn portal_account_of(&self, patient: &str, mother: &str) -> Result<String, WorldError> {
-        let _ = patient;
+    /// The portal account of a mother's first child.
+    fn portal_account_of(&self, mother: &str) -> Result<String, WorldError> {
         let family = self.families.iter().find(|f| f.parents.iter().any(|p| p.id == mother));
         let child = family.and_then(|f| f.children.first());
         child.map(|c| super::world::portal_account(&c.person.id)).ok_or_else(|| WorldError("no such child".to_owned()))
@@ -375,10 +445,4 @@ impl World {
         let back = location.ok_or_else(|| WorldError("the portal did not send the browser back".to_owned()))?;
         Ok(get(back.to_owned()).await?.status.as_u16())
     }
-}
-
-/// The time as people write it, for the transcript.
-#[must_use]
-pub fn stamp(clock: &Clock) -> String {
-    clock.now().map(rfc3339).unwrap_or_default()
 }

@@ -10,14 +10,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use sekisho_adapters::NowMs;
-use sekisho_adapters::certs::{
-    ALPN_H1, ALPN_H2_AND_H1, DevCa, Identity, Validity, client_config, server_config,
-};
+use sekisho_adapters::certs::{ALPN_H1, ALPN_H2_AND_H1, DevCa, Identity, Validity, client_config, server_config};
 use sekisho_adapters::fhir_server::stand_in::{FhirOptions, FhirServer};
 use sekisho_adapters::http::{HttpClient, Limits, Response};
-use sekisho_adapters::identity::stand_in::{
-    ClientAuth, DevIssuer, IssuerOptions, MintRequest, Persona, Registration,
-};
+use sekisho_adapters::identity::stand_in::{ClientAuth, DevIssuer, IssuerOptions, MintRequest, Persona, Registration};
 use sekisho_adapters::my_portal::PortalCodes;
 use sekisho_adapters::my_portal::stand_in::{Account, PortalOptions, PortalRegistration, PortalStandIn};
 use sekisho_adapters::people::{Family, fhir};
@@ -66,6 +62,8 @@ pub struct World {
     pub config: PathBuf,
     /// The gateway's base URL.
     pub url: String,
+    /// The clock.
+    pub now: NowMs,
     /// The port kept for the gateway.
     pub listener: std::net::TcpListener,
     /// The authority of all certificates.
@@ -128,16 +126,25 @@ impl World {
             Ok(HttpClient::new(tls, Limits { connect_ms: 5_000, total_ms: 60_000, body_bytes_max: 64 << 20 }))
         };
         let (app_http, clinic_http, browser) = (http(Some(&app))?, http(Some(&clinic))?, http(None)?);
-        let files = Files { directory: &directory, ca: &ca, server: &server, gateway: &gateway, app: &app, clinic: &clinic };
+        let files =
+            Files { directory: &directory, ca: &ca, server: &server, gateway: &gateway, app: &app, clinic: &clinic };
         files.write()?;
         let config = directory.join("sekisho.toml");
         let portal_thumbprint = portal_identity.thumbprint();
-        let text = configuration(address, &url, &issuer, &city, &portal, [&app.thumbprint(), &clinic.thumbprint(), &portal_thumbprint]);
+        let text = configuration(
+            address,
+            &url,
+            &issuer,
+            &city,
+            &portal,
+            [&app.thumbprint(), &clinic.thumbprint(), &portal_thumbprint],
+        );
         std::fs::write(&config, text).map_err(during("configuration"))?;
         Ok(Self {
             directory,
             config,
             url,
+            now,
             listener,
             ca,
             app,
@@ -172,9 +179,7 @@ impl World {
     /// When the gateway says no.
     pub async fn enrol(&self, family: &Family) -> Result<Enrolled, WorldError> {
         let failed = during::<SocketError>;
-        let person = |p: &sekisho_adapters::people::Person| {
-            json!({"birth": p.birth.to_string(), "evidence": "マイナンバーカードの券面", "verified_by": "fuchu-city"})
-        };
+        let person = |p: &sekisho_adapters::people::Person| json!({"birth": p.birth.to_string(), "evidence": "マイナンバーカードの券面", "verified_by": "fuchu-city"});
         let members = family.parents.iter().chain(family.children.iter().map(|c| &c.person));
         let people: Vec<Value> = members.map(person).collect();
         let made = self.act("/people", &json!({"people": people})).await.map_err(failed("enrolment"))?;
@@ -377,9 +382,8 @@ async fn issuer(
 ) -> Result<DevIssuer, WorldError> {
     let mut options = IssuerOptions::new(server_tls(ca, server, false)?, Arc::clone(now));
     let parents = families.iter().flat_map(|f| &f.parents);
-    options.personas = parents
-        .map(|p| Persona { sub: p.id.clone(), label: format!("{} {}", p.family, p.given) })
-        .collect();
+    options.personas =
+        parents.map(|p| Persona { sub: p.id.clone(), label: format!("{} {}", p.family, p.given) }).collect();
     let registration = |client: &str, auth: ClientAuth| Registration {
         client_id: client.to_owned(),
         redirect_uris: vec![format!("{url}/signed-in")],
