@@ -15,7 +15,7 @@ use crate::decision::{
     DataScope, Decision, Denial, Field, Forbidding, Kept, Miss, Permit, PermittedBy, Reason, Withheld,
 };
 use crate::ids::{AuthorityId, PersonId};
-use crate::miss;
+use crate::miss::{self, Nearest};
 use crate::party::{Party, PartyKind, Standing};
 use crate::purpose::Purpose;
 use crate::records::SubjectRecords;
@@ -133,19 +133,19 @@ pub(crate) struct Cover {
 }
 
 /// One category of a request that passed the gate.
-pub(crate) struct Case<'a> {
-    pub(crate) records: &'a SubjectRecords,
-    pub(crate) registry: &'a Registry,
-    pub(crate) request: &'a AccessRequest,
-    pub(crate) purpose: &'a Purpose,
-    pub(crate) version: CategoryVersion,
+struct Case<'a> {
+    records: &'a SubjectRecords,
+    registry: &'a Registry,
+    request: &'a AccessRequest,
+    purpose: &'a Purpose,
+    version: CategoryVersion,
     /// P-8: from when the subject alone decides about the category.
-    pub(crate) own_age: Timestamp,
-    pub(crate) now: Timestamp,
+    own_age: Timestamp,
+    now: Timestamp,
 }
 
 impl Case<'_> {
-    /// P-7 to P-15.
+    /// P-7 to P-16.
     fn one(&self) -> Result<Cover, Reason> {
         if let Some(cover) = self.legal_basis() {
             return Ok(cover);
@@ -216,13 +216,16 @@ impl Case<'_> {
         held.map(|a| (a.id, a.period.until().min(self.own_age))).max_by(|a, b| a.1.cmp(&b.1).then(b.0.cmp(&a.0)))
     }
 
-    /// P-11 to P-15: consents that cover the category, less those that a refusal stands against.
+    /// P-11 to P-16: consents that cover the category, less those that a refusal stands against.
     fn consents(&self) -> Result<Cover, Reason> {
-        let mut total = Total::default();
+        let (mut total, mut nearest) = (Total::default(), Nearest::default());
         for consent in &self.records.consents {
-            let Ok(until) = self.covers(consent) else { continue };
-            if self.refusal_against(Some(consent)).is_none() {
-                total.add(consent, until.min(self.refused_from(consent)));
+            match self.covers(consent) {
+                Err(miss) => nearest.add(miss, consent.id),
+                Ok(until) if self.refusal_against(Some(consent)).is_none() => {
+                    total.add(consent, until.min(self.refused_from(consent)));
+                }
+                Ok(_) => {}
             }
         }
         if let Some(cover) = total.into_cover() {
@@ -230,12 +233,12 @@ impl Case<'_> {
         }
         match self.refusal_against(None) {
             Some(refusal) => Err(Reason::ForbiddenBy(Forbidding::Refusal(refusal.id))),
-            None => Err(miss::nearest(self)),
+            None => Err(nearest.into_reason()),
         }
     }
 
     /// P-1, P-8, P-9, P-11, P-12: whether this consent covers the category now, and until when; else what it lacks.
-    pub(crate) fn covers(&self, consent: &Consent) -> Result<Timestamp, Miss> {
+    fn covers(&self, consent: &Consent) -> Result<Timestamp, Miss> {
         if self.request.receiver.party() != Some(consent.recipient) {
             return Err(Miss::OtherRecipient);
         }

@@ -1,20 +1,27 @@
 //! The nearest miss (P-16): of all consents, which came closest to permitting a category that nothing permits.
-//!
-//! Only a denial that is being explained needs it, so it is computed apart, after everything else said no.
 
-use crate::decide::Case;
 use crate::decision::{Miss, NearestMiss, Reason};
+use crate::ids::ConsentId;
 
 /// A miss in which no consent had a part.
 pub(crate) const fn without_consent(miss: Miss) -> Reason {
     Reason::NothingApplies(NearestMiss { miss, consent: None })
 }
 
-/// The consent that came closest; of two equally close, the one with the smaller id.
-pub(crate) fn nearest(case: &Case<'_>) -> Reason {
-    let misses = case.records.consents.iter().filter_map(|c| case.covers(c).err().map(|miss| (miss, c.id)));
-    let nearest = misses.max_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)));
-    nearest.map_or(without_consent(Miss::NoConsent), |(miss, id)| {
-        Reason::NothingApplies(NearestMiss { miss, consent: Some(id) })
-    })
+/// The consent that came closest so far; of two equally close, the one with the smaller id.
+#[derive(Default)]
+pub(crate) struct Nearest(Option<(Miss, ConsentId)>);
+
+impl Nearest {
+    pub(crate) fn add(&mut self, miss: Miss, consent: ConsentId) {
+        if self.0.is_none_or(|(nearest, id)| nearest < miss || (nearest == miss && consent < id)) {
+            self.0 = Some((miss, consent));
+        }
+    }
+
+    pub(crate) fn into_reason(self) -> Reason {
+        self.0.map_or(without_consent(Miss::NoConsent), |(miss, id)| {
+            Reason::NothingApplies(NearestMiss { miss, consent: Some(id) })
+        })
+    }
 }
