@@ -283,6 +283,10 @@ impl Entry {
             return Err(EntryError::Malformed);
         }
         let version = peek_version(bytes).ok_or(EntryError::Malformed)?;
+        // Versions count from 1; a 0 was never written.
+        if version == 0 {
+            return Err(EntryError::Malformed);
+        }
         if version > VERSION {
             return Err(EntryError::Newer(version));
         }

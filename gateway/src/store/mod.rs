@@ -5,6 +5,7 @@
 //! [`Store::update`] is the same for what people and officials record. Readers see a change only after it is durable, and
 //! from then on always. Read next: `embedded/writer.rs` for the order in which this happens, `state` for what is read.
 
+pub mod conformance;
 pub mod embedded;
 mod explain;
 mod open;
@@ -18,13 +19,14 @@ use std::time::{Duration, Instant};
 use arrayvec::ArrayVec;
 use quick_cache::sync::Cache;
 use sekisho_policy::{AccessRequest, ConsentId, Decision, Denial, PartyId, Permit, PersonId, Timestamp, decide};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 
 use crate::clock::{Clock, ClockError};
 use crate::ids::{EntryId, PairwiseId};
 use crate::ledger::checkpoint::LedgerKey;
-use crate::ledger::entry::{Cause, Idempotency};
-use crate::ledger::event::{Closed, Event};
+use crate::ledger::entry::{Bytes16, Cause, Idempotency, KeyClass};
+use crate::ledger::event::{Closed, Event, KeyDestroyed};
 use crate::ledger::merkle::Hash;
 use embedded::index::Index;
 use embedded::log::LogReader;
@@ -61,8 +63,11 @@ pub enum StoreError {
     /// The ledger can't be read.
     #[error(transparent)]
     Log(#[from] embedded::log::LogError),
-    /// A stored entry isn't what was written.
-    #[error("a stored entry does not open: {0}")]
+    /// The idempotency key came with an earlier request.
+    #[error("this idempotency key was used by an earlier request: look up what it gave")]
+    Repeated,
+    /// A stored entry isn't what was written, or an event can't become one.
+    #[error("a ledger entry can't be opened or made: {0}")]
     Entry(&'static str),
 }
 
@@ -148,7 +153,7 @@ struct Inner {
     subjects: Cache<PersonId, Snapshot>,
     global: arc_swap::ArcSwap<(Guard, Arc<Global>)>,
     nobody: PersonId,
-    _lock: std::fs::File,
+    _lock: Arc<std::fs::File>,
 }
 
 /// The store; clones share it.
@@ -179,7 +184,7 @@ impl Store {
             match self.inner.writer.append([prepared], [global_guard, snapshot.guard], []).await {
                 Ok(appended) => return Ok(ruling(decision, request, appended)),
                 Err(Refused::Changed) => {}
-                Err(Refused::Stopped) => return Err(StoreError::Stopped),
+                Err(refused) => return Err(refused.into()),
             }
         }
         Err(StoreError::Busy)
@@ -250,7 +255,7 @@ impl Store {
             match self.inner.writer.append(prepared, guards, also).await {
                 Ok(appended) => return Ok((value, Some(appended))),
                 Err(Refused::Changed) => {}
-                Err(Refused::Stopped) => return Err(StoreError::Stopped.into()),
+                Err(refused) => return Err(StoreError::from(refused).into()),
             }
         }
         Err(StoreError::Busy.into())
@@ -262,8 +267,27 @@ impl Store {
     /// When it could not be recorded.
     pub async fn record_global(&self, event: Event, cause: Cause) -> Result<Appended, StoreError> {
         let now = self.inner.clock.now()?;
-        let prepared = prepare::in_clear(event, now, cause);
-        self.inner.writer.append([prepared], [], []).await.map_err(|_| StoreError::Stopped)
+        let prepared = prepare::in_clear(event, now, cause)?;
+        Ok(self.inner.writer.append([prepared], [], []).await?)
+    }
+
+    /// Destroys a person's key of one class, and with it what it had sealed: first in the ledger, so that a start, and a
+    /// restore, does it again; then in the vault. Afterwards the records read as erased, which denies.
+    ///
+    /// # Errors
+    /// When there is no such key, or it could not be recorded.
+    pub async fn destroy_key(&self, person: PersonId, class: KeyClass, cause: Cause) -> Result<Appended, StoreError> {
+        let now = self.inner.clock.now()?;
+        let key = self.inner.vault.key_of(person, class)?.id;
+        let slot = Slot::of(person.bytes());
+        let event = Event::KeyDestroyed(KeyDestroyed { key: Bytes16(*key.bytes()) });
+        let appended = self.inner.writer.append([prepare::in_clear(event, now, cause)?], [], [slot]).await?;
+        let store = self.clone();
+        let destroyed = tokio::task::spawn_blocking(move || store.inner.vault.destroy(key)).await;
+        destroyed.map_err(|_| StoreError::Stopped)??;
+        // Whoever read in between may have read what is gone now.
+        self.ask(|reply| Message::Touch(slot, reply)).await?;
+        Ok(appended)
     }
 
     /// Records how a release ended. It does not wait for the disk: the next group carries it, and a start closes what a
@@ -280,9 +304,12 @@ impl Store {
             also_changes: ArrayVec::new(),
             reply: None,
         };
-        if let Err(full) = self.inner.writer.sender.try_send(Message::Append(append)) {
+        let sent = self.inner.writer.sender.try_send(Message::Append(Box::new(append)));
+        if let Err(TrySendError::Full(message)) = sent
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
             let sender = self.inner.writer.sender.clone();
-            tokio::spawn(async move { sender.send(full.into_inner()).await.is_ok() });
+            runtime.spawn(async move { sender.send(message).await.is_ok() });
         }
     }
 
@@ -424,6 +451,16 @@ impl Store {
     /// When it can't be read.
     pub fn index_digest(&self) -> Result<Hash, StoreError> {
         Ok(self.inner.index.digest()?)
+    }
+}
+
+impl From<Refused> for StoreError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Changed => Self::Busy,
+            Refused::Repeated => Self::Repeated,
+            Refused::Stopped => Self::Stopped,
+        }
     }
 }
 

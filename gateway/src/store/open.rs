@@ -1,23 +1,25 @@
 //! Opening the store: lock, vault, ledger, index, and closing what a crash left open.
 
-use std::path::PathBuf;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use quick_cache::sync::Cache;
 use sekisho_policy::PersonId;
 
-use super::embedded::index::{Index, IndexError, Placed};
+use super::embedded::index::{Index, IndexError, Mark, Placed};
 use super::embedded::log::{Location, Log, LogError, LogReader};
 use super::embedded::vault::{Vault, VaultError};
 use super::embedded::writer::{Guard, Parts, Slot, Writer};
 use super::state::{Global, Subject};
 use super::{Inner, Store, StoreError, prepare};
 use crate::clock::Clock;
-use crate::ids::{EntryId, TextId};
-use crate::ledger::checkpoint::{CheckpointError, LedgerKey};
-use crate::ledger::entry::Bytes16;
+use crate::ids::{EntryId, KeyId, TextId};
+use crate::ledger::checkpoint::{CheckpointError, LedgerKey, open_checkpoint};
+use crate::ledger::entry::{Bytes16, Entry, EntryType};
 use crate::ledger::event::{Closed, Enrolled, Event, Outcome};
-use crate::ledger::merkle::{Frontier, leaf_hash};
+use crate::ledger::frame::SEGMENT_MAGIC;
+use crate::ledger::merkle::{Frontier, Hash, leaf_hash};
 use crate::ledger::seal::SealKey;
 use crate::sabotage::{self, Check};
 
@@ -61,6 +63,15 @@ pub enum OpenError {
     /// The ledger's name is not usable.
     #[error("ledger name: {0}")]
     Origin(#[from] CheckpointError),
+    /// The ledger is not the one of the checkpoint beside it.
+    #[error(
+        "the first {size} entries of the ledger are not those that the checkpoint beside it was signed for. \
+         Run the verifier, and restore the ledger directory from a backup"
+    )]
+    OtherLedger {
+        /// Entries that the checkpoint covers.
+        size: u64,
+    },
     /// An entry can't be taken in.
     #[error("ledger entry {position}: {source}")]
     Entry {
@@ -104,50 +115,52 @@ impl Store {
     fn open_blocking(options: Options) -> Result<Self, OpenError> {
         let Options { directory, origin, master_key, clock } = options;
         std::fs::create_dir_all(&directory)?;
-        let lock = lock(&directory)?;
+        let lock = Arc::new(lock(&directory)?);
+        refuse_without_vault(&directory)?;
         let vault = Vault::open(&directory.join("vault.redb"), &SealKey::new(master_key))?;
         let key = Arc::new(LedgerKey::new(&origin, vault.secret("ledger-signing-seed")?)?);
-        std::fs::write(directory.join("checkpoint.vkey"), key.verifier_key())?;
-        let ledger = directory.join("ledger");
         let boot = boot_id();
-
-        let mut frontier = Frontier::default();
-        let mut places: Vec<Location> = Vec::new();
-        let log = Log::open(&ledger, |location, _, entry| {
-            frontier.push(leaf_hash(entry));
-            places.push(location);
-        })?;
-        let reader = LogReader::new(&ledger);
-        let (index, taken) = Index::open(&directory.join("index"), &boot, log.count())?;
-        let index = Arc::new(index);
-        take_in(&index, &vault, &reader, &clock, &places, taken)?;
-        index.mark(log.count(), &boot, false)?;
+        let index_path = directory.join("index");
+        let known = Index::open(&index_path, &boot);
+        let ledger = read_ledger(&directory, &key, known.as_ref().map(|(_, mark)| *mark))?;
+        write_new(&directory.join("checkpoint.vkey"), key.verifier_key().as_bytes())?;
+        for id in &ledger.destroyed {
+            if vault.holds(*id)? {
+                vault.destroy(*id)?;
+            }
+        }
+        let (index, taken) = match known {
+            Some((index, mark)) if ledger.fits => (index, mark),
+            other => {
+                drop(other);
+                (Index::fresh(&index_path)?, Mark { count: 0, root: Frontier::default().root() })
+            }
+        };
+        let reader = LogReader::new(&directory.join("ledger"));
+        // From here on it is not what a clean stop left.
+        index.mark(taken, &boot, false)?;
+        take_in(&index, &vault, &reader, &clock, &ledger, taken.count)?;
+        index.mark(Mark { count: ledger.log.count(), root: ledger.frontier.root() }, &boot, false)?;
+        index.opened()?;
 
         let nobody = PersonId::of(*first_16(&vault.secret("nobody")?));
+        let index = Arc::new(index);
         let parts = Parts {
-            log,
+            log: ledger.log,
             index: Arc::clone(&index),
-            frontier,
+            frontier: ledger.frontier,
             key: Arc::clone(&key),
             clock: clock.clone(),
             boot,
             dir: directory,
+            _lock: Arc::clone(&lock),
         };
         let writer = Writer::start(parts)?;
         // A guard that no counter ever shows: the first reader loads the registry.
         let never = Guard { slot: Slot::GLOBAL, seen: u64::MAX };
-        let inner = Inner {
-            vault,
-            index,
-            reader,
-            writer,
-            clock,
-            key,
-            subjects: Cache::new(CACHED_SUBJECTS),
-            global: arc_swap::ArcSwap::from_pointee((never, Arc::new(Global::empty()))),
-            nobody,
-            _lock: lock,
-        };
+        let global = arc_swap::ArcSwap::from_pointee((never, Arc::new(Global::empty())));
+        let subjects = Cache::new(CACHED_SUBJECTS);
+        let inner = Inner { vault, index, reader, writer, clock, key, subjects, global, nobody, _lock: lock };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -203,6 +216,9 @@ impl Store {
         let limit = usize::try_from(entries).unwrap_or(usize::MAX);
         for location in self.inner.index.state_of(person)?.into_iter().take(limit) {
             let opened = self.read(location)?;
+            if opened.person != Some(person) {
+                return Err(StoreError::Entry("filed under another person"));
+            }
             subject.apply(&opened.header, &opened.leaf, opened.event.as_ref());
         }
         Ok(subject)
@@ -220,25 +236,80 @@ impl Store {
     }
 }
 
+/// The ledger, read through.
+struct Ledger {
+    log: Log,
+    frontier: Frontier,
+    places: Vec<Location>,
+    /// Keys that it says were destroyed.
+    destroyed: HashSet<KeyId>,
+    /// Whether it begins with what the index had taken in.
+    fits: bool,
+}
+
+/// Reads the whole ledger, and compares it with the checkpoint beside it and with the index's mark.
+fn read_ledger(directory: &Path, key: &LedgerKey, mark: Option<Mark>) -> Result<Ledger, OpenError> {
+    let signed = std::fs::read(directory.join("checkpoint")).ok();
+    // A checkpoint file that is not whole tells nothing; a power cut may have left it so.
+    let head = signed.and_then(|signed| open_checkpoint(&signed, &key.verifier_key()).ok());
+    let mut frontier = Frontier::default();
+    let (mut places, mut destroyed) = (Vec::new(), HashSet::new());
+    let fits_at = |frontier: &Frontier, expected: Option<(u64, Hash)>| {
+        expected.filter(|(size, _)| *size == frontier.size()).map(|(_, root)| root == frontier.root())
+    };
+    let mark = mark.map(|mark| (mark.count, mark.root));
+    let (mut fits, mut signed_fits) = (fits_at(&frontier, mark), fits_at(&frontier, head));
+    let log = Log::open(&directory.join("ledger"), head.map_or(0, |(size, _)| size), |location, _, entry| {
+        frontier.push(leaf_hash(entry));
+        places.push(location);
+        destroyed.extend(destroyed_key(entry));
+        fits = fits.or_else(|| fits_at(&frontier, mark));
+        signed_fits = signed_fits.or_else(|| fits_at(&frontier, head));
+    })?;
+    if let Some((size, _)) = head
+        && signed_fits != Some(true)
+    {
+        return Err(OpenError::OtherLedger { size });
+    }
+    Ok(Ledger { log, frontier, places, destroyed, fits: fits == Some(true) })
+}
+
+/// The key that an entry says was destroyed.
+fn destroyed_key(entry: &[u8]) -> Option<KeyId> {
+    // The type number's place in the encoding; everything else need not be read.
+    if entry.get(3) != Some(&(EntryType::KeyDestroyed as u8)) {
+        return None;
+    }
+    let entry = Entry::decode(entry).ok()?;
+    match Event::decode(entry.header.entry_type().ok()?, &entry.body).ok()? {
+        Event::KeyDestroyed(gone) => Some(KeyId::of(gone.key.0)),
+        _ => None,
+    }
+}
+
 /// Takes the entries from number `taken` on into the index, and tells the clock the latest time.
 fn take_in(
     index: &Index,
     vault: &Vault,
     reader: &LogReader,
     clock: &Clock,
-    places: &[Location],
+    ledger: &Ledger,
     taken: u64,
 ) -> Result<(), OpenError> {
     let first = usize::try_from(taken).unwrap_or(usize::MAX);
     // The entry before the first new one tells the time up to which the ledger had come.
-    let from = first.saturating_sub(1).min(places.len());
+    let from = first.saturating_sub(1).min(ledger.places.len());
     let mut position = from as u64;
-    for group in places.get(from..).unwrap_or_default().chunks(REBUILD_GROUP) {
+    for group in ledger.places.get(from..).unwrap_or_default().chunks(REBUILD_GROUP) {
         let mut opened = Vec::with_capacity(group.len());
         for location in group {
             let entry = reader.read(*location).map_err(StoreError::from);
             let entry = entry.and_then(|bytes| prepare::open(vault, &bytes));
             let entry = entry.map_err(|source| OpenError::Entry { position, source })?;
+            let lost = entry.event.is_none() && entry.header.key().is_some_and(|key| !ledger.destroyed.contains(&key));
+            if lost {
+                return Err(OpenError::Entry { position, source: VaultError::Lost.into() });
+            }
             clock.raise_floor(entry.header.at());
             opened.push((position, *location, entry));
             position += 1;
@@ -257,7 +328,27 @@ fn take_in(
     Ok(())
 }
 
-fn lock(directory: &std::path::Path) -> Result<std::fs::File, OpenError> {
+/// A new vault beside a ledger would read all of it as erased.
+fn refuse_without_vault(directory: &Path) -> Result<(), OpenError> {
+    let length = |path: PathBuf| path.metadata().map_or(0, |m| m.len());
+    let entries = length(directory.join("ledger").join("00000000.seg")) > SEGMENT_MAGIC.len() as u64;
+    if entries && length(directory.join("vault.redb")) == 0 {
+        return Err(VaultError::Missing.into());
+    }
+    Ok(())
+}
+
+/// Writes a file, whole or not at all, unless it holds that already.
+fn write_new(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    if std::fs::read(path).is_ok_and(|found| found == content) {
+        return Ok(());
+    }
+    let fresh = path.with_extension("new");
+    std::fs::write(&fresh, content)?;
+    std::fs::rename(fresh, path)
+}
+
+fn lock(directory: &Path) -> Result<std::fs::File, OpenError> {
     let file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(directory.join("lock"))?;
     match file.try_lock() {
         Ok(()) => Ok(file),

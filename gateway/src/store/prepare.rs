@@ -7,7 +7,7 @@ use super::embedded::vault::{Vault, VaultError};
 use super::embedded::writer::Prepared;
 use super::{Store, StoreError};
 use crate::ids::{EntryId, TextId};
-use crate::ledger::entry::{Cause, Entry, Header, Idempotency};
+use crate::ledger::entry::{Cause, ENTRY_BYTES_MAX, Entry, Header, Idempotency};
 use crate::ledger::event::Event;
 use crate::ledger::merkle::{Hash, leaf_hash};
 
@@ -21,10 +21,21 @@ pub(super) struct Opened {
 }
 
 /// An entry about no person.
-pub(super) fn in_clear(event: Event, at: Timestamp, cause: Cause) -> Prepared {
+pub(super) fn in_clear(event: Event, at: Timestamp, cause: Cause) -> Result<Prepared, StoreError> {
+    if event.entry_type().key_class().is_some() {
+        return Err(StoreError::Entry("an event about a person is never in clear"));
+    }
     let header = Header::new(event.entry_type(), EntryId::mint(), at, None, cause);
     let body = event.encode();
-    Prepared::new(header, None, event, body)
+    bounded(Prepared::new(header, None, event, body))
+}
+
+/// A larger entry could not be read back.
+fn bounded(prepared: Prepared) -> Result<Prepared, StoreError> {
+    if prepared.bytes.len() > ENTRY_BYTES_MAX {
+        return Err(StoreError::Entry("an entry has at most 1 MiB"));
+    }
+    Ok(prepared)
 }
 
 /// An entry about a person, sealed under the key of its class.
@@ -41,7 +52,7 @@ pub(super) fn sealed(
     let key = vault.key_of(person, class)?;
     let header = Header::new(entry_type, EntryId::mint(), at, Some(key.id), cause).with_idempotency(idempotency);
     let body = key.key.seal(&header.aad(), &event.encode());
-    Ok(Prepared::new(header, Some(person), event, body))
+    bounded(Prepared::new(header, Some(person), event, body))
 }
 
 /// Reads an entry's bytes.
@@ -49,15 +60,24 @@ pub(super) fn open(vault: &Vault, bytes: &[u8]) -> Result<Opened, StoreError> {
     let Entry { header, body } = Entry::decode(bytes).map_err(|_| StoreError::Entry("not an entry"))?;
     let leaf = leaf_hash(bytes);
     let entry_type = header.entry_type().map_err(|_| StoreError::Entry("unknown type"))?;
+    let class = entry_type.key_class();
+    if header.key().is_some() != class.is_some() {
+        return Err(StoreError::Entry("sealed and should not be, or the other way round"));
+    }
     let Some(key_id) = header.key() else {
         let event = Event::decode(entry_type, &body).map_err(|_| StoreError::Entry("body"))?;
         return Ok(Opened { header, leaf, person: None, event: Some(event) });
     };
     let key = match vault.key(key_id) {
         Ok(key) => key,
-        Err(VaultError::Destroyed) => return Ok(Opened { header, leaf, person: None, event: None }),
+        Err(VaultError::Destroyed) => {
+            return Ok(Opened { header, leaf, person: vault.owner_of(key_id)?, event: None });
+        }
         Err(error) => return Err(error.into()),
     };
+    if Some(key.class) != class {
+        return Err(StoreError::Entry("sealed under a key of the other class"));
+    }
     let plain = key.key.open(&header.aad(), &body).map_err(|_| StoreError::Entry("sealed body"))?;
     let event = Event::decode(entry_type, &plain).map_err(|_| StoreError::Entry("body"))?;
     Ok(Opened { header, leaf, person: Some(key.person), event: Some(event) })

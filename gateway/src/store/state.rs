@@ -160,8 +160,17 @@ impl Subject {
     pub fn apply(&mut self, header: &Header, leaf: &Hash, event: Option<&Event>) {
         self.entries += 1;
         self.digest = step(&self.digest, leaf);
-        let Some(event) = event else { return };
-        if let Err(field) = self.take(header, leaf, event) {
+        let Some(event) = event else {
+            // What can't be read any more might forbid.
+            self.records.unreadable = Some(Field::Record("erased"));
+            return;
+        };
+        let taken = if about(event).is_none_or(|person| person == self.records.subject) {
+            self.take(header, leaf, event)
+        } else {
+            Err("entry.person")
+        };
+        if let Err(field) = taken {
             self.records.unreadable = Some(Field::Record(field));
         }
     }
@@ -301,6 +310,23 @@ impl Subject {
         }
         Ok(())
     }
+}
+
+/// Whom an event names as the one it is about, where it does.
+fn about(event: &Event) -> Option<PersonId> {
+    let person = match event {
+        Event::Enrolled(e) => e.person,
+        Event::Linked(e) => e.person,
+        Event::ConsentProposed(e) => e.person,
+        Event::AuthorityRecorded(e) => e.subject,
+        Event::ConsentApproved(e) => e.subject,
+        Event::Refused(e) => e.subject,
+        Event::BlockSet(e) => e.subject,
+        Event::BasisRecorded(e) => e.subject,
+        Event::PairwiseMinted(e) => e.subject,
+        _ => return None,
+    };
+    Some(PersonId::of(person.0))
 }
 
 fn step(digest: &Hash, leaf: &Hash) -> Hash {

@@ -2,8 +2,10 @@
 //! rebuilt from ledger and vault at any time.
 //!
 //! sled's flush does not survive power cuts, so the index carries a watermark: how many entries it had taken in when it
-//! was last flushed, in which boot, and whether the process then stopped cleanly. It is trusted only after a clean stop
-//! or within the same boot; else it is deleted and rebuilt.
+//! was last flushed, the root of the tree of those, in which boot, and whether the process then stopped cleanly. It is
+//! trusted only after a clean stop or within the same boot, when all of it can be read, and when the ledger begins with
+//! those entries; else it is deleted and rebuilt. A file beside it stands while it is being opened: where sled ends the
+//! process on a broken file, the next start finds that and does not try again.
 
 use std::path::{Path, PathBuf};
 
@@ -53,28 +55,62 @@ pub struct Index {
 }
 
 const WATERMARK: &[u8] = b"watermark";
+/// Times that a lock which the last user has not let go of yet is tried again, 20 ms apart.
+const LOCK_ATTEMPTS: u32 = 100;
+
+/// How far an index had come: so many entries, under this root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Entries taken in.
+    pub count: u64,
+    /// Root of the tree of those.
+    pub root: Hash,
+}
 
 impl Index {
-    /// Opens the index; a directory that can't be trusted is deleted first. Gives the number of entries that it has
-    /// taken in.
+    /// Opens an index that can be trusted to hold the entries up to its mark; `None` when there is none, or it can't.
+    /// [`Index::opened`] says when all went well.
+    #[must_use]
+    pub fn open(path: &Path, boot: &str) -> Option<(Self, Mark)> {
+        let opening = opening(path);
+        if !path.exists() || opening.exists() {
+            return None;
+        }
+        std::fs::write(opening, "").ok()?;
+        let (path, boot) = (path.to_owned(), boot.to_owned());
+        // sled panics on some broken files. In a build that unwinds, that ends this thread; in one that aborts, the
+        // file left beside the index tells the next start.
+        let opened = std::thread::spawn(move || {
+            let index = Self::open_at(&path).ok()?;
+            let mark = index.trusted(&boot)?;
+            index.readable(mark.count).then_some((index, mark))
+        });
+        opened.join().ok().flatten()
+    }
+
+    /// An empty index, in place of what may be there.
     ///
     /// # Errors
     /// When even an empty one can't be made.
-    pub fn open(path: &Path, boot: &str, ledger_count: u64) -> Result<(Self, u64), IndexError> {
-        if let Ok(index) = Self::open_at(path)
-            && let Some(count) = index.trusted(boot).filter(|count| *count <= ledger_count)
-        {
-            return Ok((index, count));
-        }
+    pub fn fresh(path: &Path) -> Result<Self, IndexError> {
         if path.exists() {
-            tracing::warn!("the index is not from a clean stop or this boot: it is rebuilt from the ledger");
+            tracing::warn!("the index is not one to be trusted: it is rebuilt from the ledger");
             std::fs::remove_dir_all(path).map_err(sled::Error::from)?;
         }
-        Ok((Self::open_at(path)?, 0))
+        std::fs::write(opening(path), "").map_err(sled::Error::from)?;
+        Self::open_at(path)
+    }
+
+    /// The index is open and has taken in what it had to.
+    ///
+    /// # Errors
+    /// When the file beside it can't be removed.
+    pub fn opened(&self) -> Result<(), IndexError> {
+        Ok(std::fs::remove_file(opening(&self.path)).map_err(sled::Error::from)?)
     }
 
     fn open_at(path: &Path) -> Result<Self, IndexError> {
-        let db = sled::Config::new().path(path).cache_capacity(256 << 20).flush_every_ms(None).open()?;
+        let db = open_database(path)?;
         Ok(Self {
             state: db.open_tree("state")?,
             log: db.open_tree("log")?,
@@ -97,20 +133,44 @@ impl Index {
         &self.path
     }
 
-    fn trusted(&self, boot: &str) -> Option<u64> {
+    fn trusted(&self, boot: &str) -> Option<Mark> {
         let mark = self.db.get(WATERMARK).ok()??;
         let (count, rest) = mark.split_first_chunk::<8>()?;
+        let (root, rest) = rest.split_first_chunk::<32>()?;
         let (clean, in_boot) = rest.split_first()?;
-        (*clean == 1 || in_boot == boot.as_bytes()).then(|| u64::from_le_bytes(*count))
+        let mark = Mark { count: u64::from_le_bytes(*count), root: *root };
+        (*clean == 1 || in_boot == boot.as_bytes()).then_some(mark)
     }
 
-    /// Flushes, then notes that `count` entries are in. `clean` only as the last act of a clean stop.
+    /// Whether everything can be read, and at least so many entries are there.
+    fn readable(&self, count: u64) -> bool {
+        let entries = self.entries.len() as u64;
+        entries >= count && self.trees().into_iter().all(|tree| tree.iter().all(|item| item.is_ok()))
+    }
+
+    fn trees(&self) -> [&Tree; 10] {
+        [
+            &self.state,
+            &self.log,
+            &self.entries,
+            &self.logins,
+            &self.pairwise,
+            &self.consents,
+            &self.wards,
+            &self.idempotency,
+            &self.open_decisions,
+            &self.outcomes,
+        ]
+    }
+
+    /// Flushes, then notes how far it has come. `clean` only as the last act of a clean stop.
     ///
     /// # Errors
     /// When sled fails.
-    pub fn mark(&self, count: u64, boot: &str, clean: bool) -> Result<(), IndexError> {
+    pub fn mark(&self, mark: Mark, boot: &str, clean: bool) -> Result<(), IndexError> {
         self.db.flush()?;
-        let mark = [count.to_le_bytes().as_slice(), &[u8::from(clean)], boot.as_bytes()].concat();
+        let count = mark.count.to_le_bytes();
+        let mark = [count.as_slice(), &mark.root, &[u8::from(clean)], boot.as_bytes()].concat();
         self.db.insert(WATERMARK, mark)?;
         self.db.flush()?;
         Ok(())
@@ -302,9 +362,8 @@ impl Index {
     /// # Errors
     /// When sled fails.
     pub fn digest(&self) -> Result<Hash, IndexError> {
-        let trees = [&self.state, &self.log, &self.entries, &self.logins, &self.pairwise, &self.consents, &self.wards];
         let mut all = Vec::new();
-        for tree in trees.into_iter().chain([&self.idempotency, &self.open_decisions, &self.outcomes]) {
+        for tree in self.trees() {
             for item in tree {
                 let (key, value) = item?;
                 all.extend_from_slice(&sha256(&[key.as_ref(), value.as_ref()].concat()));
@@ -313,6 +372,24 @@ impl Index {
         }
         Ok(sha256(&all))
     }
+}
+
+fn opening(path: &Path) -> PathBuf {
+    path.with_extension("opening")
+}
+
+/// sled lets go of its lock a moment after the last handle. The directory's own lock is ours, so nobody else can hold it.
+fn open_database(path: &Path) -> Result<sled::Db, IndexError> {
+    let config = sled::Config::new().path(path).cache_capacity(256 << 20).flush_every_ms(None);
+    for _ in 0..LOCK_ATTEMPTS {
+        match config.open() {
+            Err(sled::Error::Io(error)) if error.to_string().contains("acquire lock") => {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+            other => return Ok(other?),
+        }
+    }
+    Ok(config.open()?)
 }
 
 /// The registry's list of entries stands under the id that no person has.

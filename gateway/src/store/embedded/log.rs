@@ -121,14 +121,15 @@ pub struct Log {
 }
 
 impl Log {
-    /// Opens or creates the ledger; hands every entry, oldest first, to `visit`.
+    /// Opens or creates the ledger, of which at least so many entries are known to have been acknowledged; hands every
+    /// entry, oldest first, to `visit`.
     ///
     /// # Errors
     /// When an acknowledged record is damaged or missing, or the file system fails. Nothing is changed then.
-    pub fn open(dir: &Path, visit: impl FnMut(Location, u64, &[u8])) -> Result<Self, LogError> {
+    pub fn open(dir: &Path, at_least: u64, visit: impl FnMut(Location, u64, &[u8])) -> Result<Self, LogError> {
         std::fs::create_dir_all(dir).map_err(io("directory"))?;
         let (high_water, known) = HighWater::open(dir)?;
-        let known = if sabotage::off(Check::HighWater) { 0 } else { known };
+        let known = if sabotage::off(Check::HighWater) { 0 } else { known.max(at_least) };
         let Scanned { segment, end, count, unproven } = scan::all(dir, known, visit)?;
         let (mut file, offset) = open_for_append(dir, segment, end)?;
         // What lies beyond the high water may stand in the page cache only, if the sync that should have carried it
@@ -313,7 +314,7 @@ mod tests {
 
     fn open(dir: &Path) -> Result<(Log, Vec<Vec<u8>>), LogError> {
         let mut seen = Vec::new();
-        Log::open(dir, |_, _, entry| seen.push(entry.to_vec())).map(|log| (log, seen))
+        Log::open(dir, 0, |_, _, entry| seen.push(entry.to_vec())).map(|log| (log, seen))
     }
 
     fn three(dir: &Path) {

@@ -1,7 +1,7 @@
 //! The vault (redb): what must be durable and deletable. Here: keys, wrapped; the ledger's signing seed; upstream tokens.
 //!
 //! Three levels: the operator's master key opens the KEK, the KEK opens each person's content and record key, and those
-//! open entries. Erasure destroys a slot (issue: rotation of the KEK makes old copies of the file useless).
+//! open entries. Erasure destroys a slot. The KEK is not rotated yet: until then, old copies of the file still hold the key.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,12 +17,15 @@ use crate::sabotage::{self, Check};
 
 /// Name → value of a few single things.
 const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
-/// Key id → person ‖ class ‖ wrapped key.
+/// Key id → person ‖ class ‖ wrapped key; of a destroyed key only whose it was is left.
 const KEYS: TableDefinition<&[u8; 16], &[u8]> = TableDefinition::new("keys");
 /// Person ‖ class → key id.
 const OWNERS: TableDefinition<&[u8; 17], &[u8; 16]> = TableDefinition::new("owners");
 /// Person ‖ source party → token, sealed under the KEK.
 const TOKENS: TableDefinition<&[u8; 32], &[u8]> = TableDefinition::new("tokens");
+
+/// A person's id and a key class.
+const OWNER_BYTES: usize = 17;
 
 /// Keys held unwrapped in memory, at most.
 const CACHED_KEYS: usize = 200_000;
@@ -45,6 +48,18 @@ pub enum VaultError {
     /// There is no such key: never made, or destroyed at an erasure.
     #[error("there is no such key: it was destroyed")]
     Destroyed,
+    /// An entry's key is not there, though the ledger does not say that it was destroyed.
+    #[error(
+        "the vault does not hold this entry's key, and the ledger does not say that it was destroyed: the vault is older \
+         than the ledger. Restore a newer vault.redb from a backup"
+    )]
+    Lost,
+    /// The file is gone, though there is a ledger that it belongs to.
+    #[error(
+        "the vault is missing, though there is a ledger: without its keys nothing in the ledger can be read. \
+         Nothing was changed. Restore vault.redb from a backup"
+    )]
+    Missing,
 }
 
 fn database<E: Into<redb::Error>>(error: E) -> VaultError {
@@ -165,12 +180,64 @@ impl Vault {
             let read = self.db.begin_read().map_err(database)?;
             let keys = read.open_table(KEYS).map_err(database)?;
             let slot = keys.get(id.bytes()).map_err(database)?.ok_or(VaultError::Destroyed)?;
-            let (owner, wrapped) = slot.value().split_first_chunk::<17>().ok_or(VaultError::Damaged)?;
+            let (owner, wrapped) = slot.value().split_first_chunk::<OWNER_BYTES>().ok_or(VaultError::Damaged)?;
+            if wrapped.is_empty() {
+                return Err(VaultError::Destroyed);
+            }
             let key =
                 SealKey::unwrap_under(&self.kek, &slot_aad(id, *owner), wrapped).map_err(|_| VaultError::Damaged)?;
             let (person, class) = owner_parts(owner).ok_or(VaultError::Damaged)?;
             Ok(OwnedKey { id, person, class, key: Arc::new(key) })
         })
+    }
+
+    /// Destroys a key, durably. One that is gone, or never was, stays so.
+    ///
+    /// # Errors
+    /// When the vault can't be written.
+    pub fn destroy(&self, id: KeyId) -> Result<(), VaultError> {
+        let write = self.db.begin_write().map_err(database)?;
+        let mut owned = None;
+        {
+            let mut keys = write.open_table(KEYS).map_err(database)?;
+            let owner = keys.get(id.bytes()).map_err(database)?.and_then(|v| v.value().first_chunk::<17>().copied());
+            if let Some(owner) = owner {
+                keys.insert(id.bytes(), owner.as_slice()).map_err(database)?;
+                let mut owners = write.open_table(OWNERS).map_err(database)?;
+                let current = owners.get(&owner).map_err(database)?.is_some_and(|v| v.value() == id.bytes());
+                if current {
+                    owners.remove(&owner).map_err(database)?;
+                }
+                owned = owner_parts(&owner);
+            }
+        }
+        write.commit().map_err(database)?;
+        self.by_id.remove(&id);
+        if let Some(owner) = owned {
+            self.by_owner.remove(&owner);
+        }
+        Ok(())
+    }
+
+    /// Whether there is a key with this id that was not destroyed.
+    ///
+    /// # Errors
+    /// When the vault can't be read.
+    pub fn holds(&self, id: KeyId) -> Result<bool, VaultError> {
+        let read = self.db.begin_read().map_err(database)?;
+        let slot = read.open_table(KEYS).map_err(database)?.get(id.bytes()).map_err(database)?;
+        Ok(slot.is_some_and(|v| v.value().len() > OWNER_BYTES))
+    }
+
+    /// Whose a key is, or was before it was destroyed.
+    ///
+    /// # Errors
+    /// When the vault can't be read.
+    pub fn owner_of(&self, id: KeyId) -> Result<Option<PersonId>, VaultError> {
+        let read = self.db.begin_read().map_err(database)?;
+        let slot = read.open_table(KEYS).map_err(database)?.get(id.bytes()).map_err(database)?;
+        let owner = slot.and_then(|v| v.value().first_chunk::<OWNER_BYTES>().copied());
+        Ok(owner.and_then(|owner| owner_parts(&owner)).map(|(person, _)| person))
     }
 
     /// Keeps an upstream token of a person at a source.

@@ -4,6 +4,8 @@
 //! Order within a group: guards compared and counted → frames written → synced → index → counters published → answers.
 //! A failed sync ends the process: what the disk holds is unknown then, and nothing more may be acknowledged.
 
+use std::collections::HashSet;
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,9 +13,9 @@ use arrayvec::ArrayVec;
 use sekisho_policy::{PersonId, Timestamp};
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::index::{Index, Placed};
+use super::index::{Index, Mark, Placed};
 use super::log::Log;
-use crate::clock::Clock;
+use crate::clock::{BACKWARD_TOLERANCE_MS, Clock};
 use crate::ids::EntryId;
 use crate::ledger::checkpoint::LedgerKey;
 use crate::ledger::entry::{Entry, Header};
@@ -65,6 +67,8 @@ pub struct Appended {
 pub enum Refused {
     /// What it was computed on has changed: look again.
     Changed,
+    /// An entry with this idempotency key is there already.
+    Repeated,
     /// The writer has stopped.
     Stopped,
 }
@@ -151,9 +155,11 @@ pub(crate) struct Append {
 
 #[expect(clippy::large_enum_variant, reason = "an append is the common case; boxing it would allocate on the hot path")]
 pub(crate) enum Message {
-    Append(Append),
+    Append(Box<Append>),
     Checkpoint(oneshot::Sender<Vec<u8>>),
     Mark(oneshot::Sender<()>),
+    /// Something about this slot has changed that is not in the ledger: look again.
+    Touch(Slot, oneshot::Sender<()>),
     Stop(oneshot::Sender<()>),
 }
 
@@ -173,13 +179,16 @@ pub(crate) struct Parts {
     pub(crate) clock: Clock,
     pub(crate) boot: String,
     pub(crate) dir: std::path::PathBuf,
+    /// Held as long as anything may still be written.
+    pub(crate) _lock: Arc<std::fs::File>,
 }
 
 impl Writer {
     pub(crate) fn start(parts: Parts) -> std::io::Result<Self> {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let versions = Arc::new(Versions::new());
-        let thread = Thread { parts, versions: Arc::clone(&versions), receiver };
+        let thread =
+            Thread { parts, versions: Arc::clone(&versions), receiver, latest_ms: i64::MIN, keys: HashSet::new() };
         std::thread::Builder::new().name("ledger".to_owned()).spawn(move || thread.run())?;
         Ok(Self { sender, versions })
     }
@@ -197,7 +206,7 @@ impl Writer {
             also_changes: also_changes.into_iter().collect(),
             reply: Some(reply),
         };
-        self.sender.send(Message::Append(append)).await.map_err(|_| Refused::Stopped)?;
+        self.sender.send(Message::Append(Box::new(append))).await.map_err(|_| Refused::Stopped)?;
         answer.await.map_err(|_| Refused::Stopped)?
     }
 }
@@ -206,6 +215,10 @@ struct Thread {
     parts: Parts,
     versions: Arc<Versions>,
     receiver: mpsc::Receiver<Message>,
+    /// The latest time of any entry written by this thread.
+    latest_ms: i64,
+    /// Idempotency keys of the group that is being taken: the index does not know them yet.
+    keys: HashSet<[u8; 32]>,
 }
 
 type Placing = (Prepared, super::log::Location, u64);
@@ -215,19 +228,24 @@ impl Thread {
     fn run(mut self) {
         let mut group = Vec::with_capacity(GROUP);
         while self.receiver.blocking_recv_many(&mut group, GROUP) > 0 {
-            if self.group(group.drain(..)).is_break() {
+            if let Some(reply) = self.group(group.drain(..)) {
+                self.finish();
+                // Whoever is told that it has stopped may open the directory again at once: let go of it first.
+                drop(self);
+                let _ = reply.send(());
                 return;
             }
         }
         self.finish();
     }
 
-    fn group(&mut self, messages: impl Iterator<Item = Message>) -> std::ops::ControlFlow<()> {
+    /// Takes a group; gives whom to tell when it was the last.
+    fn group(&mut self, messages: impl Iterator<Item = Message>) -> Option<oneshot::Sender<()>> {
         let (mut placed, mut answers, mut slots) = (Vec::new(), Vec::new(), Vec::new());
         let mut after = Vec::new();
         for message in messages {
             match message {
-                Message::Append(append) => self.take(append, &mut placed, &mut answers, &mut slots),
+                Message::Append(append) => self.take(*append, &mut placed, &mut answers, &mut slots),
                 other => after.push(other),
             }
         }
@@ -240,23 +258,39 @@ impl Thread {
                     self.mark(false);
                     let _ = reply.send(());
                 }
-                Message::Stop(reply) => {
-                    self.finish();
+                Message::Touch(slot, reply) => {
+                    self.versions.count(slot);
+                    self.versions.publish(slot);
+                    self.versions.changed.notify_waiters();
                     let _ = reply.send(());
-                    return std::ops::ControlFlow::Break(());
                 }
+                Message::Stop(reply) => return Some(reply),
             }
         }
-        std::ops::ControlFlow::Continue(())
+        None
+    }
+
+    /// Why a request can't be taken. What was computed so long ago that time would run backwards is computed again.
+    fn refused(&self, append: &Append) -> Option<Refused> {
+        let held = append.guards.iter().all(|g| self.versions.holds(*g)) || sabotage::off(Check::VersionGuard);
+        let oldest_ms = self.latest_ms.saturating_sub(BACKWARD_TOLERANCE_MS);
+        if !held || append.entries.iter().any(|entry| entry.header.at().millis() < oldest_ms) {
+            return Some(Refused::Changed);
+        }
+        let mut keys = append.entries.iter().filter_map(|entry| entry.header.idempotency());
+        let repeated = keys.any(|idempotency| {
+            let key = idempotency.key.0;
+            self.keys.contains(&key) || self.parts.index.idempotency(key).is_ok_and(|found| found.is_some())
+        });
+        repeated.then_some(Refused::Repeated)
     }
 
     /// Compares the guards and, when they hold, counts the changes and appends. Counting before the sync keeps every
     /// later request of this group, and every reader, from using what is about to change.
     fn take(&mut self, append: Append, placed: &mut Vec<Placing>, answers: &mut Vec<Answer>, slots: &mut Vec<Slot>) {
-        let held = append.guards.iter().all(|g| self.versions.holds(*g)) || sabotage::off(Check::VersionGuard);
-        if !held {
+        if let Some(refused) = self.refused(&append) {
             if let Some(reply) = append.reply {
-                let _ = reply.send(Err(Refused::Changed));
+                let _ = reply.send(Err(refused));
             }
             return;
         }
@@ -267,6 +301,8 @@ impl Thread {
         let mut first = None;
         let last = append.entries.len().saturating_sub(1);
         for (number, entry) in append.entries.into_iter().enumerate() {
+            self.latest_ms = self.latest_ms.max(entry.header.at().millis());
+            self.keys.extend(entry.header.idempotency().map(|idempotency| idempotency.key.0));
             if let Some(slot) = changed_slot(&entry) {
                 self.versions.count(slot);
                 slots.push(slot);
@@ -305,6 +341,7 @@ impl Thread {
             // Durable but invisible: readers would decide on an old set. Stop; the start rebuilds the index.
             stop_the_process(&error);
         }
+        self.keys.clear();
         slots.into_iter().for_each(|slot| self.versions.publish(slot));
         self.versions.changed.notify_waiters();
         for (reply, appended) in answers {
@@ -322,7 +359,8 @@ impl Thread {
     }
 
     fn mark(&self, clean: bool) {
-        if let Err(error) = self.parts.index.mark(self.parts.log.count(), &self.parts.boot, clean) {
+        let mark = Mark { count: self.parts.log.count(), root: self.parts.frontier.root() };
+        if let Err(error) = self.parts.index.mark(mark, &self.parts.boot, clean) {
             tracing::warn!(%error, "the index could not be flushed; it will be rebuilt at the next start");
         }
     }
@@ -344,7 +382,9 @@ fn changed_slot(entry: &Prepared) -> Option<Slot> {
 /// The newest checkpoint, whole or not at all.
 fn write_checkpoint(dir: &std::path::Path, signed: &[u8]) -> std::io::Result<()> {
     let fresh = dir.join("checkpoint.new");
-    std::fs::write(&fresh, signed)?;
+    let mut file = std::fs::File::create(&fresh)?;
+    file.write_all(signed)?;
+    file.sync_data()?;
     std::fs::rename(fresh, dir.join("checkpoint"))
 }
 

@@ -1,0 +1,148 @@
+//! Look-ups: who a login, a pairwise id, a consent or an idempotency key belongs to; the access log.
+
+use sekisho_policy::{ConsentId, PersonId};
+
+use super::world::{self, START};
+use super::{consented, permitted};
+use crate::clock::Clock;
+use crate::ids::{LinkId, PairwiseId, TextId, party_id, random};
+use crate::ledger::entry::{Bytes16, Bytes32, Cause, Idempotency};
+use crate::ledger::event::{AuthorityRecorded, Event, LinkEnded, LinkTarget, Linked, PairwiseMinted};
+use crate::store::{Draft, Store, StoreError};
+
+pub(super) async fn the_access_log_goes_back_in_pages(open: &impl AsyncFn(&str, Clock) -> Store) {
+    let (store, _, person, _) = consented(open, "log").await;
+    let other = *world::enrol(&store, 1).await.unwrap().first().unwrap();
+    world::record(&store, other, world::approved(other, ConsentId::mint())).await.unwrap();
+    let mut made = Vec::new();
+    for _ in 0..25 {
+        made.push(permitted(&store, person).await.decision());
+        permitted(&store, other).await;
+    }
+    made.reverse();
+    let (mut seen, mut before) = (Vec::new(), u64::MAX);
+    loop {
+        let page = store.access_log(person, before, 10).unwrap();
+        assert!(page.iter().zip(page.iter().skip(1)).all(|(a, b)| a.position > b.position), "newest first");
+        let Some(last) = page.last() else { break };
+        before = last.position;
+        seen.extend(page.iter().map(|line| line.entry));
+    }
+    assert_eq!(seen, made, "each once, and nobody else's");
+    store.stop().await.unwrap();
+}
+
+pub(super) async fn logins_and_their_ends(open: &impl AsyncFn(&str, Clock) -> Store) {
+    let store = open("logins", world::clock()).await;
+    let people = world::enrol(&store, 2).await.unwrap();
+    let (first, second) = (*people.first().unwrap(), *people.last().unwrap());
+    let login = LinkTarget::Login { issuer: "https://id.example".to_owned(), sub: "hanako".to_owned() };
+    let find = async || store.person_of_login("https://id.example", "hanako").await.unwrap();
+    assert_eq!(find().await, None);
+    let link = LinkId::mint();
+    world::record(&store, first, linked(first, link, login.clone())).await.unwrap();
+    assert_eq!(find().await, Some(first));
+    assert_eq!(store.person_of_login("https://id.example", "hanak").await.unwrap(), None);
+    assert_eq!(store.person_of_login("https://id.exampleh", "anako").await.unwrap(), None);
+    let ended = LinkEnded { link: Bytes16(*link.bytes()), reason: "test".to_owned() };
+    world::record(&store, first, Event::LinkEnded(ended)).await.unwrap();
+    assert_eq!(find().await, None, "an ended link leads nowhere");
+    world::record(&store, second, linked(second, LinkId::mint(), login)).await.unwrap();
+    assert_eq!(find().await, Some(second));
+    let at_source = LinkTarget::Source { party: world::CITY.to_owned(), id: "p-1".to_owned() };
+    world::record(&store, second, linked(second, LinkId::mint(), at_source)).await.unwrap();
+    assert_eq!(store.snapshot(second).await.unwrap().subject.id_at(world::CITY), Some("p-1"));
+    store.stop().await.unwrap();
+}
+
+fn linked(person: PersonId, link: LinkId, to: LinkTarget) -> Event {
+    Event::Linked(Linked {
+        link: Bytes16(*link.bytes()),
+        person: Bytes16(*person.bytes()),
+        to,
+        evidence: "test".to_owned(),
+        verified_by: "test".to_owned(),
+    })
+}
+
+pub(super) async fn pairwise_ids(open: &impl AsyncFn(&str, Clock) -> Store) {
+    let (store, clock, person, _) = consented(open, "pairwise").await;
+    let id = PairwiseId::from_bytes(random());
+    let minted = PairwiseMinted {
+        subject: Bytes16(*person.bytes()),
+        party: world::APP.to_owned(),
+        id: Bytes16(*id.bytes()),
+        secret: Bytes32([7; 32]),
+    };
+    world::record(&store, person, Event::PairwiseMinted(minted)).await.unwrap();
+    let check = async |store: &Store| {
+        assert_eq!(store.person_of_pairwise(world::app(), id).unwrap(), Some(person));
+        assert_eq!(store.person_of_pairwise(party_id(world::CITY), id).unwrap(), None, "useless to any other party");
+        assert_eq!(store.person_of_pairwise(world::app(), PairwiseId::from_bytes(random())).unwrap(), None);
+        assert_eq!(store.snapshot(person).await.unwrap().subject.pairwise_at(world::APP).unwrap().id, id);
+    };
+    check(&store).await;
+    store.stop().await.unwrap();
+    drop(store);
+    let store = open("pairwise", clock).await;
+    check(&store).await;
+    store.stop().await.unwrap();
+}
+
+pub(super) async fn consents_and_wards(open: &impl AsyncFn(&str, Clock) -> Store) {
+    let (store, _, person, consent) = consented(open, "wards").await;
+    assert_eq!(store.person_of_consent(consent).unwrap(), Some(person));
+    assert_eq!(store.person_of_consent(ConsentId::mint()).unwrap(), None);
+    let people = world::enrol(&store, 2).await.unwrap();
+    let (guardian, child) = (*people.first().unwrap(), *people.last().unwrap());
+    let authority = AuthorityRecorded {
+        authority: Bytes16(random()),
+        subject: Bytes16(*child.bytes()),
+        guardian: Bytes16(*guardian.bytes()),
+        from_ms: START.millis(),
+        until_ms: None,
+        kind: "parent".to_owned(),
+        evidence: "test".to_owned(),
+        verified_by: "test".to_owned(),
+        recheck_ms: None,
+    };
+    world::record(&store, child, Event::AuthorityRecorded(authority)).await.unwrap();
+    assert_eq!(store.wards(guardian), [child]);
+    assert!(store.wards(child).is_empty());
+    store.stop().await.unwrap();
+}
+
+pub(super) async fn an_idempotency_key_counts_once(open: &impl AsyncFn(&str, Clock) -> Store) {
+    let store = open("idempotency", world::clock()).await;
+    let person = *world::enrol(&store, 1).await.unwrap().first().unwrap();
+    let key = Idempotency { key: Bytes32([3; 32]), body: Bytes32([4; 32]) };
+    assert!(store.by_idempotency(key.key.0).unwrap().is_none());
+    // The same request, sent many times at once.
+    let requests: Vec<_> = (0..16)
+        .map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                let event = world::approved(person, ConsentId::mint());
+                let drafted = || Draft {
+                    events: [event.clone()].into_iter().collect(),
+                    cause: Some(Cause::Person),
+                    idempotency: Some(key),
+                };
+                store.update(person, |_, _, _| Ok::<_, StoreError>(((), drafted()))).await
+            })
+        })
+        .collect();
+    let mut counted = 0;
+    for request in requests {
+        match request.await.unwrap() {
+            Ok(_) => counted += 1,
+            Err(error) => assert!(matches!(error, StoreError::Repeated)),
+        }
+    }
+    assert_eq!(counted, 1);
+    let (event, body) = store.by_idempotency(key.key.0).unwrap().unwrap();
+    assert!(matches!(event, Event::ConsentApproved(_)));
+    assert_eq!(body, key.body.0);
+    assert_eq!(store.snapshot(person).await.unwrap().subject.records.consents.len(), 1);
+    store.stop().await.unwrap();
+}

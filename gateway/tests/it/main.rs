@@ -1,0 +1,8 @@
+//! Tests of the gateway's parts on real files.
+
+#[cfg(test)]
+mod ledger;
+#[cfg(test)]
+mod recovery;
+#[cfg(test)]
+mod store;
