@@ -13,9 +13,8 @@ use std::time::Duration;
 use aws_lc_rs::digest;
 use data_encoding::BASE64URL_NOPAD;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType,
-    SerialNumber,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType, SerialNumber,
 };
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -60,19 +59,13 @@ impl Validity {
     /// From an hour ago for thirty days.
     #[must_use]
     pub fn around(now_ms: i64) -> Self {
-        Self {
-            not_before_ms: now_ms - HOUR_MS,
-            not_after_ms: now_ms + 30 * 24 * HOUR_MS,
-        }
+        Self { not_before_ms: now_ms - HOUR_MS, not_after_ms: now_ms + 30 * 24 * HOUR_MS }
     }
 
     /// Over since an hour.
     #[must_use]
     pub fn expired(now_ms: i64) -> Self {
-        Self {
-            not_before_ms: now_ms - 48 * HOUR_MS,
-            not_after_ms: now_ms - HOUR_MS,
-        }
+        Self { not_before_ms: now_ms - 48 * HOUR_MS, not_after_ms: now_ms - HOUR_MS }
     }
 }
 
@@ -118,10 +111,7 @@ impl Identity {
     /// The leaf's `x5t#S256`.
     #[must_use]
     pub fn thumbprint(&self) -> String {
-        self.chain
-            .first()
-            .map(|der| thumbprint(der))
-            .unwrap_or_default()
+        self.chain.first().map(|der| thumbprint(der)).unwrap_or_default()
     }
 }
 
@@ -138,9 +128,7 @@ impl Clone for Identity {
 
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Identity")
-            .field("x5t_s256", &self.thumbprint())
-            .finish_non_exhaustive()
+        f.debug_struct("Identity").field("x5t_s256", &self.thumbprint()).finish_non_exhaustive()
     }
 }
 
@@ -151,9 +139,7 @@ pub struct DevCa {
 
 impl fmt::Debug for DevCa {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DevCa")
-            .field("x5t_s256", &thumbprint(self.issuer.der()))
-            .finish_non_exhaustive()
+        f.debug_struct("DevCa").field("x5t_s256", &thumbprint(self.issuer.der())).finish_non_exhaustive()
     }
 }
 
@@ -164,17 +150,12 @@ impl DevCa {
     ///
     /// When no key or certificate can be made.
     pub fn new(now_ms: i64) -> Result<Self, CertError> {
-        let validity = Validity {
-            not_before_ms: now_ms - 72 * HOUR_MS,
-            not_after_ms: now_ms + 3650 * 24 * HOUR_MS,
-        };
+        let validity = Validity { not_before_ms: now_ms - 72 * HOUR_MS, not_after_ms: now_ms + 3650 * 24 * HOUR_MS };
         let mut params = params("Sekisho development CA", validity)?;
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-        Ok(Self {
-            issuer: CertifiedIssuer::self_signed(params, key)?,
-        })
+        Ok(Self { issuer: CertifiedIssuer::self_signed(params, key)? })
     }
 
     /// The authority's certificate.
@@ -222,9 +203,7 @@ impl DevCa {
             SanType::IpAddress(IpAddr::V6(Ipv6Addr::LOCALHOST)),
         ];
         for name in names {
-            params
-                .subject_alt_names
-                .push(SanType::DnsName((*name).try_into()?));
+            params.subject_alt_names.push(SanType::DnsName((*name).try_into()?));
         }
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         self.issue(params)
@@ -295,17 +274,12 @@ pub fn server_config(
     client_required: bool,
     alpn: &[&[u8]],
 ) -> Result<ServerConfig, CertError> {
-    let builder =
-        ServerConfig::builder_with_provider(provider()).with_protocol_versions(&[&TLS13])?;
+    let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(&[&TLS13])?;
     let builder = match client_ca {
         None => builder.with_no_client_auth(),
         Some(roots) => {
             let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider());
-            let verifier = if client_required {
-                verifier
-            } else {
-                verifier.allow_unauthenticated()
-            };
+            let verifier = if client_required { verifier } else { verifier.allow_unauthenticated() };
             builder.with_client_cert_verifier(verifier.build()?)
         }
     };

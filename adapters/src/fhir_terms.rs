@@ -6,11 +6,9 @@
 /// Profile of a Japanese patient.
 pub const PROFILE_PATIENT: &str = "http://jpfhir.jp/fhir/core/StructureDefinition/JP_Patient";
 /// Profile of a Japanese immunization.
-pub const PROFILE_IMMUNIZATION: &str =
-    "http://jpfhir.jp/fhir/core/StructureDefinition/JP_Immunization";
+pub const PROFILE_IMMUNIZATION: &str = "http://jpfhir.jp/fhir/core/StructureDefinition/JP_Immunization";
 /// Extension that tells kanji (`IDE`) from kana (`SYL`).
-pub const NAME_REPRESENTATION: &str =
-    "http://hl7.org/fhir/StructureDefinition/iso21090-EN-representation";
+pub const NAME_REPRESENTATION: &str = "http://hl7.org/fhir/StructureDefinition/iso21090-EN-representation";
 /// HOT9 medication codes.
 pub const HOT9: &str = "http://medis.or.jp/CodeSystem/master-HOT9";
 /// HOT13 medication codes.

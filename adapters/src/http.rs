@@ -40,11 +40,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            connect_ms: 2_000,
-            total_ms: 10_000,
-            body_bytes_max: 4 << 20,
-        }
+        Self { connect_ms: 2_000, total_ms: 10_000, body_bytes_max: 4 << 20 }
     }
 }
 
@@ -93,9 +89,7 @@ pub struct HttpClient {
 
 impl fmt::Debug for HttpClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HttpClient")
-            .field("limits", &self.limits)
-            .finish_non_exhaustive()
+        f.debug_struct("HttpClient").field("limits", &self.limits).finish_non_exhaustive()
     }
 }
 
@@ -111,19 +105,9 @@ impl HttpClient {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
-        let https = HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_only()
-            .enable_http1();
-        let connector = if http2 {
-            https.enable_http2().wrap_connector(tcp)
-        } else {
-            https.wrap_connector(tcp)
-        };
-        let connector = TimedConnector {
-            inner: connector,
-            limit: Duration::from_millis(limits.connect_ms),
-        };
+        let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_only().enable_http1();
+        let connector = if http2 { https.enable_http2().wrap_connector(tcp) } else { https.wrap_connector(tcp) };
+        let connector = TimedConnector { inner: connector, limit: Duration::from_millis(limits.connect_ms) };
         let inner = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
@@ -154,17 +138,10 @@ impl HttpClient {
     /// # Errors
     ///
     /// See [`HttpError`].
-    pub async fn send_within(
-        &self,
-        request: Request<Bytes>,
-        limits: Limits,
-    ) -> Result<Response, HttpError> {
-        timeout(
-            Duration::from_millis(limits.total_ms),
-            self.exchange(request, limits.body_bytes_max),
-        )
-        .await
-        .unwrap_or(Err(HttpError::TimedOut))
+    pub async fn send_within(&self, request: Request<Bytes>, limits: Limits) -> Result<Response, HttpError> {
+        timeout(Duration::from_millis(limits.total_ms), self.exchange(request, limits.body_bytes_max))
+            .await
+            .unwrap_or(Err(HttpError::TimedOut))
     }
 
     async fn exchange(&self, request: Request<Bytes>, max: usize) -> Result<Response, HttpError> {
@@ -172,30 +149,15 @@ impl HttpClient {
             .inner
             .request(request.map(Full::new))
             .await
-            .map_err(|e| {
-                if e.is_connect() {
-                    HttpError::Connect
-                } else {
-                    HttpError::Broken
-                }
-            })?;
+            .map_err(|e| if e.is_connect() { HttpError::Connect } else { HttpError::Broken })?;
         let (parts, body) = answer.into_parts();
         let body = read(body, announced(&parts.headers), max).await?;
-        Ok(Response {
-            status: parts.status,
-            headers: parts.headers,
-            body,
-        })
+        Ok(Response { status: parts.status, headers: parts.headers, body })
     }
 }
 
 fn announced(headers: &HeaderMap) -> Option<u64> {
-    headers
-        .get(header::CONTENT_LENGTH)?
-        .to_str()
-        .ok()?
-        .parse()
-        .ok()
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// Reads a body up to `max` bytes. One that arrives in one piece is handed on without a copy.
@@ -209,39 +171,25 @@ async fn read(mut body: Incoming, announced: Option<u64>, max: usize) -> Result<
         let Ok(data) = frame.map_err(|_| HttpError::Broken)?.into_data() else {
             continue;
         };
-        if first
-            .len()
-            .saturating_add(rest.len())
-            .saturating_add(data.len())
-            > max
-        {
+        if first.len().saturating_add(rest.len()).saturating_add(data.len()) > max {
             return Err(HttpError::TooLarge);
         }
         if first.is_empty() && rest.is_empty() {
             first = data;
         } else {
             if rest.is_empty() {
-                let hint = body
-                    .size_hint()
-                    .exact()
-                    .and_then(|n| usize::try_from(n).ok())
-                    .unwrap_or(0);
+                let hint = body.size_hint().exact().and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
                 rest.reserve(first.len().saturating_add(data.len()).saturating_add(hint));
                 rest.extend_from_slice(&std::mem::take(&mut first));
             }
             rest.extend_from_slice(&data);
         }
     }
-    Ok(if rest.is_empty() {
-        first
-    } else {
-        rest.freeze()
-    })
+    Ok(if rest.is_empty() { first } else { rest.freeze() })
 }
 
 type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
-type Connecting =
-    Pin<Box<dyn Future<Output = Result<Stream, Box<dyn Error + Send + Sync>>> + Send>>;
+type Connecting = Pin<Box<dyn Future<Output = Result<Stream, Box<dyn Error + Send + Sync>>> + Send>>;
 
 /// Connects within a time: TCP and the TLS handshake together.
 #[derive(Clone)]
@@ -263,9 +211,7 @@ impl tower_service::Service<Uri> for TimedConnector {
         let connecting = self.inner.call(uri);
         let limit = self.limit;
         Box::pin(async move {
-            timeout(limit, connecting)
-                .await
-                .unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+            timeout(limit, connecting).await.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
         })
     }
 }

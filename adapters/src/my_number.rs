@@ -56,12 +56,8 @@ impl Run {
             return false;
         }
         let [eleven @ .., check] = self.last;
-        let sum: u32 = eleven
-            .iter()
-            .rev()
-            .zip([2_u32, 3, 4, 5, 6, 7, 2, 3, 4, 5, 6])
-            .map(|(d, weight)| d * weight)
-            .sum();
+        let sum: u32 =
+            eleven.iter().rev().zip([2_u32, 3, 4, 5, 6, 7, 2, 3, 4, 5, 6]).map(|(d, weight)| d * weight).sum();
         let expected = if sum % 11 <= 1 { 0 } else { 11 - sum % 11 };
         check == expected
     }
@@ -73,33 +69,19 @@ mod tests {
 
     /// Completes eleven plainly artificial digits.
     fn complete(eleven: &str) -> String {
-        (0..10)
-            .map(|d| format!("{eleven}{d}"))
-            .find(|n| contained_in(n))
-            .unwrap()
+        (0..10).map(|d| format!("{eleven}{d}")).find(|n| contained_in(n)).unwrap()
     }
 
     #[test]
     fn found_however_it_is_written() {
         let number = complete("11111111111");
         let split = format!("{}-{} {}", &number[..4], &number[4..8], &number[8..]);
-        let wide: String = number
-            .chars()
-            .map(|c| char::from_u32(c as u32 - '0' as u32 + '０' as u32).unwrap())
-            .collect();
-        for text in [
-            number.clone(),
-            format!("番号:{number}。"),
-            split,
-            wide,
-            format!("20240405 {number}"),
-        ] {
+        let wide: String =
+            number.chars().map(|c| char::from_u32(c as u32 - '0' as u32 + '０' as u32).unwrap()).collect();
+        for text in [number.clone(), format!("番号:{number}。"), split, wide, format!("20240405 {number}")] {
             assert!(contained_in(&text));
         }
-        let wrong = (0..10)
-            .map(|d| format!("11111111111{d}"))
-            .filter(|n| contained_in(n))
-            .count();
+        let wrong = (0..10).map(|d| format!("11111111111{d}")).filter(|n| contained_in(n)).count();
         assert_eq!(wrong, 1);
         for text in ["", "20240405", "SYN-A123B", "第1期 2回"] {
             assert!(!contained_in(text));

@@ -11,9 +11,7 @@ const INDICATION: &str = "http://jpfhir.jp/fhir/clins/CodeSystem/JP_ehrshrs_indi
 const NOTE_OVERHEAD: usize = 21;
 
 pub(super) fn instant(ms: i64) -> String {
-    jiff::Timestamp::from_millisecond(ms)
-        .unwrap_or(jiff::Timestamp::UNIX_EPOCH)
-        .to_string()
+    jiff::Timestamp::from_millisecond(ms).unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string()
 }
 
 pub(super) fn capability(now_ms: i64) -> Value {
@@ -37,9 +35,7 @@ pub(super) fn within(resource: &Value, dates: &[String]) -> bool {
     let day = own.get(..10).unwrap_or(own);
     dates.iter().all(|date| {
         let (prefix, bound) = match date.get(..2) {
-            Some(prefix @ ("ge" | "le" | "gt" | "lt" | "eq")) => {
-                (prefix, date.get(2..).unwrap_or_default())
-            }
+            Some(prefix @ ("ge" | "le" | "gt" | "lt" | "eq")) => (prefix, date.get(2..).unwrap_or_default()),
             _ => ("eq", date.as_str()),
         };
         match prefix {
@@ -72,15 +68,10 @@ pub(super) fn searchset(
     let mut bytes = bundle.to_string();
     if let Some(missing) = knobs.pad_to_bytes.and_then(|n| n.checked_sub(bytes.len()))
         && missing >= NOTE_OVERHEAD
-        && let Some(first) = bundle
-            .pointer_mut("/entry/0/resource")
-            .and_then(Value::as_object_mut)
+        && let Some(first) = bundle.pointer_mut("/entry/0/resource").and_then(Value::as_object_mut)
         && !first.contains_key("note")
     {
-        first.insert(
-            "note".to_owned(),
-            json!([{"text": "x".repeat(missing - NOTE_OVERHEAD)}]),
-        );
+        first.insert("note".to_owned(), json!([{"text": "x".repeat(missing - NOTE_OVERHEAD)}]));
         bytes = bundle.to_string();
     }
     bytes.into_bytes()
@@ -117,10 +108,7 @@ fn wrap(base: &str, link: &str, now_ms: i64, resources: &[Value]) -> Value {
 
 fn resized(found: Vec<Value>, entries: Option<usize>) -> Vec<Value> {
     let Some(wanted) = entries else { return found };
-    let repeated = found
-        .iter()
-        .cycle()
-        .take(if found.is_empty() { 0 } else { wanted });
+    let repeated = found.iter().cycle().take(if found.is_empty() { 0 } else { wanted });
     repeated
         .enumerate()
         .map(|(i, resource)| {
@@ -128,11 +116,7 @@ fn resized(found: Vec<Value>, entries: Option<usize>) -> Vec<Value> {
             if i >= found.len()
                 && let Some(object) = resource.as_object_mut()
             {
-                let id = object
-                    .get("id")
-                    .and_then(Value::as_str)
-                    .unwrap_or("i")
-                    .to_owned();
+                let id = object.get("id").and_then(Value::as_str).unwrap_or("i").to_owned();
                 object.insert("id".to_owned(), json!(format!("{id}-r{i}")));
             }
             resource
@@ -143,33 +127,21 @@ fn resized(found: Vec<Value>, entries: Option<usize>) -> Vec<Value> {
 fn spoil(first: &mut Map<String, Value>, knobs: &Knobs) {
     if knobs.wrong_types {
         first.insert("status".to_owned(), json!(7));
-        first.insert(
-            "vaccineCode".to_owned(),
-            json!("free text where an object belongs"),
-        );
+        first.insert("vaccineCode".to_owned(), json!("free text where an object belongs"));
         first.insert("protocolApplied".to_owned(), json!("one"));
     }
     if knobs.my_number_in_identifier {
         let number = check_digit_valid_twelve();
-        first.insert(
-            "identifier".to_owned(),
-            json!([{"system": "urn:sekisho:synthetic:id", "value": number}]),
-        );
+        first.insert("identifier".to_owned(), json!([{"system": "urn:sekisho:synthetic:id", "value": number}]));
     }
     if knobs.my_number_in_text {
         let number = check_digit_valid_twelve();
-        first.insert(
-            "note".to_owned(),
-            json!([{"text": format!("番号 {number} の方")}]),
-        );
+        first.insert("note".to_owned(), json!([{"text": format!("番号 {number} の方")}]));
     }
     if knobs.uninformed {
         let meta = first.entry("meta").or_insert_with(|| json!({}));
         if let Some(meta) = meta.as_object_mut() {
-            meta.insert(
-                "tag".to_owned(),
-                json!([{"system": INDICATION, "code": "UNINFORMED"}]),
-            );
+            meta.insert("tag".to_owned(), json!([{"system": INDICATION, "code": "UNINFORMED"}]));
         }
     }
 }
@@ -177,10 +149,7 @@ fn spoil(first: &mut Map<String, Value>, knobs: &Knobs) {
 fn of_another(mut resource: Value, patient: &str) -> Value {
     if let Some(object) = resource.as_object_mut() {
         object.insert("id".to_owned(), json!("of-another"));
-        object.insert(
-            "patient".to_owned(),
-            json!({"reference": format!("Patient/{patient}-other")}),
-        );
+        object.insert("patient".to_owned(), json!({"reference": format!("Patient/{patient}-other")}));
     }
     resource
 }

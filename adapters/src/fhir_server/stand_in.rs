@@ -61,9 +61,7 @@ pub struct FhirServer {
 
 impl std::fmt::Debug for FhirServer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("FhirServer")
-            .field("addr", &self.running.addr())
-            .finish_non_exhaustive()
+        f.debug_struct("FhirServer").field("addr", &self.running.addr()).finish_non_exhaustive()
     }
 }
 
@@ -92,9 +90,7 @@ impl FhirServer {
     ///
     /// When the address can't be bound.
     pub async fn start(options: FhirOptions) -> Result<Self, StartError> {
-        let listener = tokio::net::TcpListener::bind(options.bind)
-            .await
-            .map_err(StartError::Bind)?;
+        let listener = tokio::net::TcpListener::bind(options.bind).await.map_err(StartError::Bind)?;
         let addr = listener.local_addr().map_err(StartError::Bind)?;
         let state = Arc::new(State {
             base: format!("{}/fhir", crate::stand_in::url_of(addr)),
@@ -103,9 +99,7 @@ impl FhirServer {
             requests: AtomicU64::new(0),
         });
         let shared = Arc::clone(&state);
-        let running = Running::serve(listener, options.tls, move |asked| {
-            respond(Arc::clone(&shared), asked)
-        })?;
+        let running = Running::serve(listener, options.tls, move |asked| respond(Arc::clone(&shared), asked))?;
         Ok(Self { running, state })
     }
 
@@ -198,18 +192,12 @@ fn route(state: &State, held: &mut Held, asked: &Asked) -> Response<StandInBody>
     }
     let rest = asked.path.strip_prefix("/fhir/").unwrap_or_default();
     match rest.split_once('/') {
-        None if rest == "metadata" => fhir(
-            StatusCode::OK,
-            bundle::capability(state.today_ms()).to_string(),
-        ),
+        None if rest == "metadata" => fhir(StatusCode::OK, bundle::capability(state.today_ms()).to_string()),
         None if rest == "Immunization" => search(state, held, asked),
         Some(("Patient", id)) => read(held.patients.get(id)),
-        Some(("Immunization", id)) => read(
-            held.immunizations
-                .values()
-                .flatten()
-                .find(|r| r.get("id").and_then(Value::as_str) == Some(id)),
-        ),
+        Some(("Immunization", id)) => {
+            read(held.immunizations.values().flatten().find(|r| r.get("id").and_then(Value::as_str) == Some(id)))
+        }
         _ => outcome(StatusCode::NOT_FOUND, "not-found"),
     }
 }
@@ -233,9 +221,7 @@ fn search(state: &State, held: &mut Held, asked: &Asked) -> Response<StandInBody
     let mut dates = Vec::new();
     for (key, value) in form_urlencoded::parse(query.as_bytes()) {
         match &*key {
-            "patient" => {
-                patient = Some(value.strip_prefix("Patient/").unwrap_or(&value).to_owned())
-            }
+            "patient" => patient = Some(value.strip_prefix("Patient/").unwrap_or(&value).to_owned()),
             "date" => dates.push(value.into_owned()),
             "_format" | "_count" => {}
             _ => return outcome(StatusCode::BAD_REQUEST, "not-supported"),
@@ -247,25 +233,10 @@ fn search(state: &State, held: &mut Held, asked: &Asked) -> Response<StandInBody
     if let Some(body) = held.rendered.get(query) {
         return fhir(StatusCode::OK, body.clone());
     }
-    let own = held
-        .immunizations
-        .get(&patient)
-        .map(Vec::as_slice)
-        .unwrap_or_default();
-    let found: Vec<Value> = own
-        .iter()
-        .filter(|r| bundle::within(r, &dates))
-        .cloned()
-        .collect();
+    let own = held.immunizations.get(&patient).map(Vec::as_slice).unwrap_or_default();
+    let found: Vec<Value> = own.iter().filter(|r| bundle::within(r, &dates)).cloned().collect();
     let link = format!("{}/Immunization?{query}", state.base);
-    let body = Bytes::from(bundle::searchset(
-        &state.base,
-        &link,
-        state.today_ms(),
-        found,
-        &patient,
-        &held.knobs,
-    ));
+    let body = Bytes::from(bundle::searchset(&state.base, &link, state.today_ms(), found, &patient, &held.knobs));
     if held.rendered.len() >= RENDERED_MAX {
         held.rendered.clear();
     }
@@ -278,7 +249,6 @@ fn fhir(status: StatusCode, body: impl Into<Bytes>) -> Response<StandInBody> {
 }
 
 fn outcome(status: StatusCode, code: &str) -> Response<StandInBody> {
-    let value =
-        json!({"resourceType": "OperationOutcome", "issue": [{"severity": "error", "code": code}]});
+    let value = json!({"resourceType": "OperationOutcome", "issue": [{"severity": "error", "code": code}]});
     fhir(status, value.to_string())
 }

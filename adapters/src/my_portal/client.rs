@@ -97,10 +97,7 @@ pub struct Polling {
 impl Default for Polling {
     fn default() -> Self {
         // The portal's own pages ask every three seconds.
-        Self {
-            every_ms: 3_000,
-            times_max: 40,
-        }
+        Self { every_ms: 3_000, times_max: 40 }
     }
 }
 
@@ -132,8 +129,7 @@ impl PortalClient {
     pub fn begin(&self) -> Result<SignIn, PortalError> {
         let verifier = random()?;
         let state = random()?;
-        let challenge =
-            BASE64URL_NOPAD.encode(digest::digest(&digest::SHA256, verifier.as_bytes()).as_ref());
+        let challenge = BASE64URL_NOPAD.encode(digest::digest(&digest::SHA256, verifier.as_bytes()).as_ref());
         let query = form_urlencoded::Serializer::new(String::new())
             .append_pair("response_type", "code")
             .append_pair("client_id", &self.config.client_id)
@@ -144,11 +140,7 @@ impl PortalClient {
             .append_pair("code_challenge_method", "S256")
             .finish();
         let url = format!("{}/oauth/authorize?{query}", self.config.base_url);
-        Ok(SignIn {
-            url,
-            state,
-            verifier: Verifier::from_kept(verifier),
-        })
+        Ok(SignIn { url, state, verifier: Verifier::from_kept(verifier) })
     }
 
     /// Redeems the code that the browser brought back. The caller compares the account with the linked one.
@@ -156,11 +148,7 @@ impl PortalClient {
     /// # Errors
     ///
     /// [`PortalError::Unauthenticated`] when the code isn't accepted; see [`PortalError`].
-    pub async fn redeem(
-        &self,
-        code: &str,
-        verifier: &Verifier,
-    ) -> Result<PortalSession, PortalError> {
+    pub async fn redeem(&self, code: &str, verifier: &Verifier) -> Result<PortalSession, PortalError> {
         let body = form_urlencoded::Serializer::new(String::new())
             .append_pair("grant_type", "authorization_code")
             .append_pair("client_id", &self.config.client_id)
@@ -168,14 +156,7 @@ impl PortalClient {
             .append_pair("code", code)
             .append_pair("code_verifier", verifier.secret())
             .finish();
-        let response = self
-            .post(
-                "/oauth/token",
-                "application/x-www-form-urlencoded",
-                None,
-                body,
-            )
-            .await?;
+        let response = self.post("/oauth/token", "application/x-www-form-urlencoded", None, body).await?;
         if response.status == StatusCode::BAD_REQUEST {
             return Err(PortalError::Unauthenticated);
         }
@@ -183,9 +164,7 @@ impl PortalClient {
         let value = wire::parse(&response.body)?;
         let text = |field: &'static str, max: usize| {
             let text = value.get(field).and_then(serde_json::Value::as_str);
-            let fit = text.filter(|t| {
-                (1..=max).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_graphic())
-            });
+            let fit = text.filter(|t| (1..=max).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_graphic()));
             fit.map(str::to_owned).ok_or(PortalError::Malformed(field))
         };
         if !text("token_type", 16)?.eq_ignore_ascii_case("bearer") {
@@ -205,27 +184,14 @@ impl PortalClient {
     /// # Errors
     ///
     /// See [`PortalError`].
-    pub async fn request(
-        &self,
-        token: &PortalToken,
-    ) -> Result<Result<ProcessId, MunicipalityCode>, PortalError> {
+    pub async fn request(&self, token: &PortalToken) -> Result<Result<ProcessId, MunicipalityCode>, PortalError> {
         let codes = &self.config.codes;
         let body = json!({"reqBody": {
             "fieldCd": codes.field, "fieldDetailCd": codes.field_detail, "personInfoNameCd": codes.record
         }});
-        let response = self
-            .post(
-                "/request",
-                "application/json",
-                Some(token),
-                body.to_string(),
-            )
-            .await?;
+        let response = self.post("/request", "application/json", Some(token), body.to_string()).await?;
         sound(&response)?;
-        Ok(
-            wire::requested(&response.body, codes, retry_after(&response))?
-                .map(ProcessId::from_kept),
-        )
+        Ok(wire::requested(&response.body, codes, retry_after(&response))?.map(ProcessId::from_kept))
     }
 
     /// Asks once for the answer.
@@ -233,15 +199,9 @@ impl PortalClient {
     /// # Errors
     ///
     /// See [`PortalError`].
-    pub async fn result(
-        &self,
-        token: &PortalToken,
-        process: &ProcessId,
-    ) -> Result<PortalAnswer, PortalError> {
+    pub async fn result(&self, token: &PortalToken, process: &ProcessId) -> Result<PortalAnswer, PortalError> {
         let body = json!({"process_id": process.as_str()}).to_string();
-        let response = self
-            .post("/result", "application/json", Some(token), body)
-            .await?;
+        let response = self.post("/result", "application/json", Some(token), body).await?;
         sound(&response)?;
         wire::result(&response.body, &self.config.codes, retry_after(&response))
     }
@@ -252,11 +212,7 @@ impl PortalClient {
     /// # Errors
     ///
     /// See [`PortalError`].
-    pub async fn fetch(
-        &self,
-        token: &PortalToken,
-        polling: Polling,
-    ) -> Result<PortalAnswer, PortalError> {
+    pub async fn fetch(&self, token: &PortalToken, polling: Polling) -> Result<PortalAnswer, PortalError> {
         let process = match self.request(token).await? {
             Ok(process) => process,
             Err(municipality) => return Ok(PortalAnswer::NotSupported { municipality }),
@@ -289,9 +245,7 @@ impl PortalClient {
             value.set_sensitive(true);
             request = request.header(header::AUTHORIZATION, value);
         }
-        let request = request
-            .body(Bytes::from(body))
-            .map_err(|_| PortalError::Config("base_url"))?;
+        let request = request.body(Bytes::from(body)).map_err(|_| PortalError::Config("base_url"))?;
         Ok(self.http.send(request).await?)
     }
 }
@@ -301,19 +255,16 @@ fn sound(response: &Response) -> Result<(), PortalError> {
     match response.status {
         StatusCode::OK => Ok(()),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(PortalError::Unauthenticated),
-        StatusCode::TOO_MANY_REQUESTS => Err(PortalError::RateLimited {
-            retry_after_s: retry_after(response).unwrap_or(60),
-        }),
+        StatusCode::TOO_MANY_REQUESTS => {
+            Err(PortalError::RateLimited { retry_after_s: retry_after(response).unwrap_or(60) })
+        }
         other => Err(PortalError::Refused(format!("HTTP{}", other.as_u16()))),
     }
 }
 
 fn retry_after(response: &Response) -> Option<u64> {
     let value = response.headers.get(header::RETRY_AFTER)?.to_str().ok()?;
-    value
-        .parse()
-        .ok()
-        .map(|seconds: u64| seconds.min(RETRY_AFTER_MAX_S))
+    value.parse().ok().map(|seconds: u64| seconds.min(RETRY_AFTER_MAX_S))
 }
 
 fn random() -> Result<String, PortalError> {

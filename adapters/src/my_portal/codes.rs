@@ -100,54 +100,29 @@ fn digits(text: &str, count: usize) -> bool {
 }
 
 fn must(right: bool, field: &'static str, expected: &'static str) -> Result<(), CodesError> {
-    if right {
-        Ok(())
-    } else {
-        Err(CodesError { field, expected })
-    }
+    if right { Ok(()) } else { Err(CodesError { field, expected }) }
 }
 
 impl TryFrom<Raw> for PortalCodes {
     type Error = CodesError;
 
     fn try_from(raw: Raw) -> Result<Self, CodesError> {
-        let record = raw
-            .record
-            .strip_prefix("TM")
-            .is_some_and(|rest| digits(rest, 14));
+        let record = raw.record.strip_prefix("TM").is_some_and(|rest| digits(rest, 14));
         must(record, "record", "TM and 14 digits")?;
         let items = raw.items.all();
-        must(
-            items.iter().all(|code| digits(code, 10)),
-            "items",
-            "ten digits each",
-        )?;
-        must(
-            items.iter().collect::<BTreeSet<_>>().len() == items.len(),
-            "items",
-            "no code twice",
-        )?;
+        must(items.iter().all(|code| digits(code, 10)), "items", "ten digits each")?;
+        must(items.iter().collect::<BTreeSet<_>>().len() == items.len(), "items", "no code twice")?;
         for vaccine in &raw.vaccines {
             let code = vaccine.code.as_str();
             let right = match vaccine.system {
                 VaccineSystem::Hot9 => digits(code, 9),
                 VaccineSystem::Hot13 => digits(code, 13),
-                VaccineSystem::Yj => {
-                    code.len() == 12 && code.bytes().all(|b| b.is_ascii_alphanumeric())
-                }
+                VaccineSystem::Yj => code.len() == 12 && code.bytes().all(|b| b.is_ascii_alphanumeric()),
             };
-            must(
-                right,
-                "vaccines.code",
-                "HOT9: 9 digits, HOT13: 13 digits, YJ: 12 characters",
-            )?;
+            must(right, "vaccines.code", "HOT9: 9 digits, HOT13: 13 digits, YJ: 12 characters")?;
         }
         let names: BTreeSet<_> = raw.vaccines.iter().map(|vaccine| &vaccine.name).collect();
-        must(
-            names.len() == raw.vaccines.len(),
-            "vaccines.name",
-            "no name twice",
-        )?;
+        must(names.len() == raw.vaccines.len(), "vaccines.name", "no name twice")?;
         for (field, text) in [
             ("field", &raw.field),
             ("field_detail", &raw.field_detail),
@@ -240,9 +215,7 @@ mod tests {
         ] {
             let mut codes = sound();
             *codes.pointer_mut(pointer).unwrap() = value;
-            let error = serde_json::from_value::<PortalCodes>(codes)
-                .unwrap_err()
-                .to_string();
+            let error = serde_json::from_value::<PortalCodes>(codes).unwrap_err().to_string();
             assert!(error.contains(said), "{error}");
         }
         let mut codes = sound();

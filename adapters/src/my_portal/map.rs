@@ -11,9 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::codes::{PortalCodes, VaccineSystem};
 use super::wire::{PortalRecord, PortalRecords};
-use crate::fhir_terms::{
-    DOSE_MUNICIPALITY, HOT9, HOT13, MUNICIPALITY_CODE, PROFILE_IMMUNIZATION, YJ,
-};
+use crate::fhir_terms::{DOSE_MUNICIPALITY, HOT9, HOT13, MUNICIPALITY_CODE, PROFILE_IMMUNIZATION, YJ};
 use crate::my_number;
 use crate::people::municipality::MunicipalityCode;
 
@@ -80,12 +78,7 @@ impl std::fmt::Debug for Mapped {
 pub fn map(records: &PortalRecords, codes: &PortalCodes, patient: &str) -> Mapped {
     let mut mapped = Mapped::default();
     for (index, record) in records.records.iter().enumerate() {
-        let mut reader = Reader {
-            index,
-            codes,
-            fields: Fields::default(),
-            unmapped: &mut mapped.unmapped,
-        };
+        let mut reader = Reader { index, codes, fields: Fields::default(), unmapped: &mut mapped.unmapped };
         if let Some(resource) = reader.resource(record, patient) {
             mapped.immunizations.push(resource);
         }
@@ -123,11 +116,7 @@ struct Reader<'a, 'u> {
 
 impl<'a> Reader<'a, '_> {
     fn resource(&mut self, record: &'a PortalRecord, patient: &str) -> Option<Value> {
-        if record
-            .items
-            .iter()
-            .any(|item| my_number::contained_in(&item.content))
-        {
+        if record.items.iter().any(|item| my_number::contained_in(&item.content)) {
             self.report("record", Why::IndividualNumber, true);
             return None;
         }
@@ -204,10 +193,7 @@ impl<'a> Reader<'a, '_> {
             object.insert("lotNumber".to_owned(), json!(lot));
         }
         if let Some(clinic) = self.given(self.fields.clinic, "clinic", TEXT_MAX_CHARS) {
-            object.insert(
-                "performer".to_owned(),
-                json!([{"actor": {"display": clinic}}]),
-            );
+            object.insert("performer".to_owned(), json!([{"actor": {"display": clinic}}]));
         }
         let number = self.given(self.fields.dose_number, "dose_number", TEXT_MAX_CHARS);
         let disease = self.given(self.fields.disease, "disease", TEXT_MAX_CHARS);
@@ -237,13 +223,7 @@ impl<'a> Reader<'a, '_> {
         self.one(field, name, max_chars, false)
     }
 
-    fn one(
-        &mut self,
-        field: Field<'a>,
-        name: &str,
-        max_chars: usize,
-        required: bool,
-    ) -> Option<&'a str> {
+    fn one(&mut self, field: Field<'a>, name: &str, max_chars: usize, required: bool) -> Option<&'a str> {
         let why = match field {
             Field::Is(text) if text.chars().count() <= max_chars => return Some(text),
             Field::Is(_) => Why::TooLong,
@@ -256,12 +236,7 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn report(&mut self, field: &str, why: Why, record_left_out: bool) {
-        self.unmapped.push(Unmapped {
-            index: self.index,
-            field: field.to_owned(),
-            why,
-            record_left_out,
-        });
+        self.unmapped.push(Unmapped { index: self.index, field: field.to_owned(), why, record_left_out });
     }
 }
 
@@ -293,9 +268,7 @@ fn occurrence(text: &str) -> Option<(&'static str, String)> {
         _ => return None,
     };
     let small = |n: Option<i16>| i8::try_from(n.unwrap_or(1)).ok();
-    let date = Date::new(year, small(month)?, small(day)?)
-        .ok()
-        .filter(|_| (1900..2100).contains(&year))?;
+    let date = Date::new(year, small(month)?, small(day)?).ok().filter(|_| (1900..2100).contains(&year))?;
     let written = date.to_string();
     let precise = match (month, day) {
         (None, _) => written.get(..4)?,

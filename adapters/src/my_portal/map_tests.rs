@@ -38,23 +38,12 @@ fn record(changed: &[(&str, &str)]) -> PortalRecord {
         "clinic" => codes.clinic.clone(),
         other => other.to_owned(),
     };
-    let items = fields.into_iter().map(|(name, content)| PortalItem {
-        code: code(name),
-        content: content.to_owned(),
-    });
-    PortalRecord {
-        items: items.collect(),
-    }
+    let items = fields.into_iter().map(|(name, content)| PortalItem { code: code(name), content: content.to_owned() });
+    PortalRecord { items: items.collect() }
 }
 
 fn mapped(changed: &[(&str, &str)]) -> Mapped {
-    map(
-        &PortalRecords {
-            records: vec![record(changed)],
-        },
-        &codes(),
-        "Patient/p",
-    )
+    map(&PortalRecords { records: vec![record(changed)] }, &codes(), "Patient/p")
 }
 
 #[test]
@@ -107,60 +96,23 @@ fn what_lacks_the_required_is_left_out_and_reported() {
     ] {
         let out = mapped(&[changed]);
         assert!(out.immunizations.is_empty(), "{changed:?}");
-        assert_eq!(
-            out.unmapped,
-            [Unmapped {
-                index: 0,
-                field: field.to_owned(),
-                why,
-                record_left_out: true
-            }]
-        );
+        assert_eq!(out.unmapped, [Unmapped { index: 0, field: field.to_owned(), why, record_left_out: true }]);
     }
-    let out = map(
-        &PortalRecords {
-            records: vec![PortalRecord::default()],
-        },
-        &codes(),
-        "Patient/p",
-    );
+    let out = map(&PortalRecords { records: vec![PortalRecord::default()] }, &codes(), "Patient/p");
     assert_eq!(out.unmapped.len(), 2);
 }
 
 #[test]
 fn what_is_optional_is_left_out_alone_and_reported() {
     for (changed, field, why, gone) in [
-        (
-            ("municipality", "131122"),
-            "municipality",
-            Why::NotAMunicipality,
-            "extension",
-        ),
-        (
-            ("municipality", "世田谷区"),
-            "municipality",
-            Why::NotAMunicipality,
-            "extension",
-        ),
-        (
-            ("lot", "123456789012345678901"),
-            "lot",
-            Why::TooLong,
-            "lotNumber",
-        ),
+        (("municipality", "131122"), "municipality", Why::NotAMunicipality, "extension"),
+        (("municipality", "世田谷区"), "municipality", Why::NotAMunicipality, "extension"),
+        (("lot", "123456789012345678901"), "lot", Why::TooLong, "lotNumber"),
         (("9999999999", "?"), "9999999999", Why::UnknownItem, "none"),
     ] {
         let out = mapped(&[changed]);
         assert!(out.immunizations[0].get(gone).is_none(), "{changed:?}");
-        assert_eq!(
-            out.unmapped,
-            [Unmapped {
-                index: 0,
-                field: field.to_owned(),
-                why,
-                record_left_out: false
-            }]
-        );
+        assert_eq!(out.unmapped, [Unmapped { index: 0, field: field.to_owned(), why, record_left_out: false }]);
     }
     // Without the number of the dose there is no place for the disease.
     for number in ["0", "21", "99999", "１"] {
@@ -170,10 +122,7 @@ fn what_is_optional_is_left_out_alone_and_reported() {
         assert_eq!(whys, [Why::NotANumber, Why::NeedsDoseNumber], "{number}");
     }
     let out = mapped(&[("dose_number", "追加")]);
-    assert_eq!(
-        out.immunizations[0]["protocolApplied"][0]["doseNumberString"],
-        "追加"
-    );
+    assert_eq!(out.immunizations[0]["protocolApplied"][0]["doseNumberString"], "追加");
 }
 
 #[test]
@@ -198,10 +147,7 @@ fn known_vaccines_get_their_code() {
 
 #[test]
 fn what_could_be_an_individual_number_takes_its_record_with_it() {
-    let number = (0..10)
-        .map(|d| format!("11111111111{d}"))
-        .find(|n| my_number::contained_in(n))
-        .unwrap();
+    let number = (0..10).map(|d| format!("11111111111{d}")).find(|n| my_number::contained_in(n)).unwrap();
     for field in ["clinic", "lot", "9999999999"] {
         let out = mapped(&[(field, &format!("no {number}"))]);
         assert!(out.immunizations.is_empty());

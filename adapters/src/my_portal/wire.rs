@@ -34,9 +34,7 @@ pub struct PortalItem {
 
 impl fmt::Debug for PortalItem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PortalItem")
-            .field("code", &self.code)
-            .finish_non_exhaustive()
+        f.debug_struct("PortalItem").field("code", &self.code).finish_non_exhaustive()
     }
 }
 
@@ -73,10 +71,7 @@ pub enum PortalAnswer {
 }
 
 fn text<'a>(value: &'a Value, pointer: &str, field: &'static str) -> Result<&'a str, PortalError> {
-    value
-        .pointer(pointer)
-        .and_then(Value::as_str)
-        .ok_or(PortalError::Malformed(field))
+    value.pointer(pointer).and_then(Value::as_str).ok_or(PortalError::Malformed(field))
 }
 
 pub(super) fn parse(body: &[u8]) -> Result<Value, PortalError> {
@@ -92,16 +87,10 @@ enum Outcome {
     NotSupported(MunicipalityCode),
 }
 
-fn outcome(
-    value: &Value,
-    codes: &PortalCodes,
-    retry_after: Option<u64>,
-) -> Result<Outcome, PortalError> {
+fn outcome(value: &Value, codes: &PortalCodes, retry_after: Option<u64>) -> Result<Outcome, PortalError> {
     match text(value, "/resultCode", "resultCode")? {
         "0000" => Ok(Outcome::Sound),
-        "1000" => Err(PortalError::RateLimited {
-            retry_after_s: retry_after.unwrap_or(RETRY_AFTER_S),
-        }),
+        "1000" => Err(PortalError::RateLimited { retry_after_s: retry_after.unwrap_or(RETRY_AFTER_S) }),
         "9000" => {
             let code = text(value, "/errors/0/errorCode", "errors.errorCode")?;
             if code == "ED1107" {
@@ -115,10 +104,7 @@ fn outcome(
                     .map_err(|_| PortalError::Malformed(field));
             }
             // A code is letters and digits; anything else could be anything.
-            if code.is_empty()
-                || code.len() > CODE_MAX
-                || !code.bytes().all(|b| b.is_ascii_alphanumeric())
-            {
+            if code.is_empty() || code.len() > CODE_MAX || !code.bytes().all(|b| b.is_ascii_alphanumeric()) {
                 return Err(PortalError::Malformed("errors.errorCode"));
             }
             Err(PortalError::Refused(code.to_owned()))
@@ -139,21 +125,13 @@ pub(super) fn requested(
         Outcome::Sound => {
             let id = text(&value, "/process_id", "process_id")?;
             let sound = (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
-            if sound {
-                Ok(Ok(id.to_owned()))
-            } else {
-                Err(PortalError::Malformed("process_id"))
-            }
+            if sound { Ok(Ok(id.to_owned())) } else { Err(PortalError::Malformed("process_id")) }
         }
     }
 }
 
 /// Reads the answer to a question for a result.
-pub(super) fn result(
-    body: &[u8],
-    codes: &PortalCodes,
-    retry_after: Option<u64>,
-) -> Result<PortalAnswer, PortalError> {
+pub(super) fn result(body: &[u8], codes: &PortalCodes, retry_after: Option<u64>) -> Result<PortalAnswer, PortalError> {
     let value = parse(body)?;
     if let Outcome::NotSupported(municipality) = outcome(&value, codes, retry_after)? {
         return Ok(PortalAnswer::NotSupported { municipality });
@@ -164,11 +142,7 @@ pub(super) fn result(
         Some(_) => return Err(PortalError::Malformed("resBody.resultList")),
     };
     let filled = list.filter(|list| !list.is_empty());
-    let status = text(
-        &value,
-        "/resBody/selfiTranStatusCd",
-        "resBody.selfiTranStatusCd",
-    )?;
+    let status = text(&value, "/resBody/selfiTranStatusCd", "resBody.selfiTranStatusCd")?;
     match (status, filled) {
         ("01" | "09", None) => Ok(PortalAnswer::Pending),
         ("06", None) => Ok(PortalAnswer::CapacityExceeded),
@@ -176,9 +150,7 @@ pub(super) fn result(
         // "Done" without saying how: only a list that is there, and empty, means that there is nothing.
         ("02", None) if list.is_some() => Ok(PortalAnswer::WithoutData),
         ("02" | "03", Some(list)) => records(list, codes).map(PortalAnswer::WithData),
-        ("01" | "09" | "06" | "04" | "02" | "03", _) => {
-            Err(PortalError::Malformed("resBody.resultList"))
-        }
+        ("01" | "09" | "06" | "04" | "02" | "03", _) => Err(PortalError::Malformed("resBody.resultList")),
         _ => Err(PortalError::Malformed("resBody.selfiTranStatusCd")),
     }
 }
@@ -193,9 +165,7 @@ fn records(list: &[Value], codes: &PortalCodes) -> Result<PortalRecords, PortalE
         let details = entry
             .get("personInfoNameDetailList")
             .and_then(Value::as_array)
-            .ok_or(PortalError::Malformed(
-                "resultList.personInfoNameDetailList",
-            ))?;
+            .ok_or(PortalError::Malformed("resultList.personInfoNameDetailList"))?;
         group(details, &mut records)?;
     }
     Ok(PortalRecords { records })
@@ -210,25 +180,13 @@ fn group(details: &[Value], records: &mut Vec<PortalRecord>) -> Result<(), Porta
         if dose.is_empty() {
             return Err(PortalError::Malformed("personInfoNameDetailList.hierarchy"));
         }
-        let code = text(
-            detail,
-            "/personInitemCd",
-            "personInfoNameDetailList.personInitemCd",
-        )?;
+        let code = text(detail, "/personInitemCd", "personInfoNameDetailList.personInitemCd")?;
         if code.len() != 10 || !code.bytes().all(|b| b.is_ascii_digit()) {
-            return Err(PortalError::Malformed(
-                "personInfoNameDetailList.personInitemCd",
-            ));
+            return Err(PortalError::Malformed("personInfoNameDetailList.personInitemCd"));
         }
-        let content = text(
-            detail,
-            "/personInitemContent",
-            "personInfoNameDetailList.personInitemContent",
-        )?;
+        let content = text(detail, "/personInitemContent", "personInfoNameDetailList.personInitemContent")?;
         if content.len() > CONTENT_MAX {
-            return Err(PortalError::Malformed(
-                "personInfoNameDetailList.personInitemContent",
-            ));
+            return Err(PortalError::Malformed("personInfoNameDetailList.personInitemContent"));
         }
         if current != Some(dose) {
             current = Some(dose);
@@ -243,10 +201,7 @@ fn group(details: &[Value], records: &mut Vec<PortalRecord>) -> Result<(), Porta
         if record.items.len() >= ITEMS_MAX {
             return Err(PortalError::Malformed("personInfoNameDetailList"));
         }
-        record.items.push(PortalItem {
-            code: code.to_owned(),
-            content: content.to_owned(),
-        });
+        record.items.push(PortalItem { code: code.to_owned(), content: content.to_owned() });
     }
     Ok(())
 }
@@ -257,11 +212,7 @@ mod tests {
     use serde_json::json;
 
     fn read(value: &Value) -> Result<PortalAnswer, PortalError> {
-        result(
-            value.to_string().as_bytes(),
-            &PortalCodes::synthetic(),
-            None,
-        )
+        result(value.to_string().as_bytes(), &PortalCodes::synthetic(), None)
     }
 
     fn with(status: &str, list: Value) -> Value {
@@ -281,14 +232,9 @@ mod tests {
         }
         assert_eq!(read(&with("04", json!([]))), Ok(PortalAnswer::WithoutData));
         assert_eq!(read(&with("02", json!([]))), Ok(PortalAnswer::WithoutData));
-        assert_eq!(
-            read(&with("06", json!([]))),
-            Ok(PortalAnswer::CapacityExceeded)
-        );
+        assert_eq!(read(&with("06", json!([]))), Ok(PortalAnswer::CapacityExceeded));
         for status in ["02", "03"] {
-            let Ok(PortalAnswer::WithData(data)) = read(&with(status, entry(json!("BCG")))) else {
-                panic!()
-            };
+            let Ok(PortalAnswer::WithData(data)) = read(&with(status, entry(json!("BCG")))) else { panic!() };
             assert_eq!(data.records.len(), 2);
             assert!(!format!("{data:?}").contains("BCG"));
         }
@@ -298,50 +244,23 @@ mod tests {
             (with("03", json!([])), "resBody.resultList"),
             (with("04", entry(json!("BCG"))), "resBody.resultList"),
             (with("03", json!({})), "resBody.resultList"),
-            (
-                json!({"resultCode": "0000", "resBody": {"selfiTranStatusCd": "02"}}),
-                "resBody.resultList",
-            ),
-            (
-                json!({"resultCode": "0000", "resBody": {}}),
-                "resBody.selfiTranStatusCd",
-            ),
-            (
-                json!({"resultCode": "0000", "resBody": {"selfiTranStatusCd": 3}}),
-                "resBody.selfiTranStatusCd",
-            ),
+            (json!({"resultCode": "0000", "resBody": {"selfiTranStatusCd": "02"}}), "resBody.resultList"),
+            (json!({"resultCode": "0000", "resBody": {}}), "resBody.selfiTranStatusCd"),
+            (json!({"resultCode": "0000", "resBody": {"selfiTranStatusCd": 3}}), "resBody.selfiTranStatusCd"),
             (json!({"resultCode": "0001"}), "resultCode"),
             (json!({}), "resultCode"),
             (json!([]), "body"),
             (json!({"resultCode": "9000"}), "errors.errorCode"),
-            (
-                json!({"resultCode": "9000", "errors": [{"errorCode": "氏名"}]}),
-                "errors.errorCode",
-            ),
-            (
-                json!({"resultCode": "9000", "errors": [{"errorCode": "SY0001"}]}),
-                "errors.municipalityCd",
-            ),
-            (
-                with("03", entry(json!(5))),
-                "personInfoNameDetailList.personInitemContent",
-            ),
-            (
-                with("03", json!([{"personInfoNameCd": "TM1"}])),
-                "resultList.personInfoNameCd",
-            ),
+            (json!({"resultCode": "9000", "errors": [{"errorCode": "氏名"}]}), "errors.errorCode"),
+            (json!({"resultCode": "9000", "errors": [{"errorCode": "SY0001"}]}), "errors.municipalityCd"),
+            (with("03", entry(json!(5))), "personInfoNameDetailList.personInitemContent"),
+            (with("03", json!([{"personInfoNameCd": "TM1"}])), "resultList.personInfoNameCd"),
         ] {
             assert_eq!(read(&value), Err(PortalError::Malformed(field)), "{value}");
         }
         let refused = json!({"resultCode": "9000", "errors": [{"errorCode": "ED9999"}]});
-        assert_eq!(
-            read(&refused),
-            Err(PortalError::Refused("ED9999".to_owned()))
-        );
+        assert_eq!(read(&refused), Err(PortalError::Refused("ED9999".to_owned())));
         let limited = json!({"resultCode": "1000"});
-        assert_eq!(
-            read(&limited),
-            Err(PortalError::RateLimited { retry_after_s: 60 })
-        );
+        assert_eq!(read(&limited), Err(PortalError::RateLimited { retry_after_s: 60 }));
     }
 }

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::{Child, Dose, Person, Sex};
 use crate::fhir_terms::{
-    DOSE_MUNICIPALITY, MUNICIPALITY_CODE, NAME_REPRESENTATION, PROFILE_IMMUNIZATION,
-    PROFILE_PATIENT, SYNTHETIC_PATIENT, SYNTHETIC_VACCINE,
+    DOSE_MUNICIPALITY, MUNICIPALITY_CODE, NAME_REPRESENTATION, PROFILE_IMMUNIZATION, PROFILE_PATIENT,
+    SYNTHETIC_PATIENT, SYNTHETIC_VACCINE,
 };
 
 /// What a searchset Bundle adds around its resources, and around each, roughly, in bytes.
@@ -35,12 +35,7 @@ pub fn patient(person: &Person) -> Value {
 /// One dose as an `Immunization`; `number` makes its id.
 #[must_use]
 pub fn immunization(person: &Person, dose: &Dose, number: usize) -> Value {
-    let diseases: Vec<Value> = dose
-        .vaccine
-        .diseases()
-        .iter()
-        .map(|text| json!({"text": text}))
-        .collect();
+    let diseases: Vec<Value> = dose.vaccine.diseases().iter().map(|text| json!({"text": text})).collect();
     json!({
         "resourceType": "Immunization", "id": format!("{}-i{number}", person.id),
         "meta": {"profile": [PROFILE_IMMUNIZATION]},
@@ -66,14 +61,8 @@ pub fn immunization(person: &Person, dose: &Dose, number: usize) -> Value {
 /// A child as a FHIR server holds it: the `Patient`, then every `Immunization` in order of date.
 #[must_use]
 pub fn resources(child: &Child) -> Vec<Value> {
-    let doses = child
-        .doses
-        .iter()
-        .enumerate()
-        .map(|(i, dose)| immunization(&child.person, dose, i.saturating_add(1)));
-    std::iter::once(patient(&child.person))
-        .chain(doses)
-        .collect()
+    let doses = child.doses.iter().enumerate().map(|(i, dose)| immunization(&child.person, dose, i.saturating_add(1)));
+    std::iter::once(patient(&child.person)).chain(doses).collect()
 }
 
 /// As [`resources`], with only as many doses as fit into a searchset Bundle of about `bytes`: 2,600 makes the small

@@ -51,9 +51,7 @@ pub struct Person {
 
 impl fmt::Debug for Person {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Person")
-            .field("id", &self.id)
-            .finish_non_exhaustive()
+        f.debug_struct("Person").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
@@ -80,9 +78,7 @@ pub struct Dose {
 
 impl fmt::Debug for Dose {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Dose")
-            .field("vaccine", &self.vaccine)
-            .finish_non_exhaustive()
+        f.debug_struct("Dose").field("vaccine", &self.vaccine).finish_non_exhaustive()
     }
 }
 
@@ -139,13 +135,10 @@ impl People {
     #[must_use]
     pub fn family(&self, index: u64) -> Family {
         let mut seed = [0_u8; 32];
-        for (to, from) in seed.iter_mut().zip(
-            self.seed
-                .to_le_bytes()
-                .into_iter()
-                .chain(index.to_le_bytes())
-                .chain(*b"sekisho-people-1"),
-        ) {
+        for (to, from) in seed
+            .iter_mut()
+            .zip(self.seed.to_le_bytes().into_iter().chain(index.to_le_bytes()).chain(*b"sekisho-people-1"))
+        {
             *to = from;
         }
         let mut rng = ChaCha12Rng::from_seed(seed);
@@ -176,13 +169,7 @@ impl People {
             .zip(births)
             .map(|(number, birth)| self.child(index, number, surname, birth, (home, moved), rng))
             .collect();
-        Family {
-            index,
-            home,
-            moved,
-            parents,
-            children,
-        }
+        Family { index, home, moved, parents, children }
     }
 
     /// Birth dates of one to three children, oldest first, at least a year and a half apart.
@@ -213,36 +200,16 @@ impl People {
         (home, moved): (Municipality, Option<Move>),
         rng: &mut ChaCha12Rng,
     ) -> Child {
-        let sex = if rng.random_bool(0.487) {
-            Sex::Female
-        } else {
-            Sex::Male
-        };
-        let given = if sex == Sex::Female {
-            pick(rng, &GIRLS)
-        } else {
-            pick(rng, &BOYS)
-        };
-        let person = person(
-            format!("syn-{index:06}-c{number}"),
-            surname,
-            given,
-            sex,
-            birth,
-        );
+        let sex = if rng.random_bool(0.487) { Sex::Female } else { Sex::Male };
+        let given = if sex == Sex::Female { pick(rng, &GIRLS) } else { pick(rng, &BOYS) };
+        let person = person(format!("syn-{index:06}-c{number}"), surname, given, sex, birth);
         let across = rng.random_bool(0.15);
         let doses = schedule::plan(birth, self.today, rng)
             .into_iter()
             .map(|planned| {
-                let home = moved
-                    .filter(|m| planned.date < m.on)
-                    .map_or(home, |m| m.from);
+                let home = moved.filter(|m| planned.date < m.on).map_or(home, |m| m.from);
                 // Mutual agreements let a child be vaccinated in another municipality.
-                let place = if across && rng.random_bool(0.4) {
-                    pick(rng, &MUNICIPALITIES)
-                } else {
-                    home
-                };
+                let place = if across && rng.random_bool(0.4) { pick(rng, &MUNICIPALITIES) } else { home };
                 Dose {
                     vaccine: planned.vaccine,
                     number: planned.number,
@@ -259,39 +226,14 @@ impl People {
     }
 }
 
-fn parent(
-    index: u64,
-    number: u8,
-    surname: Name,
-    sex: Sex,
-    eldest: Date,
-    rng: &mut ChaCha12Rng,
-) -> Person {
-    let given = if sex == Sex::Female {
-        pick(rng, &MOTHERS)
-    } else {
-        pick(rng, &FATHERS)
-    };
+fn parent(index: u64, number: u8, surname: Name, sex: Sex, eldest: Date, rng: &mut ChaCha12Rng) -> Person {
+    let given = if sex == Sex::Female { pick(rng, &MOTHERS) } else { pick(rng, &FATHERS) };
     let birth = plus_days(eldest, -rng.random_range(22 * 365..42 * 365));
-    person(
-        format!("syn-{index:06}-p{number}"),
-        surname,
-        given,
-        sex,
-        birth,
-    )
+    person(format!("syn-{index:06}-p{number}"), surname, given, sex, birth)
 }
 
 fn person(id: String, surname: Name, given: Name, sex: Sex, birth: Date) -> Person {
-    Person {
-        id,
-        family: surname.0,
-        family_kana: surname.1,
-        given: given.0,
-        given_kana: given.1,
-        sex,
-        birth,
-    }
+    Person { id, family: surname.0, family_kana: surname.1, given: given.0, given_kana: given.1, sex, birth }
 }
 
 /// A letter, three digits, a letter: the look of a lot number, after a mark that it is synthetic.
@@ -304,9 +246,6 @@ fn lot(rng: &mut ChaCha12Rng) -> String {
 fn pick<T: Copy, const N: usize>(rng: &mut ChaCha12Rng, from: &[T; N]) -> T {
     const { assert!(N > 0, "nothing to pick from") };
     let at = usize::try_from(rng.random_range(0..u32::try_from(N).unwrap_or(1))).unwrap_or(0);
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "drawn below the length, which is not zero"
-    )]
+    #[expect(clippy::indexing_slicing, reason = "drawn below the length, which is not zero")]
     from[at]
 }

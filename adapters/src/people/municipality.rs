@@ -21,25 +21,14 @@ impl MunicipalityCode {
     ///
     /// When it is anything else, or the check digit is wrong.
     pub fn parse(text: &str) -> Result<Self, NotAMunicipalityCode> {
-        let digits: [u8; 6] = text
-            .as_bytes()
-            .try_into()
-            .map_err(|_| NotAMunicipalityCode)?;
+        let digits: [u8; 6] = text.as_bytes().try_into().map_err(|_| NotAMunicipalityCode)?;
         if !digits.iter().all(u8::is_ascii_digit) {
             return Err(NotAMunicipalityCode);
         }
         let [five @ .., check] = digits;
-        let sum: u32 = five
-            .iter()
-            .zip([6_u32, 5, 4, 3, 2])
-            .map(|(d, weight)| u32::from(d - b'0') * weight)
-            .sum();
+        let sum: u32 = five.iter().zip([6_u32, 5, 4, 3, 2]).map(|(d, weight)| u32::from(d - b'0') * weight).sum();
         let expected = (11 - sum % 11) % 10;
-        if u32::from(check - b'0') == expected {
-            Ok(Self(digits))
-        } else {
-            Err(NotAMunicipalityCode)
-        }
+        if u32::from(check - b'0') == expected { Ok(Self(digits)) } else { Err(NotAMunicipalityCode) }
     }
 
     /// The six digits.
@@ -71,10 +60,7 @@ pub struct Municipality {
 }
 
 const fn town(code: [u8; 6], name: &'static str) -> Municipality {
-    Municipality {
-        code: MunicipalityCode(code),
-        name,
-    }
+    Municipality { code: MunicipalityCode(code), name }
 }
 
 /// The municipalities in use. A test checks their digits.
@@ -96,34 +82,15 @@ mod tests {
     #[test]
     fn check_digits_are_checked() {
         for town in MUNICIPALITIES {
-            assert_eq!(
-                MunicipalityCode::parse(town.code.as_str()),
-                Ok(town.code),
-                "{}",
-                town.name
-            );
+            assert_eq!(MunicipalityCode::parse(town.code.as_str()), Ok(town.code), "{}", town.name);
         }
         assert!(MunicipalityCode::parse("130001").is_ok());
-        for wrong in [
-            "131201",
-            "131203",
-            "13120",
-            "1312020",
-            "１３１２０２",
-            "13120x",
-            "",
-        ] {
-            assert_eq!(
-                MunicipalityCode::parse(wrong),
-                Err(NotAMunicipalityCode),
-                "{wrong}"
-            );
+        for wrong in ["131201", "131203", "13120", "1312020", "１３１２０２", "13120x", ""] {
+            assert_eq!(MunicipalityCode::parse(wrong), Err(NotAMunicipalityCode), "{wrong}");
         }
         // Exactly one check digit is right for any five digits.
         for five in (1000..48000).step_by(37) {
-            let right = (0..10)
-                .filter(|d| MunicipalityCode::parse(&format!("{five:05}{d}")).is_ok())
-                .count();
+            let right = (0..10).filter(|d| MunicipalityCode::parse(&format!("{five:05}{d}")).is_ok()).count();
             assert_eq!(right, 1, "{five}");
         }
     }

@@ -89,12 +89,8 @@ pub(super) const BOYS: [Name; 12] = [
     ("奏", "カナデ"),
 ];
 
-pub(super) const MAKERS: [&str; 4] = [
-    "合成製薬（架空）",
-    "見本ワクチン研究所（架空）",
-    "例示バイオ（架空）",
-    "試験薬品工業（架空）",
-];
+pub(super) const MAKERS: [&str; 4] =
+    ["合成製薬（架空）", "見本ワクチン研究所（架空）", "例示バイオ（架空）", "試験薬品工業（架空）"];
 
 pub(super) const CLINICS: [&str; 6] = [
     "合成こどもクリニック",

@@ -98,13 +98,7 @@ impl Vaccine {
             Self::Hib => &["Hib感染症"],
             Self::Pneumococcal => &["小児の肺炎球菌感染症"],
             Self::HepB => &["B型肝炎"],
-            Self::Penta => &[
-                "ジフテリア",
-                "百日せき",
-                "急性灰白髄炎",
-                "破傷風",
-                "Hib感染症",
-            ],
+            Self::Penta => &["ジフテリア", "百日せき", "急性灰白髄炎", "破傷風", "Hib感染症"],
             Self::Quad => &["ジフテリア", "百日せき", "急性灰白髄炎", "破傷風"],
             Self::Bcg => &["結核"],
             Self::MeaslesRubella => &["麻しん", "風しん"],
@@ -143,11 +137,7 @@ pub fn after(earlier: Date, days: i32) -> Date {
 #[must_use]
 pub fn reached(birth: Date, months: i32) -> Date {
     let birthday = months_after(birth, months);
-    if birthday.day() == birth.day() {
-        plus_days(birthday, -1)
-    } else {
-        birthday
-    }
+    if birthday.day() == birth.day() { plus_days(birthday, -1) } else { birthday }
 }
 
 /// From one day to another, in days.
@@ -161,11 +151,7 @@ pub fn days_between(earlier: Date, later: Date) -> i32 {
 pub fn school_year_before_entry(birth: Date) -> (Date, Date) {
     // Six years are reached by 31 March of the year of entry.
     let six = reached(birth, 72);
-    let entry = if six.month() <= 3 {
-        six.year()
-    } else {
-        six.year().saturating_add(1)
-    };
+    let entry = if six.month() <= 3 { six.year() } else { six.year().saturating_add(1) };
     (date(entry.saturating_sub(1), 4, 1), date(entry, 3, 31))
 }
 

@@ -7,9 +7,7 @@ use jiff::civil::Date;
 use rand::Rng;
 use rand_chacha::ChaCha12Rng;
 
-use super::rules::{
-    Vaccine, after, days_between, months_after, plus_days, reached, school_year_before_entry,
-};
+use super::rules::{Vaccine, after, days_between, months_after, plus_days, reached, school_year_before_entry};
 
 /// One dose as planned: what, which of the series, when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,13 +51,7 @@ pub(super) fn plan(birth: Date, today: Date, rng: &mut ChaCha12Rng) -> Vec<Plann
         94..98 => Habit::LateStart,
         _ => Habit::VeryLateStart,
     };
-    let mut plan = Plan {
-        birth,
-        today,
-        habit,
-        rng,
-        doses: Vec::with_capacity(32),
-    };
+    let mut plan = Plan { birth, today, habit, rng, doses: Vec::with_capacity(32) };
     plan.infancy();
     plan.live_vaccines();
     plan.later();
@@ -85,11 +77,7 @@ impl Plan<'_> {
     fn give(&mut self, vaccine: Vaccine, number: u8, date: Date, from: Date, until: Date) -> bool {
         let given = date >= from && date <= until && date <= self.today;
         if given {
-            self.doses.push(Planned {
-                vaccine,
-                number,
-                date,
-            });
+            self.doses.push(Planned { vaccine, number, date });
         }
         given
     }
@@ -133,11 +121,8 @@ impl Plan<'_> {
         if self.birth < ROTA_BORN_FROM || first > plus_days(self.birth, 104) {
             return;
         }
-        let (vaccine, doses, last) = if self.rng.random_bool(0.6) {
-            (Vaccine::Rota1, 2, 168)
-        } else {
-            (Vaccine::Rota5, 3, 224)
-        };
+        let (vaccine, doses, last) =
+            if self.rng.random_bool(0.6) { (Vaccine::Rota1, 2, 168) } else { (Vaccine::Rota5, 3, 224) };
         let (from, until) = (plus_days(self.birth, 42), plus_days(self.birth, last));
         for (number, date) in (1..).zip(visits).take(doses) {
             if !self.give(vaccine, number, date, from, until) {
@@ -225,29 +210,19 @@ impl Plan<'_> {
         self.give_live(Vaccine::MeaslesRubella, 2, open_day(day), april, march);
     }
 
-    fn give_live(
-        &mut self,
-        vaccine: Vaccine,
-        number: u8,
-        date: Date,
-        from: Date,
-        until: Date,
-    ) -> Option<Date> {
+    fn give_live(&mut self, vaccine: Vaccine, number: u8, date: Date, from: Date, until: Date) -> Option<Date> {
         let mut date = date;
         // Each pass moves past one earlier dose at most; there are fewer than eight.
         for _ in 0..8 {
             let near = self.doses.iter().find(|dose| {
-                dose.vaccine.injected_live()
-                    && dose.date != date
-                    && days_between(dose.date, date).abs() < 28
+                dose.vaccine.injected_live() && dose.date != date && days_between(dose.date, date).abs() < 28
             });
             match near {
                 Some(dose) => date = open_day(after(dose.date, 27)),
                 None => break,
             }
         }
-        self.give(vaccine, number, date, from, until)
-            .then_some(date)
+        self.give(vaccine, number, date, from, until).then_some(date)
     }
 
     fn later(&mut self) {
@@ -261,29 +236,13 @@ impl Plan<'_> {
             self.give(Vaccine::JapaneseEncephalitis, 3, booster, from, until);
         }
         let second_term = self.visit(months_after(self.birth, 108));
-        self.give(
-            Vaccine::JapaneseEncephalitis,
-            4,
-            second_term,
-            self.age(108),
-            self.age(156),
-        );
+        self.give(Vaccine::JapaneseEncephalitis, 4, second_term, self.age(108), self.age(156));
         let dt = self.visit(months_after(self.birth, 132));
-        self.give(
-            Vaccine::DiphtheriaTetanus,
-            1,
-            dt,
-            self.age(132),
-            self.age(156),
-        );
+        self.give(Vaccine::DiphtheriaTetanus, 1, dt, self.age(132), self.age(156));
     }
 }
 
 /// The day itself, or the Monday after a Sunday.
 fn open_day(date: Date) -> Date {
-    if date.weekday() == jiff::civil::Weekday::Sunday {
-        plus_days(date, 1)
-    } else {
-        date
-    }
+    if date.weekday() == jiff::civil::Weekday::Sunday { plus_days(date, 1) } else { date }
 }

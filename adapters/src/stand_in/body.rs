@@ -36,13 +36,7 @@ const PACE_TICK_MS: u64 = 5;
 
 impl StandInBody {
     pub(super) fn whole(bytes: Bytes) -> Self {
-        Self {
-            left: bytes,
-            end: End::Clean,
-            sized: true,
-            pace: None,
-            waiting: None,
-        }
+        Self { left: bytes, end: End::Clean, sized: true, pace: None, waiting: None }
     }
 
     pub(super) fn ending(mut self, end: End, sized: bool) -> Self {
@@ -70,10 +64,7 @@ impl Body for StandInBody {
     type Data = Bytes;
     type Error = io::Error;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         if let Some(sleep) = self.waiting.as_mut() {
             std::task::ready!(sleep.as_mut().poll(cx));
             self.waiting = None;
@@ -81,24 +72,18 @@ impl Body for StandInBody {
         if self.left.is_empty() {
             return match self.end {
                 End::Clean => Poll::Ready(None),
-                End::Abort => {
-                    Poll::Ready(Some(Err(io::Error::from(io::ErrorKind::ConnectionAborted))))
-                }
+                End::Abort => Poll::Ready(Some(Err(io::Error::from(io::ErrorKind::ConnectionAborted)))),
                 End::Never => Poll::Pending,
             };
         }
         let all = self.left.len();
         let piece = match self.pace {
             None => all,
-            Some(pace) => usize::try_from(pace.saturating_mul(PACE_TICK_MS))
-                .unwrap_or(all)
-                .clamp(1, all),
+            Some(pace) => usize::try_from(pace.saturating_mul(PACE_TICK_MS)).unwrap_or(all).clamp(1, all),
         };
         if piece < all || self.end == End::Abort {
             // Before an abort too: the bytes so far shall reach the other side first.
-            self.waiting = Some(Box::pin(tokio::time::sleep(Duration::from_millis(
-                PACE_TICK_MS,
-            ))));
+            self.waiting = Some(Box::pin(tokio::time::sleep(Duration::from_millis(PACE_TICK_MS))));
         }
         let data = self.left.split_to(piece);
         Poll::Ready(Some(Ok(Frame::data(data))))

@@ -54,10 +54,7 @@ impl Faults {
     /// Damages an answer as told.
     pub(crate) fn apply(&self, response: Response<StandInBody>) -> Response<StandInBody> {
         let (mut parts, mut body) = response.into_parts();
-        if let Some(status) = self
-            .status
-            .and_then(|code| http::StatusCode::from_u16(code).ok())
-        {
+        if let Some(status) = self.status.and_then(|code| http::StatusCode::from_u16(code).ok()) {
             parts.status = status;
             body = StandInBody::whole(Bytes::from_static(b"{}"));
         }
@@ -69,9 +66,7 @@ impl Faults {
                 announce(&mut parts.headers, len.saturating_add(100));
                 body.ending(End::Clean, false)
             }
-            Damage::Garbage => {
-                StandInBody::whole(Bytes::from_static(b"<html>\xff\xfe{\"resourceType\":"))
-            }
+            Damage::Garbage => StandInBody::whole(Bytes::from_static(b"<html>\xff\xfe{\"resourceType\":")),
             Damage::DieHalfWay => {
                 announce(&mut parts.headers, len);
                 body.cut(len / 2).ending(End::Abort, false)

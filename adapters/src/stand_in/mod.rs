@@ -74,25 +74,15 @@ impl Asked {
 }
 
 fn pick(encoded: &[u8], name: &str) -> Option<String> {
-    form_urlencoded::parse(encoded)
-        .find(|(key, _)| key == name)
-        .map(|(_, value)| value.into_owned())
+    form_urlencoded::parse(encoded).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
 }
 
 /// A whole answer.
-pub(crate) fn answer(
-    status: StatusCode,
-    content_type: &'static str,
-    body: impl Into<Bytes>,
-) -> Response<StandInBody> {
+pub(crate) fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<StandInBody> {
     let mut response = Response::new(StandInBody::whole(body.into()));
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
@@ -110,23 +100,14 @@ pub(crate) struct Running {
 
 impl Running {
     /// Serves on a listener that is already bound: its address is needed for building the handler.
-    pub fn serve<F, A>(
-        listener: TcpListener,
-        tls: rustls::ServerConfig,
-        handler: F,
-    ) -> Result<Self, StartError>
+    pub fn serve<F, A>(listener: TcpListener, tls: rustls::ServerConfig, handler: F) -> Result<Self, StartError>
     where
         F: Fn(Asked) -> A + Clone + Send + Sync + 'static,
         A: Future<Output = Response<StandInBody>> + Send + 'static,
     {
         let addr = listener.local_addr().map_err(StartError::Bind)?;
         let (stop, stopped) = watch::channel(false);
-        tokio::spawn(accept(
-            listener,
-            TlsAcceptor::from(Arc::new(tls)),
-            handler,
-            stopped,
-        ));
+        tokio::spawn(accept(listener, TlsAcceptor::from(Arc::new(tls)), handler, stopped));
         Ok(Self { addr, stop })
     }
 
@@ -146,12 +127,8 @@ pub(crate) fn url_of(addr: SocketAddr) -> String {
     format!("https://localhost:{}", addr.port())
 }
 
-async fn accept<F, A>(
-    listener: TcpListener,
-    tls: TlsAcceptor,
-    handler: F,
-    mut stopped: watch::Receiver<bool>,
-) where
+async fn accept<F, A>(listener: TcpListener, tls: TlsAcceptor, handler: F, mut stopped: watch::Receiver<bool>)
+where
     F: Fn(Asked) -> A + Clone + Send + Sync + 'static,
     A: Future<Output = Response<StandInBody>> + Send + 'static,
 {
@@ -178,12 +155,8 @@ async fn accept<F, A>(
     let _ = timeout(STOP_WITHIN, all).await;
 }
 
-async fn connection<F, A>(
-    tcp: TcpStream,
-    tls: TlsAcceptor,
-    handler: F,
-    mut stopped: watch::Receiver<bool>,
-) where
+async fn connection<F, A>(tcp: TcpStream, tls: TlsAcceptor, handler: F, mut stopped: watch::Receiver<bool>)
+where
     F: Fn(Asked) -> A + Clone + Send + Sync + 'static,
     A: Future<Output = Response<StandInBody>> + Send + 'static,
 {
@@ -202,14 +175,8 @@ async fn connection<F, A>(
         async move { Ok::<_, Infallible>(respond(request, &handler, thumbprint).await) }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADERS_WITHIN);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(256);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN);
+    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(256);
     let serving = builder.serve_connection(TokioIo::new(stream), service);
     let mut serving = std::pin::pin!(serving);
     tokio::select! {
@@ -219,11 +186,7 @@ async fn connection<F, A>(
     let _ = timeout(STOP_WITHIN, serving).await;
 }
 
-async fn respond<F, A>(
-    request: Request<Incoming>,
-    handler: &F,
-    thumbprint: Option<Arc<str>>,
-) -> Response<StandInBody>
+async fn respond<F, A>(request: Request<Incoming>, handler: &F, thumbprint: Option<Arc<str>>) -> Response<StandInBody>
 where
     F: Fn(Asked) -> A,
     A: Future<Output = Response<StandInBody>>,

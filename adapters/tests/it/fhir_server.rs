@@ -4,11 +4,7 @@ use serde_json::{Value, json};
 use crate::support::{World, clock, get, json as parse};
 
 async fn server(world: &World) -> FhirServer {
-    let options = FhirOptions {
-        bind: ([127, 0, 0, 1], 0).into(),
-        tls: world.tls(Some(true)),
-        now: clock(),
-    };
+    let options = FhirOptions { bind: ([127, 0, 0, 1], 0).into(), tls: world.tls(Some(true)), now: clock() };
     let server = FhirServer::start(options).await.unwrap();
     let dose = |id: &str, day: &str| {
         json!({"resourceType": "Immunization", "id": id, "status": "completed", "occurrenceDateTime": day,
@@ -16,24 +12,14 @@ async fn server(world: &World) -> FhirServer {
     };
     server.put(
         "p1",
-        vec![
-            json!({"resourceType": "Patient", "id": "p1"}),
-            dose("a", "2024-03-05"),
-            dose("b", "2025-03-05"),
-        ],
+        vec![json!({"resourceType": "Patient", "id": "p1"}), dose("a", "2024-03-05"), dose("b", "2025-03-05")],
     );
     server
 }
 
 fn ids(bundle: &Value) -> Vec<&str> {
-    let entries = bundle["entry"]
-        .as_array()
-        .map(Vec::as_slice)
-        .unwrap_or_default();
-    entries
-        .iter()
-        .map(|e| e["resource"]["id"].as_str().unwrap())
-        .collect()
+    let entries = bundle["entry"].as_array().map(Vec::as_slice).unwrap_or_default();
+    entries.iter().map(|e| e["resource"]["id"].as_str().unwrap()).collect()
 }
 
 #[tokio::test]
@@ -48,27 +34,14 @@ async fn searches_and_reads_like_a_fhir_server() {
         ("patient=p1&date=ge2024-01-01&date=lt2024-12-31", vec!["a"]),
         ("patient=nobody", vec![]),
     ] {
-        let response = get(&client, &format!("{base}/Immunization?{query}"))
-            .await
-            .unwrap();
-        assert_eq!(
-            response.headers["content-type"],
-            "application/fhir+json; charset=utf-8"
-        );
+        let response = get(&client, &format!("{base}/Immunization?{query}")).await.unwrap();
+        assert_eq!(response.headers["content-type"], "application/fhir+json; charset=utf-8");
         let bundle = parse(&response);
         assert_eq!(ids(&bundle), expected, "{query}");
         assert_eq!(bundle["total"], expected.len());
-        assert_eq!(
-            bundle["link"][0]["url"],
-            format!("{base}/Immunization?{query}")
-        );
+        assert_eq!(bundle["link"][0]["url"], format!("{base}/Immunization?{query}"));
         if !expected.is_empty() {
-            assert!(
-                bundle["entry"][0]["fullUrl"]
-                    .as_str()
-                    .unwrap()
-                    .starts_with(base)
-            );
+            assert!(bundle["entry"][0]["fullUrl"].as_str().unwrap().starts_with(base));
             assert!(bundle["entry"][0]["resource"]["meta"]["lastUpdated"].is_string());
         }
     }
@@ -81,27 +54,11 @@ async fn searches_and_reads_like_a_fhir_server() {
         ("Immunization?patient=p1&_include=x", 400),
         ("Observation?patient=p1", 404),
     ] {
-        assert_eq!(
-            get(&client, &format!("{base}/{path}"))
-                .await
-                .unwrap()
-                .status,
-            status,
-            "{path}"
-        );
+        assert_eq!(get(&client, &format!("{base}/{path}")).await.unwrap().status, status, "{path}");
     }
     assert_eq!(server.requests(), 12);
-    assert_eq!(
-        server.last_target().unwrap(),
-        "/fhir/Observation?patient=p1"
-    );
-    assert!(
-        server
-            .last_headers()
-            .unwrap()
-            .get("authorization")
-            .is_none()
-    );
+    assert_eq!(server.last_target().unwrap(), "/fhir/Observation?patient=p1");
+    assert!(server.last_headers().unwrap().get("authorization").is_none());
 }
 
 #[tokio::test]
@@ -111,63 +68,31 @@ async fn knobs_turn_while_it_runs() {
     let url = format!("{}/Immunization?patient=p1", server.url());
     let off = Knobs::default();
 
-    server.set_knobs(Knobs {
-        entries: Some(500),
-        ..off
-    });
+    server.set_knobs(Knobs { entries: Some(500), ..off });
     let many = parse(&get(&client, &url).await.unwrap());
     let mut unique = ids(&many);
     unique.sort_unstable();
     unique.dedup();
     assert_eq!(unique.len(), 500);
 
-    server.set_knobs(Knobs {
-        pad_to_bytes: Some(2600),
-        ..off
-    });
+    server.set_knobs(Knobs { pad_to_bytes: Some(2600), ..off });
     assert_eq!(get(&client, &url).await.unwrap().body.len(), 2600);
 
-    server.set_knobs(Knobs {
-        others_mixed_in: true,
-        ..off
-    });
+    server.set_knobs(Knobs { others_mixed_in: true, ..off });
     let mixed = parse(&get(&client, &url).await.unwrap());
-    assert_eq!(
-        mixed["entry"][2]["resource"]["patient"]["reference"],
-        "Patient/p1-other"
-    );
+    assert_eq!(mixed["entry"][2]["resource"]["patient"]["reference"], "Patient/p1-other");
 
-    server.set_knobs(Knobs {
-        uninformed: true,
-        wrong_types: true,
-        ..off
-    });
+    server.set_knobs(Knobs { uninformed: true, wrong_types: true, ..off });
     let tagged = parse(&get(&client, &url).await.unwrap());
-    assert_eq!(
-        tagged["entry"][0]["resource"]["meta"]["tag"][0]["code"],
-        "UNINFORMED"
-    );
+    assert_eq!(tagged["entry"][0]["resource"]["meta"]["tag"][0]["code"], "UNINFORMED");
     assert_eq!(tagged["entry"][0]["resource"]["status"], 7);
 
-    server.set_knobs(Knobs {
-        my_number_in_identifier: true,
-        ..off
-    });
+    server.set_knobs(Knobs { my_number_in_identifier: true, ..off });
     let numbered = parse(&get(&client, &url).await.unwrap());
-    let number = numbered["entry"][0]["resource"]["identifier"][0]["value"]
-        .as_str()
-        .unwrap();
+    let number = numbered["entry"][0]["resource"]["identifier"][0]["value"].as_str().unwrap();
     assert!(number.len() == 12 && number.bytes().all(|b| b.is_ascii_digit()));
 
-    server.set_knobs(Knobs {
-        my_number_in_text: true,
-        ..off
-    });
+    server.set_knobs(Knobs { my_number_in_text: true, ..off });
     let noted = parse(&get(&client, &url).await.unwrap());
-    assert!(
-        noted["entry"][0]["resource"]["note"][0]["text"]
-            .as_str()
-            .unwrap()
-            .contains(number)
-    );
+    assert!(noted["entry"][0]["resource"]["note"][0]["text"].as_str().unwrap().contains(number));
 }

@@ -7,18 +7,9 @@ use serde_json::json;
 use crate::support::{LIMITS, World, clock, get, now_ms};
 
 async fn fhir(tls: rustls::ServerConfig) -> FhirServer {
-    let server = FhirServer::start(FhirOptions {
-        bind: ([127, 0, 0, 1], 0).into(),
-        tls,
-        now: clock(),
-    })
-    .await
-    .unwrap();
+    let server = FhirServer::start(FhirOptions { bind: ([127, 0, 0, 1], 0).into(), tls, now: clock() }).await.unwrap();
     let text = "x".repeat(20_000);
-    server.put(
-        "p",
-        vec![json!({"resourceType": "Immunization", "id": "i", "note": [{"text": text}]})],
-    );
+    server.put("p", vec![json!({"resourceType": "Immunization", "id": "i", "note": [{"text": text}]})]);
     server
 }
 
@@ -27,13 +18,7 @@ fn url(server: &FhirServer) -> String {
 }
 
 fn damage(damage: Damage) -> Knobs {
-    Knobs {
-        faults: Faults {
-            damage,
-            ..Faults::default()
-        },
-        ..Knobs::default()
-    }
+    Knobs { faults: Faults { damage, ..Faults::default() }, ..Knobs::default() }
 }
 
 #[tokio::test]
@@ -59,65 +44,30 @@ async fn damage_is_told_apart() {
         let client = world.http(None, http2, LIMITS);
         for kind in [Damage::WrongLength, Damage::DieHalfWay] {
             server.set_knobs(damage(kind));
-            assert_eq!(
-                get(&client, &url(&server)).await.unwrap_err(),
-                HttpError::Broken,
-                "{kind:?} {http2}"
-            );
+            assert_eq!(get(&client, &url(&server)).await.unwrap_err(), HttpError::Broken, "{kind:?} {http2}");
         }
         // Garbage is a whole answer: reading it is the caller's job.
         server.set_knobs(damage(Damage::Garbage));
         assert!(get(&client, &url(&server)).await.is_ok());
 
-        let small = Limits {
-            body_bytes_max: 10_000,
-            ..LIMITS
-        };
+        let small = Limits { body_bytes_max: 10_000, ..LIMITS };
         // Too large, whether that is announced or not.
         for kind in [Damage::None, Damage::NoLength] {
             server.set_knobs(damage(kind));
             assert!(get(&client, &url(&server)).await.is_ok());
-            let error = get(&world.http(None, http2, small), &url(&server))
-                .await
-                .unwrap_err();
+            let error = get(&world.http(None, http2, small), &url(&server)).await.unwrap_err();
             assert_eq!(error, HttpError::TooLarge, "{kind:?} {http2}");
         }
 
-        let hasty = world.http(
-            None,
-            http2,
-            Limits {
-                total_ms: 300,
-                ..LIMITS
-            },
-        );
+        let hasty = world.http(None, http2, Limits { total_ms: 300, ..LIMITS });
         for faults in [
-            Faults {
-                hang: true,
-                ..Faults::default()
-            },
-            Faults {
-                latency_ms: 60_000,
-                ..Faults::default()
-            },
-            Faults {
-                damage: Damage::StallHalfWay,
-                ..Faults::default()
-            },
-            Faults {
-                bytes_per_ms: Some(1),
-                ..Faults::default()
-            },
+            Faults { hang: true, ..Faults::default() },
+            Faults { latency_ms: 60_000, ..Faults::default() },
+            Faults { damage: Damage::StallHalfWay, ..Faults::default() },
+            Faults { bytes_per_ms: Some(1), ..Faults::default() },
         ] {
-            server.set_knobs(Knobs {
-                faults,
-                ..Knobs::default()
-            });
-            assert_eq!(
-                get(&hasty, &url(&server)).await.unwrap_err(),
-                HttpError::TimedOut,
-                "{faults:?}"
-            );
+            server.set_knobs(Knobs { faults, ..Knobs::default() });
+            assert_eq!(get(&hasty, &url(&server)).await.unwrap_err(), HttpError::TimedOut, "{faults:?}");
         }
         server.set_knobs(Knobs::default());
     }
@@ -129,41 +79,21 @@ async fn only_a_sound_peer_is_spoken_to() {
     let server = fhir(world.tls(Some(true))).await;
 
     // No certificate, one that is over, one of another authority: nothing reaches the server.
-    let over = world
-        .ca
-        .client("over", Validity::expired(now_ms()))
-        .unwrap();
+    let over = world.ca.client("over", Validity::expired(now_ms())).unwrap();
     let other = DevCa::new(now_ms()).unwrap();
     let foreign = other.client("foreign", Validity::around(now_ms())).unwrap();
     for identity in [None, Some(&over), Some(&foreign)] {
-        let error = get(&world.http(identity, false, LIMITS), &url(&server))
-            .await
-            .unwrap_err();
-        assert!(
-            matches!(error, HttpError::Connect | HttpError::Broken),
-            "{error:?}"
-        );
+        let error = get(&world.http(identity, false, LIMITS), &url(&server)).await.unwrap_err();
+        assert!(matches!(error, HttpError::Connect | HttpError::Broken), "{error:?}");
     }
     assert_eq!(server.requests(), 0);
 
     // The server's certificate is of another authority, or over.
-    let strange = World {
-        ca: other,
-        ..World::new()
-    };
-    assert_eq!(
-        get(&strange.http(None, false, LIMITS), &url(&server))
-            .await
-            .unwrap_err(),
-        HttpError::Connect
-    );
+    let strange = World { ca: other, ..World::new() };
+    assert_eq!(get(&strange.http(None, false, LIMITS), &url(&server)).await.unwrap_err(), HttpError::Connect);
     let identity = world.ca.server(Validity::expired(now_ms())).unwrap();
-    let late =
-        fhir(server_config(identity.chain(), identity.key(), None, false, ALPN_H1).unwrap()).await;
-    assert_eq!(
-        get(&world.client(), &url(&late)).await.unwrap_err(),
-        HttpError::Connect
-    );
+    let late = fhir(server_config(identity.chain(), identity.key(), None, false, ALPN_H1).unwrap()).await;
+    assert_eq!(get(&world.client(), &url(&late)).await.unwrap_err(), HttpError::Connect);
 }
 
 #[tokio::test]
@@ -176,40 +106,22 @@ async fn reaching_nobody_is_its_own_error() {
     while tokio::net::TcpStream::connect(addr).await.is_ok() {
         tokio::task::yield_now().await;
     }
-    assert_eq!(
-        get(&world.client(), &gone).await.unwrap_err(),
-        HttpError::Connect
-    );
+    assert_eq!(get(&world.client(), &gone).await.unwrap_err(), HttpError::Connect);
 
     // Accepts, but never shakes hands.
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://localhost:{}/", silent.local_addr().unwrap().port());
-    let hasty: HttpClient = world.http(
-        None,
-        false,
-        Limits {
-            connect_ms: 200,
-            ..LIMITS
-        },
-    );
+    let hasty: HttpClient = world.http(None, false, Limits { connect_ms: 200, ..LIMITS });
     assert_eq!(get(&hasty, &url).await.unwrap_err(), HttpError::Connect);
 
     // Clear text is not spoken at all.
-    assert_eq!(
-        get(&world.client(), "http://localhost:1/")
-            .await
-            .unwrap_err(),
-        HttpError::Connect
-    );
+    assert_eq!(get(&world.client(), "http://localhost:1/").await.unwrap_err(), HttpError::Connect);
 }
 
 #[test]
 fn nothing_secret_is_shown() {
     let world = World::new();
     let shown = format!("{:?} {:?} {:?}", world.ca, world.client, world.client());
-    assert!(
-        !shown.contains("PRIVATE") && shown.contains("x5t_s256") && shown.len() < 600,
-        "{shown}"
-    );
+    assert!(!shown.contains("PRIVATE") && shown.contains("x5t_s256") && shown.len() < 600, "{shown}");
     assert_eq!(world.client.thumbprint().len(), 43);
 }

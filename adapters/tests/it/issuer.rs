@@ -3,9 +3,7 @@ use data_encoding::BASE64URL_NOPAD;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use sekisho_adapters::http::HttpClient;
-use sekisho_adapters::identity::stand_in::{
-    ClientAuth, DevIssuer, IssuerOptions, MintRequest, Persona, Registration,
-};
+use sekisho_adapters::identity::stand_in::{ClientAuth, DevIssuer, IssuerOptions, MintRequest, Persona, Registration};
 use serde_json::Value;
 use url::Url;
 
@@ -19,25 +17,13 @@ async fn issuer(world: &World) -> DevIssuer {
         client_id: id.to_owned(),
         redirect_uris: vec![REDIRECT.to_owned()],
         auth,
-        scopes: ["openid", "patient/Immunization.rs"]
-            .map(str::to_owned)
-            .to_vec(),
-        audiences: ["https://gateway.example", "https://other.example"]
-            .map(str::to_owned)
-            .to_vec(),
+        scopes: ["openid", "patient/Immunization.rs"].map(str::to_owned).to_vec(),
+        audiences: ["https://gateway.example", "https://other.example"].map(str::to_owned).to_vec(),
     };
     let mut options = IssuerOptions::new(world.tls(Some(false)), clock());
-    options.personas = vec![Persona {
-        sub: "hanako".to_owned(),
-        label: "合成 花子 <35>".to_owned(),
-    }];
+    options.personas = vec![Persona { sub: "hanako".to_owned(), label: "合成 花子 <35>".to_owned() }];
     options.clients = vec![
-        registration(
-            "machine",
-            ClientAuth::Certificate {
-                thumbprint: world.client.thumbprint(),
-            },
-        ),
+        registration("machine", ClientAuth::Certificate { thumbprint: world.client.thumbprint() }),
         registration("pages", ClientAuth::Public),
     ];
     DevIssuer::start(options).await.unwrap()
@@ -64,9 +50,7 @@ fn authorize(issuer: &DevIssuer, client: &str, changed: &[(&str, Option<&str>)])
         params.retain(|(n, _)| n != name);
         params.extend(value.map(|v| (*name, v)));
     }
-    Url::parse_with_params(&format!("{}/authorize", issuer.base_url()), params)
-        .unwrap()
-        .to_string()
+    Url::parse_with_params(&format!("{}/authorize", issuer.base_url()), params).unwrap().to_string()
 }
 
 async fn outcome(client: &HttpClient, url: &str, name: &str) -> Option<String> {
@@ -74,22 +58,12 @@ async fn outcome(client: &HttpClient, url: &str, name: &str) -> Option<String> {
     assert_eq!(response.status, 303);
     let back = Url::parse(response.headers["location"].to_str().unwrap()).unwrap();
     assert!(back.as_str().starts_with(REDIRECT));
-    let pick = |n: &str| {
-        back.query_pairs()
-            .find(|(key, _)| key == n)
-            .map(|(_, v)| v.into_owned())
-    };
+    let pick = |n: &str| back.query_pairs().find(|(key, _)| key == n).map(|(_, v)| v.into_owned());
     assert!(pick("iss").is_some());
     pick(name)
 }
 
-async fn redeem(
-    client: &HttpClient,
-    issuer: &DevIssuer,
-    id: &str,
-    code: &str,
-    verifier: &str,
-) -> (u16, Value) {
+async fn redeem(client: &HttpClient, issuer: &DevIssuer, id: &str, code: &str, verifier: &str) -> (u16, Value) {
     let form = [
         ("grant_type", "authorization_code"),
         ("client_id", id),
@@ -102,17 +76,9 @@ async fn redeem(
 }
 
 async fn claims(client: &HttpClient, issuer: &DevIssuer, token: &str, aud: &str) -> Option<Value> {
-    let discovery = json(
-        &get(
-            client,
-            &format!("{}/.well-known/openid-configuration", issuer.base_url()),
-        )
-        .await
-        .unwrap(),
-    );
-    let jwks = get(client, discovery["jwks_uri"].as_str().unwrap())
-        .await
-        .unwrap();
+    let discovery =
+        json(&get(client, &format!("{}/.well-known/openid-configuration", issuer.base_url())).await.unwrap());
+    let jwks = get(client, discovery["jwks_uri"].as_str().unwrap()).await.unwrap();
     let jwks: JwkSet = serde_json::from_slice(&jwks.body).unwrap();
     let kid = decode_header(token).unwrap().kid.unwrap();
     let key = DecodingKey::from_jwk(jwks.find(&kid)?).unwrap();
@@ -121,9 +87,7 @@ async fn claims(client: &HttpClient, issuer: &DevIssuer, token: &str, aud: &str)
     validation.set_issuer(&[issuer.base_url()]);
     validation.validate_nbf = true;
     validation.leeway = 0;
-    decode::<Value>(token, &key, &validation)
-        .ok()
-        .map(|data| data.claims)
+    decode::<Value>(token, &key, &validation).ok().map(|data| data.claims)
 }
 
 #[tokio::test]
@@ -137,70 +101,33 @@ async fn a_person_signs_in_and_the_token_is_bound_to_the_certificate() {
     assert_eq!(status, 200);
     let token = body["access_token"].as_str().unwrap();
     assert_eq!(decode_header(token).unwrap().typ.unwrap(), "at+jwt");
-    let access = claims(&client, &issuer, token, "https://gateway.example")
-        .await
-        .unwrap();
+    let access = claims(&client, &issuer, token, "https://gateway.example").await.unwrap();
     assert_eq!(access["sub"], "hanako");
     assert_eq!(access["client_id"], "machine");
     assert_eq!(access["acr"], "aal3");
     assert_eq!(access["scope"], "openid patient/Immunization.rs");
     assert_eq!(access["cnf"]["x5t#S256"], world.client.thumbprint());
     assert!(access["auth_time"].as_i64().unwrap() <= now_ms() / 1000);
-    let id = claims(
-        &client,
-        &issuer,
-        body["id_token"].as_str().unwrap(),
-        "machine",
-    )
-    .await
-    .unwrap();
+    let id = claims(&client, &issuer, body["id_token"].as_str().unwrap(), "machine").await.unwrap();
     assert_eq!(id["nonce"], "n1");
 
     // A code is good for one try, also when that try was wrong.
-    assert_eq!(
-        redeem(&client, &issuer, "machine", &code, VERIFIER).await.0,
-        400
-    );
+    assert_eq!(redeem(&client, &issuer, "machine", &code, VERIFIER).await.0, 400);
     let code = outcome(&client, &url, "code").await.unwrap();
     assert_eq!(
-        redeem(
-            &client,
-            &issuer,
-            "machine",
-            &code,
-            &VERIFIER.replace('a', "b")
-        )
-        .await
-        .1["error"],
+        redeem(&client, &issuer, "machine", &code, &VERIFIER.replace('a', "b")).await.1["error"],
         "invalid_grant"
     );
-    assert_eq!(
-        redeem(&client, &issuer, "machine", &code, VERIFIER).await.0,
-        400
-    );
+    assert_eq!(redeem(&client, &issuer, "machine", &code, VERIFIER).await.0, 400);
 
     // The code of one client is not another's; and a client is its certificate.
     let code = outcome(&client, &url, "code").await.unwrap();
-    assert_eq!(
-        redeem(&client, &issuer, "pages", &code, VERIFIER).await.1["error"],
-        "invalid_grant"
-    );
+    assert_eq!(redeem(&client, &issuer, "pages", &code, VERIFIER).await.1["error"], "invalid_grant");
     let bare = world.http(None, true, crate::support::LIMITS);
-    assert_eq!(
-        redeem(&bare, &issuer, "machine", &code, VERIFIER).await.0,
-        401
-    );
-    let code = outcome(&bare, &authorize(&issuer, "pages", &[]), "code")
-        .await
-        .unwrap();
+    assert_eq!(redeem(&bare, &issuer, "machine", &code, VERIFIER).await.0, 401);
+    let code = outcome(&bare, &authorize(&issuer, "pages", &[]), "code").await.unwrap();
     let (_, body) = redeem(&bare, &issuer, "pages", &code, VERIFIER).await;
-    let unbound = claims(
-        &bare,
-        &issuer,
-        body["access_token"].as_str().unwrap(),
-        "https://gateway.example",
-    )
-    .await;
+    let unbound = claims(&bare, &issuer, body["access_token"].as_str().unwrap(), "https://gateway.example").await;
     assert!(unbound.unwrap().get("cnf").is_none());
 }
 
@@ -209,45 +136,26 @@ async fn what_is_wrong_is_refused() {
     let world = World::new();
     let (issuer, client) = (issuer(&world).await, world.client());
     for (changed, error) in [
-        (
-            ("response_type", Some("token")),
-            "unsupported_response_type",
-        ),
+        (("response_type", Some("token")), "unsupported_response_type"),
         (("code_challenge_method", Some("plain")), "invalid_request"),
         (("code_challenge", None), "invalid_request"),
         (("state", None), "invalid_request"),
         (("scope", Some("openid all")), "invalid_scope"),
         (("resource", Some("https://evil.example")), "invalid_target"),
-        (
-            ("acr_values", Some("aal9")),
-            "unmet_authentication_requirements",
-        ),
+        (("acr_values", Some("aal9")), "unmet_authentication_requirements"),
         (("login_hint", Some("nobody")), "access_denied"),
     ] {
         let url = authorize(&issuer, "machine", &[changed]);
-        assert_eq!(
-            outcome(&client, &url, "error").await.as_deref(),
-            Some(error),
-            "{changed:?}"
-        );
+        assert_eq!(outcome(&client, &url, "error").await.as_deref(), Some(error), "{changed:?}");
     }
     // Never sent anywhere that isn't registered, to the letter.
     for redirect in ["https://app.example/callback/", "https://evil.example/"] {
         let url = authorize(&issuer, "machine", &[("redirect_uri", Some(redirect))]);
         assert_eq!(get(&client, &url).await.unwrap().status, 400);
     }
-    let page = get(
-        &client,
-        &authorize(&issuer, "machine", &[("login_hint", None)]),
-    )
-    .await
-    .unwrap();
+    let page = get(&client, &authorize(&issuer, "machine", &[("login_hint", None)])).await.unwrap();
     let page = String::from_utf8(page.body.to_vec()).unwrap();
-    assert!(
-        page.contains("合成 花子 &lt;35&gt;")
-            && page.contains("login_hint=hanako")
-            && !page.contains("<35>")
-    );
+    assert!(page.contains("合成 花子 &lt;35&gt;") && page.contains("login_hint=hanako") && !page.contains("<35>"));
 }
 
 #[tokio::test]
@@ -263,16 +171,11 @@ async fn machines_get_tokens_of_their_own() {
     ];
     let body = json(&post_form(&client, &url, &form).await);
     let token = body["access_token"].as_str().unwrap();
-    let claims = claims(&client, &issuer, token, "https://other.example")
-        .await
-        .unwrap();
+    let claims = claims(&client, &issuer, token, "https://other.example").await.unwrap();
     assert_eq!(claims["sub"], "machine");
     assert!(claims.get("acr").is_none());
     form[1].1 = "pages";
-    assert_eq!(
-        json(&post_form(&client, &url, &form).await)["error"],
-        "unauthorized_client"
-    );
+    assert_eq!(json(&post_form(&client, &url, &form).await)["error"], "unauthorized_client");
 }
 
 #[tokio::test]
@@ -284,57 +187,21 @@ async fn keys_rotate_and_wrong_tokens_can_be_minted() {
     let first = issuer.mint(&good).unwrap();
     issuer.rotate_keys().unwrap();
     let second = issuer.mint(&good).unwrap();
-    assert!(
-        claims(&client, &issuer, first.secret(), aud)
-            .await
-            .is_some()
-    );
-    assert!(
-        claims(&client, &issuer, second.secret(), aud)
-            .await
-            .is_some()
-    );
+    assert!(claims(&client, &issuer, first.secret(), aud).await.is_some());
+    assert!(claims(&client, &issuer, second.secret(), aud).await.is_some());
     issuer.retire_old_keys();
-    assert!(
-        claims(&client, &issuer, first.secret(), aud)
-            .await
-            .is_none()
-    );
-    assert!(
-        claims(&client, &issuer, second.secret(), aud)
-            .await
-            .is_some()
-    );
+    assert!(claims(&client, &issuer, first.secret(), aud).await.is_none());
+    assert!(claims(&client, &issuer, second.secret(), aud).await.is_some());
 
     for wrong in [
-        MintRequest {
-            ttl_s: -1,
-            ..good.clone()
-        },
-        MintRequest {
-            not_before_s: 60,
-            ..good.clone()
-        },
-        MintRequest {
-            aud: "https://other.example".to_owned(),
-            ..good.clone()
-        },
-        MintRequest {
-            issuer: Some("https://evil.example".to_owned()),
-            ..good.clone()
-        },
-        MintRequest {
-            kid: Some("unknown".to_owned()),
-            ..good.clone()
-        },
+        MintRequest { ttl_s: -1, ..good.clone() },
+        MintRequest { not_before_s: 60, ..good.clone() },
+        MintRequest { aud: "https://other.example".to_owned(), ..good.clone() },
+        MintRequest { issuer: Some("https://evil.example".to_owned()), ..good.clone() },
+        MintRequest { kid: Some("unknown".to_owned()), ..good.clone() },
     ] {
         let token = issuer.mint(&wrong).unwrap();
-        assert!(
-            claims(&client, &issuer, token.secret(), aud)
-                .await
-                .is_none(),
-            "{wrong:?}"
-        );
+        assert!(claims(&client, &issuer, token.secret(), aud).await.is_none(), "{wrong:?}");
     }
     assert_eq!(format!("{first:?}"), "AccessToken(…)");
     assert!(!format!("{:?}", issuer.signing_key().unwrap()).contains("PRIVATE"));

@@ -12,12 +12,7 @@ use sekisho_adapters::people::{Child, People};
 const TODAY: Date = date(2026, 11, 22);
 
 fn dates(child: &Child, vaccine: Vaccine) -> Vec<Date> {
-    child
-        .doses
-        .iter()
-        .filter(|d| d.vaccine == vaccine)
-        .map(|d| d.date)
-        .collect()
+    child.doses.iter().filter(|d| d.vaccine == vaccine).map(|d| d.date).collect()
 }
 
 /// Window of a vaccine's doses, as the law has it: first and last day.
@@ -41,10 +36,7 @@ fn window(birth: Date, vaccine: Vaccine, number: u8) -> (Date, Date) {
 /// Fewest days from one dose to the next.
 fn apart(vaccine: Vaccine, number: u8) -> i32 {
     match (vaccine, number) {
-        (
-            Vaccine::Rota1 | Vaccine::Rota5 | Vaccine::Hib | Vaccine::Pneumococcal | Vaccine::HepB,
-            _,
-        ) => 28,
+        (Vaccine::Rota1 | Vaccine::Rota5 | Vaccine::Hib | Vaccine::Pneumococcal | Vaccine::HepB, _) => 28,
         (Vaccine::Penta | Vaccine::Quad, _) => 21,
         (Vaccine::JapaneseEncephalitis, 2) => 7,
         _ => 1,
@@ -54,37 +46,20 @@ fn apart(vaccine: Vaccine, number: u8) -> i32 {
 fn check(child: &Child, today: Date) {
     let birth = child.person.birth;
     for vaccine in Vaccine::ALL {
-        let own: Vec<_> = child
-            .doses
-            .iter()
-            .filter(|d| d.vaccine == vaccine)
-            .collect();
+        let own: Vec<_> = child.doses.iter().filter(|d| d.vaccine == vaccine).collect();
         for dose in &own {
             let (from, until) = window(birth, vaccine, dose.number);
-            assert!(
-                dose.date >= from && dose.date <= until,
-                "{vaccine:?} {} {birth} {}",
-                dose.number,
-                dose.date
-            );
+            assert!(dose.date >= from && dose.date <= until, "{vaccine:?} {} {birth} {}", dose.number, dose.date);
             assert!(dose.date > birth && dose.date <= today);
         }
         for pair in own.windows(2) {
             assert!(pair[0].number < pair[1].number);
             let days = days_between(pair[0].date, pair[1].date);
-            assert!(
-                days >= apart(vaccine, pair[1].number),
-                "{vaccine:?} {days} {birth}"
-            );
+            assert!(days >= apart(vaccine, pair[1].number), "{vaccine:?} {days} {birth}");
         }
     }
     boosters(child, birth);
-    let live: Vec<Date> = child
-        .doses
-        .iter()
-        .filter(|d| d.vaccine.injected_live())
-        .map(|d| d.date)
-        .collect();
+    let live: Vec<Date> = child.doses.iter().filter(|d| d.vaccine.injected_live()).map(|d| d.date).collect();
     for (i, a) in live.iter().enumerate() {
         for b in &live[i + 1..] {
             let days = days_between(*a, *b).abs();
@@ -124,11 +99,7 @@ fn boosters(child: &Child, birth: Date) {
     let has = |vaccine| !dates(child, vaccine).is_empty();
     assert!(!(has(Vaccine::Penta) && (has(Vaccine::Quad) || has(Vaccine::Hib))));
     assert!(!(has(Vaccine::Rota1) && has(Vaccine::Rota5)));
-    assert!(
-        dates(child, Vaccine::Penta)
-            .iter()
-            .all(|day| *day >= date(2024, 4, 1))
-    );
+    assert!(dates(child, Vaccine::Penta).iter().all(|day| *day >= date(2024, 4, 1)));
     if let [.., third, booster] = dates(child, Vaccine::Hib)[..]
         && dates(child, Vaccine::Hib).len() == 4
     {
@@ -182,37 +153,21 @@ fn a_crowd_shows_every_case() {
     let children = || families.iter().flat_map(|f| &f.children);
     children().for_each(|child| check(child, TODAY));
     // Live vaccines had to be moved apart: a late BCG, and measles-rubella exactly four weeks later or a day more.
-    let moved_apart = |c: &Child| match (
-        &dates(c, Vaccine::Bcg)[..],
-        &dates(c, Vaccine::MeaslesRubella)[..],
-    ) {
+    let moved_apart = |c: &Child| match (&dates(c, Vaccine::Bcg)[..], &dates(c, Vaccine::MeaslesRubella)[..]) {
         ([bcg], [mr, ..]) => (28..=29).contains(&days_between(*bcg, *mr)),
         _ => false,
     };
     assert!(children().any(moved_apart));
     for vaccine in Vaccine::ALL {
-        assert!(
-            children().any(|c| !dates(c, vaccine).is_empty()),
-            "{vaccine:?}"
-        );
+        assert!(children().any(|c| !dates(c, vaccine).is_empty()), "{vaccine:?}");
     }
     assert!(families.iter().any(|f| f.moved.is_some()));
     assert!(children().any(|c| c.doses.iter().any(|d| d.place != d.home)));
-    assert!(children().any(|c| {
-        c.doses
-            .iter()
-            .map(|d| d.home.code)
-            .collect::<BTreeSet<_>>()
-            .len()
-            > 1
-    }));
+    assert!(children().any(|c| { c.doses.iter().map(|d| d.home.code).collect::<BTreeSet<_>>().len() > 1 }));
     // Late starters: the first pneumococcal dose after seven months, and after the first birthday.
     for months in [7, 12] {
-        let late = |c: &Child| {
-            dates(c, Vaccine::Pneumococcal)
-                .first()
-                .is_some_and(|d| *d >= reached(c.person.birth, months))
-        };
+        let late =
+            |c: &Child| dates(c, Vaccine::Pneumococcal).first().is_some_and(|d| *d >= reached(c.person.birth, months));
         assert!(children().any(late));
     }
     let ids: BTreeSet<_> = children().map(|c| c.person.id.clone()).collect();
@@ -224,11 +179,7 @@ fn a_crowd_shows_every_case() {
 fn another_seed_is_another_crowd_and_the_same_stays_the_same() {
     let of = |seed| -> String {
         let families = People::new(seed, TODAY).families().take(20);
-        families
-            .flat_map(|f| f.children)
-            .flat_map(|c| resources(&c))
-            .map(|r| r.to_string())
-            .collect()
+        families.flat_map(|f| f.children).flat_map(|c| resources(&c)).map(|r| r.to_string()).collect()
     };
     assert_eq!(of(1), of(1));
     assert_ne!(of(1), of(2));
@@ -237,11 +188,7 @@ fn another_seed_is_another_crowd_and_the_same_stays_the_same() {
 #[test]
 fn a_small_typical_answer_can_be_cut() {
     let people = People::new(1, TODAY);
-    let child = people
-        .families()
-        .flat_map(|f| f.children)
-        .find(|c| c.doses.len() > 10)
-        .unwrap();
+    let child = people.families().flat_map(|f| f.children).find(|c| c.doses.len() > 10).unwrap();
     assert_eq!(resources(&child).len(), child.doses.len() + 1);
     let cut = resources_within(&child, 2600);
     assert!((3..=4).contains(&cut.len()), "{}", cut.len());
@@ -251,11 +198,7 @@ fn a_small_typical_answer_can_be_cut() {
 #[test]
 fn the_bytes_of_a_seed_never_change() {
     let families = People::new(1, TODAY).families().take(50);
-    let bytes: String = families
-        .flat_map(|f| f.children)
-        .flat_map(|c| resources(&c))
-        .map(|r| r.to_string())
-        .collect();
+    let bytes: String = families.flat_map(|f| f.children).flat_map(|c| resources(&c)).map(|r| r.to_string()).collect();
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes.as_bytes());
     assert_eq!(
         data_encoding::HEXLOWER.encode(digest.as_ref()),

@@ -294,6 +294,8 @@ events! {
         6 registry_digest: Bytes32,
         /// Bit `i` is set when category `i` of the question was kept; 0 is a denial.
         7 kept: u16,
+        /// Whether a legal basis permitted any of it: such lines stay hidden from citizens (invariant 11).
+        8 by_basis: bool,
     }
 
     /// What became of a permitted release.

@@ -4,7 +4,8 @@
 //! the ledger up to there gives the very input; the decision made on it again must agree with the recorded one.
 
 use sekisho_policy::{
-    AccessRequest, Actor, Capacity, Categories, Decision, PartyId, PersonId, PurposeCode, Receiver, Timestamp, decide,
+    AccessRequest, Actor, Capacity, Categories, Decision, PartyId, PermittedBy, PersonId, PurposeCode, Receiver,
+    Timestamp, decide,
 };
 
 use super::state::{Global, Subject, category_version};
@@ -37,12 +38,14 @@ pub struct Explained {
 pub struct Logged {
     /// Number in the ledger.
     pub position: u64,
-    /// The entry.
+    /// The decision's entry.
     pub entry: EntryId,
     /// When.
     pub at: Timestamp,
-    /// A decision or an outcome.
-    pub event: Event,
+    /// The decision.
+    pub decided: Decided,
+    /// What became of it, once that is known.
+    pub closed: Option<Closed>,
 }
 
 pub(super) fn decided(
@@ -62,7 +65,13 @@ pub(super) fn decided(
         registry: global.entries,
         registry_digest: Bytes32(global.digest),
         kept: kept_bits(request, decision),
+        by_basis: by_basis(decision),
     }
+}
+
+fn by_basis(decision: &Decision) -> bool {
+    let Decision::Permit(permit) = decision else { return false };
+    permit.kept().iter().any(|kept| matches!(kept.by, PermittedBy::Basis(_)))
 }
 
 fn kept_bits(request: &AccessRequest, decision: &Decision) -> u16 {
@@ -142,7 +151,8 @@ impl Store {
         Ok(Explained { entry, at: opened.header.at(), route: recorded.route, request, decision, agrees, registry })
     }
 
-    /// Decisions and outcomes about a person before a position, newest first, at most `limit`.
+    /// Decisions about a person before a position, newest first, at most `limit`, each with its outcome. Legal-basis
+    /// decisions are among them: whoever shows this to citizens leaves those out (invariant 11).
     ///
     /// # Errors
     /// When the store can't be read.
@@ -151,9 +161,14 @@ impl Store {
         for item in self.inner.index.log_of(person, before).take(limit) {
             let (position, location) = item?;
             let opened = self.read(location)?;
-            if let Some(event @ (Event::Decided(_) | Event::Closed(Closed { .. }))) = opened.event {
-                lines.push(Logged { position, entry: opened.header.id(), at: opened.header.at(), event });
-            }
+            let Some(Event::Decided(decided)) = opened.event else { continue };
+            let entry = opened.header.id();
+            let closed = match self.inner.index.outcome(entry)? {
+                Some(location) => self.read(location)?.event,
+                None => None,
+            };
+            let closed = closed.and_then(|event| if let Event::Closed(closed) = event { Some(closed) } else { None });
+            lines.push(Logged { position, entry, at: opened.header.at(), decided, closed });
         }
         Ok(lines)
     }

@@ -209,30 +209,33 @@ impl Store {
         person: PersonId,
         draft: impl Fn(&Snapshot, &Global, Timestamp) -> Result<(T, Draft), E>,
     ) -> Result<(T, Option<Appended>), E> {
-        self.update_with(person, &[], draft).await
+        self.update_with(person, &[], |snapshot, _, global, now| draft(snapshot, global, now)).await
     }
 
-    /// Like [`Store::update`], guarded by, and counting as a change of, further people or things: two updates that name
-    /// the same one never both succeed on the same view of it.
+    /// Like [`Store::update`], guarded by, and counting as a change of, up to two further people (or things that are known
+    /// by 16 random bytes, which have no records): two updates that name the same one never both succeed on the same view
+    /// of it.
     ///
     /// # Errors
     /// The draft's own error, or the store's.
     pub async fn update_with<T, E: From<StoreError>>(
         &self,
         person: PersonId,
-        others: &[[u8; 16]],
-        draft: impl Fn(&Snapshot, &Global, Timestamp) -> Result<(T, Draft), E>,
+        others: &[PersonId],
+        draft: impl Fn(&Snapshot, &[Snapshot], &Global, Timestamp) -> Result<(T, Draft), E>,
     ) -> Result<(T, Option<Appended>), E> {
         for _ in 0..ATTEMPTS {
             let mut guards: ArrayVec<Guard, 4> = ArrayVec::new();
-            let also: ArrayVec<Slot, 2> = others.iter().take(2).map(Slot::of).collect();
-            for slot in &also {
-                guards.push(self.inner.writer.versions.settled(*slot).await);
+            let also: ArrayVec<Slot, 2> = others.iter().take(2).map(|p| Slot::of(p.bytes())).collect();
+            let mut seen: ArrayVec<Snapshot, 2> = ArrayVec::new();
+            for other in others.iter().take(2) {
+                seen.push(self.snapshot(*other).await?);
             }
+            guards.extend(seen.iter().map(|snapshot| snapshot.guard));
             let (global_guard, global) = self.global().await?;
             let snapshot = self.snapshot(person).await?;
             let now = self.inner.clock.now().map_err(StoreError::from)?;
-            let (value, drafted) = draft(&snapshot, &global, now)?;
+            let (value, drafted) = draft(&snapshot, &seen, &global, now)?;
             if drafted.events.is_empty() {
                 return Ok((value, None));
             }

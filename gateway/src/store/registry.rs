@@ -83,6 +83,8 @@ pub struct Coverage {
     pub resource: String,
     /// Top-level elements that may pass. `resourceType` and `id` always do; everything else is dropped.
     pub elements: Vec<String>,
+    /// URLs of top-level extensions that may pass.
+    pub extensions: Vec<String>,
     /// Element that holds the code to compare, if only some codes are covered.
     pub code_element: Option<String>,
     /// Codes as `system|code`; empty is any.

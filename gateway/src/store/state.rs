@@ -13,7 +13,7 @@ use sekisho_policy::{
     RefusalScope, Registry, Scope, SubjectRecords, Timestamp,
 };
 
-use crate::ids::{LinkId, PairwiseId, TextId, party_id};
+use crate::ids::{EntryId, LinkId, PairwiseId, TextId, party_id};
 use crate::ledger::entry::Header;
 use crate::ledger::event::{BlockedFrom, Event, LinkTarget, Terms};
 use crate::ledger::merkle::{Hash, sha256};
@@ -68,8 +68,21 @@ pub struct Agreement {
     pub how: String,
     /// The consent that took its place.
     pub superseded_by: Option<ConsentId>,
+    /// The entry that ended it.
+    pub ended: Option<Ending>,
     /// Counts the changes, for the entity tag.
     pub revision: u64,
+}
+
+/// The entry that ended a consent: what its receipt refers to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// The entry.
+    pub entry: EntryId,
+    /// Its leaf hash.
+    pub leaf: Hash,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// A verified link that holds.
@@ -148,12 +161,12 @@ impl Subject {
         self.entries += 1;
         self.digest = step(&self.digest, leaf);
         let Some(event) = event else { return };
-        if let Err(field) = self.take(header, event) {
+        if let Err(field) = self.take(header, leaf, event) {
             self.records.unreadable = Some(Field::Record(field));
         }
     }
 
-    fn take(&mut self, header: &Header, event: &Event) -> Result<(), &'static str> {
+    fn take(&mut self, header: &Header, leaf: &Hash, event: &Event) -> Result<(), &'static str> {
         match event {
             Event::Enrolled(e) => {
                 self.records.birth = e.birth.parse().map_err(|_| "enrolled.birth")?;
@@ -183,12 +196,12 @@ impl Subject {
                     (p.declined, p.revision) = (true, revision);
                 }
             }
-            _ => self.take_record(event)?,
+            _ => self.take_record(header, leaf, event)?,
         }
         Ok(())
     }
 
-    fn take_record(&mut self, event: &Event) -> Result<(), &'static str> {
+    fn take_record(&mut self, header: &Header, leaf: &Hash, event: &Event) -> Result<(), &'static str> {
         let records = &mut self.records;
         match event {
             Event::AuthorityRecorded(e) => records.authorities.push(Authority {
@@ -211,6 +224,7 @@ impl Subject {
                     terms: e.terms.clone(),
                     how: e.how.clone(),
                     superseded_by: None,
+                    ended: None,
                     revision: self.entries,
                 });
             }
@@ -223,6 +237,7 @@ impl Subject {
                 let revision = self.entries;
                 for a in self.agreements.iter_mut().filter(|a| a.consent == id) {
                     (a.superseded_by, a.revision) = (e.superseded_by.map(|s| ConsentId::of(s.0)), revision);
+                    a.ended = Some(Ending { entry: header.id(), leaf: *leaf, at: header.at() });
                 }
             }
             Event::Refused(e) => records.refusals.push(Refusal {

@@ -37,12 +37,7 @@ pub(super) fn authorize(state: &State, asked: &Asked) -> Response<StandInBody> {
     match granted(state, asked, &client, &redirect) {
         Ok(Some(code)) => match keep(state, code) {
             Some(id) => back(state, &redirect, asked, ("code", &id)),
-            None => back(
-                state,
-                &redirect,
-                asked,
-                ("error", "temporarily_unavailable"),
-            ),
+            None => back(state, &redirect, asked, ("error", "temporarily_unavailable")),
         },
         Ok(None) => choose(state, asked),
         Err(error) => back(state, &redirect, asked, ("error", error)),
@@ -50,19 +45,11 @@ pub(super) fn authorize(state: &State, asked: &Asked) -> Response<StandInBody> {
 }
 
 /// The code to give, or none if somebody has to be picked first.
-fn granted(
-    state: &State,
-    asked: &Asked,
-    client: &Registration,
-    redirect: &str,
-) -> Result<Option<Code>, &'static str> {
+fn granted(state: &State, asked: &Asked, client: &Registration, redirect: &str) -> Result<Option<Code>, &'static str> {
     if asked.param("response_type").as_deref() != Some("code") {
         return Err("unsupported_response_type");
     }
-    let challenge = asked
-        .param("code_challenge")
-        .filter(|c| c.len() == 43)
-        .ok_or("invalid_request")?;
+    let challenge = asked.param("code_challenge").filter(|c| c.len() == 43).ok_or("invalid_request")?;
     if asked.param("code_challenge_method").as_deref() != Some("S256") {
         return Err("invalid_request");
     }
@@ -80,11 +67,7 @@ fn granted(
             .to_owned(),
     };
     let Some(sub) = asked.param("login_hint") else {
-        return if asked.param("prompt").as_deref() == Some("none") {
-            Err("login_required")
-        } else {
-            Ok(None)
-        };
+        return if asked.param("prompt").as_deref() == Some("none") { Err("login_required") } else { Ok(None) };
     };
     if !state.personas.iter().any(|persona| persona.sub == sub) {
         return Err("access_denied");
@@ -109,28 +92,15 @@ pub(super) fn scope_of(client: &Registration, asked: Option<&str>) -> Result<Str
     let Some(asked) = asked else {
         return Ok(client.scopes.join(" "));
     };
-    let known = asked
-        .split(' ')
-        .all(|scope| client.scopes.iter().any(|s| s == scope));
-    if known {
-        Ok(asked.to_owned())
-    } else {
-        Err("invalid_scope")
-    }
+    let known = asked.split(' ').all(|scope| client.scopes.iter().any(|s| s == scope));
+    if known { Ok(asked.to_owned()) } else { Err("invalid_scope") }
 }
 
 /// The audience: the resource asked for, if registered; else the first registered.
-pub(super) fn audience_of(
-    client: &Registration,
-    asked: Option<&str>,
-) -> Result<String, &'static str> {
+pub(super) fn audience_of(client: &Registration, asked: Option<&str>) -> Result<String, &'static str> {
     match asked {
         None => client.audiences.first().cloned(),
-        Some(asked) => client
-            .audiences
-            .iter()
-            .find(|audience| *audience == asked)
-            .cloned(),
+        Some(asked) => client.audiences.iter().find(|audience| *audience == asked).cloned(),
     }
     .ok_or("invalid_target")
 }
@@ -148,16 +118,9 @@ fn keep(state: &State, code: Code) -> Option<String> {
     })
 }
 
-fn back(
-    state: &State,
-    redirect: &str,
-    asked: &Asked,
-    outcome: (&str, &str),
-) -> Response<StandInBody> {
+fn back(state: &State, redirect: &str, asked: &Asked, outcome: (&str, &str)) -> Response<StandInBody> {
     let mut query = form_urlencoded::Serializer::new(String::new());
-    query
-        .append_pair(outcome.0, outcome.1)
-        .append_pair("iss", &state.issuer);
+    query.append_pair(outcome.0, outcome.1).append_pair("iss", &state.issuer);
     if let Some(state) = asked.param("state") {
         query.append_pair("state", &state);
     }
@@ -171,11 +134,7 @@ fn back(
 }
 
 fn refuse() -> Response<StandInBody> {
-    answer(
-        StatusCode::BAD_REQUEST,
-        HTML,
-        "<!doctype html><title>Error</title><p>Unknown client or redirect URI.</p>",
-    )
+    answer(StatusCode::BAD_REQUEST, HTML, "<!doctype html><title>Error</title><p>Unknown client or redirect URI.</p>")
 }
 
 fn choose(state: &State, asked: &Asked) -> Response<StandInBody> {
@@ -187,10 +146,7 @@ fn choose(state: &State, asked: &Asked) -> Response<StandInBody> {
     for persona in &state.personas {
         let hint: String = form_urlencoded::byte_serialize(persona.sub.as_bytes()).collect();
         let href = escape(&format!("/authorize?{query}&login_hint={hint}"));
-        page.push_str(&format!(
-            "<li><a href=\"{href}\">{}</a></li>",
-            escape(&persona.label)
-        ));
+        page.push_str(&format!("<li><a href=\"{href}\">{}</a></li>", escape(&persona.label)));
     }
     page.push_str("</ul></html>");
     answer(StatusCode::OK, HTML, page)

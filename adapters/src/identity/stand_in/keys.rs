@@ -22,9 +22,7 @@ pub struct SigningKey {
 
 impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SigningKey")
-            .field("kid", &self.kid)
-            .finish_non_exhaustive()
+        f.debug_struct("SigningKey").field("kid", &self.kid).finish_non_exhaustive()
     }
 }
 
@@ -37,16 +35,9 @@ impl SigningKey {
         let x = BASE64URL_NOPAD.encode(point.get(1..33).ok_or(IssuerError::Key)?);
         let y = BASE64URL_NOPAD.encode(point.get(33..65).ok_or(IssuerError::Key)?);
         let canonical = format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#);
-        let kid =
-            BASE64URL_NOPAD.encode(digest::digest(&digest::SHA256, canonical.as_bytes()).as_ref());
+        let kid = BASE64URL_NOPAD.encode(digest::digest(&digest::SHA256, canonical.as_bytes()).as_ref());
         let encoding = EncodingKey::from_ec_pem(pem.as_bytes()).map_err(|_| IssuerError::Key)?;
-        Ok(Self {
-            kid,
-            pem,
-            encoding,
-            x,
-            y,
-        })
+        Ok(Self { kid, pem, encoding, x, y })
     }
 
     /// Its identifier: the RFC 7638 thumbprint.

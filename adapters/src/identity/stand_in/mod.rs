@@ -121,9 +121,7 @@ pub struct DevIssuer {
 
 impl fmt::Debug for DevIssuer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DevIssuer")
-            .field("addr", &self.running.addr())
-            .finish_non_exhaustive()
+        f.debug_struct("DevIssuer").field("addr", &self.running.addr()).finish_non_exhaustive()
     }
 }
 
@@ -147,9 +145,7 @@ impl DevIssuer {
     ///
     /// When the address can't be bound, or no key can be made.
     pub async fn start(options: IssuerOptions) -> Result<Self, StartError> {
-        let listener = tokio::net::TcpListener::bind(options.bind)
-            .await
-            .map_err(StartError::Bind)?;
+        let listener = tokio::net::TcpListener::bind(options.bind).await.map_err(StartError::Bind)?;
         let addr = listener.local_addr().map_err(StartError::Bind)?;
         let key = SigningKey::generate().map_err(|_| StartError::Keys)?;
         let state = Arc::new(State {
@@ -237,10 +233,7 @@ impl State {
     }
 
     pub fn client(&self, id: &str) -> Option<Registration> {
-        lock(&self.clients)
-            .iter()
-            .find(|client| client.client_id == id)
-            .cloned()
+        lock(&self.clients).iter().find(|client| client.client_id == id).cloned()
     }
 
     pub fn current_key(&self) -> Result<SigningKey, IssuerError> {
@@ -261,10 +254,9 @@ pub(crate) fn random_id() -> Result<String, IssuerError> {
 
 fn route(state: &State, asked: &Asked) -> Response<StandInBody> {
     match (&asked.method, asked.path.as_str()) {
-        (
-            &Method::GET,
-            "/.well-known/openid-configuration" | "/.well-known/oauth-authorization-server",
-        ) => discovery(state),
+        (&Method::GET, "/.well-known/openid-configuration" | "/.well-known/oauth-authorization-server") => {
+            discovery(state)
+        }
         (&Method::GET, "/jwks") => {
             let keys: Vec<_> = lock(&state.keys).iter().map(SigningKey::jwk).collect();
             json_answer(StatusCode::OK, &json!({"keys": keys}))

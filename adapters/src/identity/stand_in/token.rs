@@ -106,21 +106,10 @@ pub(super) fn mint(state: &State, request: &MintRequest) -> Result<AccessToken, 
         }
         object.extend(request.claims.clone());
     }
-    sign(
-        state,
-        request.typ.as_deref().unwrap_or("at+jwt"),
-        request.kid.as_deref(),
-        &claims,
-    )
-    .map(AccessToken)
+    sign(state, request.typ.as_deref().unwrap_or("at+jwt"), request.kid.as_deref(), &claims).map(AccessToken)
 }
 
-fn sign(
-    state: &State,
-    typ: &str,
-    kid: Option<&str>,
-    claims: &Value,
-) -> Result<String, IssuerError> {
+fn sign(state: &State, typ: &str, kid: Option<&str>, claims: &Value) -> Result<String, IssuerError> {
     let key = state.current_key()?;
     let mut header = Header::new(Algorithm::ES256);
     header.typ = Some(typ.to_owned());
@@ -143,10 +132,7 @@ pub(super) fn token(state: &State, asked: &Asked) -> Response<StandInBody> {
 }
 
 fn grant(state: &State, asked: &Asked) -> Result<Value, &'static str> {
-    let client = asked
-        .form("client_id")
-        .and_then(|id| state.client(&id))
-        .ok_or("invalid_client")?;
+    let client = asked.form("client_id").and_then(|id| state.client(&id)).ok_or("invalid_client")?;
     if let ClientAuth::Certificate { thumbprint } = &client.auth
         && asked.thumbprint.as_deref() != Some(thumbprint)
     {
@@ -164,11 +150,8 @@ fn by_code(state: &State, asked: &Asked, client: &Registration) -> Result<Value,
     // Taken out whatever follows: a code is good for one try.
     let code = lock(&state.codes).remove(&id).ok_or("invalid_grant")?;
     let verifier = asked.form("code_verifier").ok_or("invalid_grant")?;
-    let computed =
-        BASE64URL_NOPAD.encode(digest::digest(&digest::SHA256, verifier.as_bytes()).as_ref());
-    let proven =
-        constant_time::verify_slices_are_equal(computed.as_bytes(), code.challenge.as_bytes())
-            .is_ok();
+    let computed = BASE64URL_NOPAD.encode(digest::digest(&digest::SHA256, verifier.as_bytes()).as_ref());
+    let proven = constant_time::verify_slices_are_equal(computed.as_bytes(), code.challenge.as_bytes()).is_ok();
     let sound = proven
         && (43..=128).contains(&verifier.len())
         && code.client_id == client.client_id
@@ -189,19 +172,12 @@ fn by_code(state: &State, asked: &Asked, client: &Registration) -> Result<Value,
     if code.scope.split(' ').any(|scope| scope == "openid")
         && let Some(object) = body.as_object_mut()
     {
-        object.insert(
-            "id_token".to_owned(),
-            json!(id_token(state, client, &code)?),
-        );
+        object.insert("id_token".to_owned(), json!(id_token(state, client, &code)?));
     }
     Ok(body)
 }
 
-fn by_credentials(
-    state: &State,
-    asked: &Asked,
-    client: &Registration,
-) -> Result<Value, &'static str> {
+fn by_credentials(state: &State, asked: &Asked, client: &Registration) -> Result<Value, &'static str> {
     if client.auth == ClientAuth::Public {
         return Err("unauthorized_client");
     }
@@ -212,11 +188,7 @@ fn by_credentials(
     answer_with(state, asked, request)
 }
 
-fn answer_with(
-    state: &State,
-    asked: &Asked,
-    mut request: MintRequest,
-) -> Result<Value, &'static str> {
+fn answer_with(state: &State, asked: &Asked, mut request: MintRequest) -> Result<Value, &'static str> {
     request.cert_thumbprint = asked.thumbprint.as_deref().map(str::to_owned);
     request.ttl_s = state.token_ttl_s;
     let token = mint(state, &request).map_err(|_| "server_error")?;

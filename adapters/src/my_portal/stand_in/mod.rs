@@ -94,9 +94,7 @@ pub struct PortalStandIn {
 
 impl fmt::Debug for PortalStandIn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PortalStandIn")
-            .field("addr", &self.running.addr())
-            .finish_non_exhaustive()
+        f.debug_struct("PortalStandIn").field("addr", &self.running.addr()).finish_non_exhaustive()
     }
 }
 
@@ -125,9 +123,7 @@ impl PortalStandIn {
     ///
     /// When the address can't be bound.
     pub async fn start(options: PortalOptions) -> Result<Self, StartError> {
-        let listener = tokio::net::TcpListener::bind(options.bind)
-            .await
-            .map_err(StartError::Bind)?;
+        let listener = tokio::net::TcpListener::bind(options.bind).await.map_err(StartError::Bind)?;
         let state = Arc::new(State {
             now: options.now,
             codes: options.codes,
@@ -138,9 +134,7 @@ impl PortalStandIn {
             held: Mutex::new(Held::default()),
         });
         let shared = Arc::clone(&state);
-        let running = Running::serve(listener, options.tls, move |asked| {
-            service::respond(Arc::clone(&shared), asked)
-        })?;
+        let running = Running::serve(listener, options.tls, move |asked| service::respond(Arc::clone(&shared), asked))?;
         Ok(Self { running, state })
     }
 

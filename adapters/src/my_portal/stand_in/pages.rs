@@ -20,9 +20,7 @@ pub(super) struct Grant {
 }
 
 pub(super) fn authorize(state: &State, asked: &Asked) -> Response<StandInBody> {
-    let client = asked
-        .param("client_id")
-        .and_then(|id| state.clients.iter().find(|c| c.client_id == id));
+    let client = asked.param("client_id").and_then(|id| state.clients.iter().find(|c| c.client_id == id));
     let (Some(client), Some(redirect)) = (client, asked.param("redirect_uri")) else {
         return refuse();
     };
@@ -57,10 +55,7 @@ pub(super) fn authorize(state: &State, asked: &Asked) -> Response<StandInBody> {
     let mut held = state.held();
     held.grants.retain(|_, grant| grant.expires_ms > now);
     if held.grants.len() >= GRANTS_MAX {
-        return back(
-            &redirect,
-            &[("error", "temporarily_unavailable"), ("state", &kept)],
-        );
+        return back(&redirect, &[("error", "temporarily_unavailable"), ("state", &kept)]);
     }
     held.grants.insert(code.clone(), grant);
     drop(held);
@@ -68,9 +63,7 @@ pub(super) fn authorize(state: &State, asked: &Asked) -> Response<StandInBody> {
 }
 
 fn back(redirect: &str, pairs: &[(&str, &str)]) -> Response<StandInBody> {
-    let query = form_urlencoded::Serializer::new(String::new())
-        .extend_pairs(pairs)
-        .finish();
+    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
     let joint = if redirect.contains('?') { '&' } else { '?' };
     let Ok(location) = HeaderValue::try_from(format!("{redirect}{joint}{query}")) else {
         return refuse();
@@ -81,11 +74,7 @@ fn back(redirect: &str, pairs: &[(&str, &str)]) -> Response<StandInBody> {
 }
 
 fn refuse() -> Response<StandInBody> {
-    answer(
-        StatusCode::BAD_REQUEST,
-        HTML,
-        "<!doctype html><title>Error</title><p>Unknown client or redirect URI.</p>",
-    )
+    answer(StatusCode::BAD_REQUEST, HTML, "<!doctype html><title>Error</title><p>Unknown client or redirect URI.</p>")
 }
 
 fn choose(state: &State, asked: &Asked) -> Response<StandInBody> {
@@ -97,10 +86,7 @@ fn choose(state: &State, asked: &Asked) -> Response<StandInBody> {
     for account in &state.accounts {
         let hint: String = form_urlencoded::byte_serialize(account.id.as_bytes()).collect();
         let href = escape(&format!("/oauth/authorize?{query}&login_hint={hint}"));
-        page.push_str(&format!(
-            "<li><a href=\"{href}\">{}</a></li>",
-            escape(&account.label)
-        ));
+        page.push_str(&format!("<li><a href=\"{href}\">{}</a></li>", escape(&account.label)));
     }
     page.push_str("</ul></html>");
     answer(StatusCode::OK, HTML, page)

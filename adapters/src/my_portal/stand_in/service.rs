@@ -42,15 +42,9 @@ pub(super) async fn respond(state: Arc<State>, asked: Asked) -> Response<StandIn
 }
 
 fn machine(state: &Arc<State>, asked: &Asked, knobs: &Knobs) -> Response<StandInBody> {
-    let client = state
-        .clients
-        .iter()
-        .find(|c| asked.thumbprint.as_deref() == Some(&c.thumbprint));
+    let client = state.clients.iter().find(|c| asked.thumbprint.as_deref() == Some(&c.thumbprint));
     let Some(client) = client else {
-        return json_answer(
-            StatusCode::UNAUTHORIZED,
-            &json!({"error": "invalid_client"}),
-        );
+        return json_answer(StatusCode::UNAUTHORIZED, &json!({"error": "invalid_client"}));
     };
     if asked.method != Method::POST {
         return json_answer(StatusCode::METHOD_NOT_ALLOWED, &json!({}));
@@ -84,69 +78,43 @@ fn token(state: &State, asked: &Asked, client: &PortalRegistration) -> Response<
     }
     let now = state.now_ms();
     let mut held = state.held();
-    let grant = asked
-        .form("code")
-        .and_then(|code| held.grants.remove(&code));
+    let grant = asked.form("code").and_then(|code| held.grants.remove(&code));
     let (Some(grant), Some(verifier)) = (grant, asked.form("code_verifier")) else {
         return refuse("invalid_grant");
     };
-    let computed =
-        BASE64URL_NOPAD.encode(digest::digest(&digest::SHA256, verifier.as_bytes()).as_ref());
-    let sound =
-        constant_time::verify_slices_are_equal(computed.as_bytes(), grant.challenge.as_bytes())
-            .is_ok()
-            && grant.client_id == client.client_id
-            && asked.form("client_id").as_deref() == Some(&client.client_id)
-            && asked.form("redirect_uri").as_deref() == Some(&grant.redirect_uri)
-            && grant.expires_ms > now;
+    let computed = BASE64URL_NOPAD.encode(digest::digest(&digest::SHA256, verifier.as_bytes()).as_ref());
+    let sound = constant_time::verify_slices_are_equal(computed.as_bytes(), grant.challenge.as_bytes()).is_ok()
+        && grant.client_id == client.client_id
+        && asked.form("client_id").as_deref() == Some(&client.client_id)
+        && asked.form("redirect_uri").as_deref() == Some(&grant.redirect_uri)
+        && grant.expires_ms > now;
     held.sessions.retain(|_, session| session.expires_ms > now);
     let (Ok(token), true) = (random_id(), sound && held.sessions.len() < HELD_MAX) else {
         return refuse("invalid_grant");
     };
     let body = json!({"access_token": token, "token_type": "Bearer", "expires_in": SESSION_S, "sub": grant.account});
-    let session = Session {
-        client_id: grant.client_id,
-        account: grant.account,
-        expires_ms: now + SESSION_S * 1000,
-    };
+    let session = Session { client_id: grant.client_id, account: grant.account, expires_ms: now + SESSION_S * 1000 };
     held.sessions.insert(token, session);
     json_answer(StatusCode::OK, &body)
 }
 
-fn signed_in<'a>(
-    state: &'a State,
-    asked: &Asked,
-    client: &PortalRegistration,
-) -> Option<&'a Account> {
-    let token = asked
-        .headers
-        .get(header::AUTHORIZATION)?
-        .to_str()
-        .ok()?
-        .strip_prefix("Bearer ")?;
+fn signed_in<'a>(state: &'a State, asked: &Asked, client: &PortalRegistration) -> Option<&'a Account> {
+    let token = asked.headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")?;
     let held = state.held();
     let session = held.sessions.get(token)?;
     if session.client_id != client.client_id || session.expires_ms <= state.now_ms() {
         return None;
     }
-    state
-        .accounts
-        .iter()
-        .find(|account| account.id == session.account)
+    state.accounts.iter().find(|account| account.id == session.account)
 }
 
 fn error(code: &str) -> Response<StandInBody> {
-    json_answer(
-        StatusCode::OK,
-        &json!({"resultCode": "9000", "errors": [{"errorCode": code}]}),
-    )
+    json_answer(StatusCode::OK, &json!({"resultCode": "9000", "errors": [{"errorCode": code}]}))
 }
 
 fn limited(seconds: u64) -> Response<StandInBody> {
     let mut response = json_answer(StatusCode::OK, &json!({"resultCode": "1000"}));
-    response
-        .headers_mut()
-        .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     response
 }
 
@@ -158,9 +126,7 @@ fn request(
     knobs: &Knobs,
 ) -> Response<StandInBody> {
     let body: Value = serde_json::from_slice(&asked.body).unwrap_or_default();
-    let is = |pointer: &str, expected: &str| {
-        body.pointer(pointer).and_then(Value::as_str) == Some(expected)
-    };
+    let is = |pointer: &str, expected: &str| body.pointer(pointer).and_then(Value::as_str) == Some(expected);
     let sound = is("/reqBody/fieldCd", &state.codes.field)
         && is("/reqBody/fieldDetailCd", &state.codes.field_detail)
         && is("/reqBody/personInfoNameCd", &state.codes.record);
@@ -169,10 +135,7 @@ fn request(
     }
     if let Some(code) = knobs.not_supported {
         let errors = json!([{"errorCode": state.codes.not_supported_error, "municipalityCd": code.as_str()}]);
-        return json_answer(
-            StatusCode::OK,
-            &json!({"resultCode": "9000", "errors": errors}),
-        );
+        return json_answer(StatusCode::OK, &json!({"resultCode": "9000", "errors": errors}));
     }
     let Ok(id) = random_id() else {
         return error("SY0500");
@@ -182,11 +145,8 @@ fn request(
     if held.processes.len() >= HELD_MAX {
         return error("SY0503");
     }
-    let process = Process {
-        account: account.id.clone(),
-        pending_polls: knobs.pending_polls,
-        unannounced: notice.is_some(),
-    };
+    let process =
+        Process { account: account.id.clone(), pending_polls: knobs.pending_polls, unannounced: notice.is_some() };
     held.processes.insert(id.clone(), process);
     drop(held);
     if let Some((http, url)) = notice {
@@ -196,33 +156,21 @@ fn request(
             if let Some(process) = state.held().processes.get_mut(&id) {
                 process.unannounced = false;
             }
-            let request = Request::post(url)
-                .header(header::CONTENT_TYPE, "application/json")
-                .body(Bytes::from(body));
+            let request = Request::post(url).header(header::CONTENT_TYPE, "application/json").body(Bytes::from(body));
             if let Ok(request) = request {
                 // A notice that doesn't arrive is made up for by polling.
                 let _ = http.send(request).await;
             }
         });
     }
-    json_answer(
-        StatusCode::OK,
-        &json!({"resultCode": "0000", "process_id": id}),
-    )
+    json_answer(StatusCode::OK, &json!({"resultCode": "0000", "process_id": id}))
 }
 
 fn result(state: &State, asked: &Asked, account: &Account, knobs: &Knobs) -> Response<StandInBody> {
     let body: Value = serde_json::from_slice(&asked.body).unwrap_or_default();
-    let id = body
-        .get("process_id")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
+    let id = body.get("process_id").and_then(Value::as_str).unwrap_or_default();
     let mut held = state.held();
-    let Some(process) = held
-        .processes
-        .get_mut(id)
-        .filter(|process| process.account == account.id)
-    else {
+    let Some(process) = held.processes.get_mut(id).filter(|process| process.account == account.id) else {
         return error("SY0404");
     };
     let pending = process.unannounced || process.pending_polls > 0;
@@ -239,14 +187,8 @@ fn result(state: &State, asked: &Asked, account: &Account, knobs: &Knobs) -> Res
     }
     drop(held);
     let status = knobs.status.as_deref().unwrap_or(status);
-    let today = jiff::Timestamp::from_millisecond(state.now_ms())
-        .unwrap_or(jiff::Timestamp::UNIX_EPOCH)
-        .to_string();
-    let today: String = today
-        .chars()
-        .take(10)
-        .filter(char::is_ascii_digit)
-        .collect();
+    let today = jiff::Timestamp::from_millisecond(state.now_ms()).unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string();
+    let today: String = today.chars().take(10).filter(char::is_ascii_digit).collect();
     json_answer(
         StatusCode::OK,
         &json!({"resultCode": "0000", "resBody": {
@@ -278,19 +220,11 @@ fn items(state: &State, dose: &Dose, number: usize) -> Vec<Value> {
     [
         (&codes.vaccine, "ワクチン", dose.vaccine.name()),
         (&codes.date, "接種日", date.as_str()),
-        (
-            &codes.dose_number,
-            "接種回数",
-            dose.number.to_string().as_str(),
-        ),
+        (&codes.dose_number, "接種回数", dose.number.to_string().as_str()),
         (&codes.disease, "対象疾病", disease.as_str()),
         (&codes.lot, "製造番号", dose.lot.as_str()),
         (&codes.maker, "製造販売業者", dose.maker),
-        (
-            &codes.municipality,
-            "接種自治体コード",
-            dose.home.code.as_str(),
-        ),
+        (&codes.municipality, "接種自治体コード", dose.home.code.as_str()),
         (&codes.clinic, "接種場所", dose.clinic.as_str()),
     ]
     .iter()

@@ -49,6 +49,7 @@ pub struct Index {
     wards: Tree,
     idempotency: Tree,
     open_decisions: Tree,
+    outcomes: Tree,
 }
 
 const WATERMARK: &[u8] = b"watermark";
@@ -84,6 +85,7 @@ impl Index {
             wards: db.open_tree("wards")?,
             idempotency: db.open_tree("idempotency")?,
             open_decisions: db.open_tree("open")?,
+            outcomes: db.open_tree("outcomes")?,
             path: path.to_owned(),
             db,
         })
@@ -137,7 +139,7 @@ impl Index {
                     }
                 }
                 Some(Event::Closed(closed)) => {
-                    log.insert(log_key(person, one.position).as_slice(), &location);
+                    self.outcomes.insert(closed.decision.0, &location)?;
                     self.open_decisions.remove(closed.decision.0)?;
                 }
                 event => {
@@ -222,7 +224,7 @@ impl Index {
         Ok(numbers.iter().map(|n| Location::from_number(u64::from_be_bytes(*n))).collect())
     }
 
-    /// Decisions and outcomes about a person before a position, newest first.
+    /// Decisions about a person before a position, newest first.
     pub fn log_of(&self, person: PersonId, before: u64) -> impl Iterator<Item = Result<(u64, Location), IndexError>> {
         self.log.range(log_key(person, 0)..log_key(person, before)).rev().map(|item| {
             let (key, location) = item?;
@@ -279,6 +281,14 @@ impl Index {
         Ok(self.idempotency.get(key)?.map(|l| number(&l)))
     }
 
+    /// Where the outcome of a decision lies.
+    ///
+    /// # Errors
+    /// When sled fails.
+    pub fn outcome(&self, decision: EntryId) -> Result<Option<Location>, IndexError> {
+        Ok(self.outcomes.get(decision.bytes())?.map(|l| number(&l)))
+    }
+
     /// Permits whose outcome is not recorded: what a crash left open.
     pub fn open_decisions(&self) -> impl Iterator<Item = (EntryId, Location)> {
         self.open_decisions.iter().filter_map(|item| {
@@ -294,7 +304,7 @@ impl Index {
     pub fn digest(&self) -> Result<Hash, IndexError> {
         let trees = [&self.state, &self.log, &self.entries, &self.logins, &self.pairwise, &self.consents, &self.wards];
         let mut all = Vec::new();
-        for tree in trees.into_iter().chain([&self.idempotency, &self.open_decisions]) {
+        for tree in trees.into_iter().chain([&self.idempotency, &self.open_decisions, &self.outcomes]) {
             for item in tree {
                 let (key, value) = item?;
                 all.extend_from_slice(&sha256(&[key.as_ref(), value.as_ref()].concat()));

@@ -1,0 +1,155 @@
+//! The operators' socket: officials' acts and looks at the running server, over HTTP/1.1 on a Unix socket.
+//!
+//! Who connects is known from the kernel (peer credentials) and must be configured. Every act is recorded with its
+//! operator; every look at something about people is recorded before it is answered.
+
+mod acts;
+pub mod client;
+mod explain;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::net::{UnixListener, UnixStream};
+
+use crate::app::App;
+use crate::consent::people::ActError;
+use crate::ledger::entry::{Bytes16, Cause};
+use crate::ledger::event::{Event, OperatorRead};
+use crate::ledger::merkle::sha256;
+use crate::store::StoreError;
+
+const BODY_BYTES_MAX: usize = 16 << 20;
+
+/// A configured operator.
+#[derive(Clone, Debug)]
+pub(crate) struct Acting {
+    name: String,
+}
+
+impl Acting {
+    /// As the cause of an entry.
+    fn cause(&self) -> Cause {
+        let digest = sha256(self.name.as_bytes());
+        Cause::Operator(Bytes16(digest.first_chunk::<16>().copied().unwrap_or([0; 16])))
+    }
+
+    /// Records that this operator looks at something about people.
+    async fn records_look(&self, app: &App, what: &str, entry: Option<[u8; 16]>) -> Result<(), StoreError> {
+        let read = OperatorRead { operator: self.name.clone(), what: what.to_owned(), entry: entry.map(Bytes16) };
+        app.store.record_global(Event::OperatorRead(read), self.cause()).await.map(|_| ())
+    }
+}
+
+/// Why an operator's request failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AdminError {
+    /// Nothing under this path.
+    #[error("there is no such thing; see docs/operators.md for what can be asked")]
+    NotFound,
+    /// The body isn't what the act needs.
+    #[error("the body is not understood: {0}")]
+    Body(String),
+    /// The act.
+    #[error(transparent)]
+    Act(#[from] ActError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl AdminError {
+    const fn status(&self) -> StatusCode {
+        match self {
+            Self::NotFound | Self::Act(ActError::Unknown(_)) => StatusCode::NOT_FOUND,
+            Self::Body(_) => StatusCode::BAD_REQUEST,
+            Self::Act(ActError::Field { .. }) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Act(ActError::Conflict(_)) => StatusCode::CONFLICT,
+            Self::Store(StoreError::Entry(_)) => StatusCode::NOT_FOUND,
+            Self::Act(_) | Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+/// Opens the socket; only this user can reach it.
+///
+/// # Errors
+/// When the path can't be used.
+pub fn listen(path: &Path) -> std::io::Result<UnixListener> {
+    use std::os::unix::fs::PermissionsExt;
+    // Left behind by a crash: the data directory's lock has shown that no other server runs here.
+    if path.exists() {
+        std::fs::remove_file(path)?;
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
+    Ok(listener)
+}
+
+/// Serves operators until the task is dropped.
+pub async fn serve(app: Arc<App>, listener: UnixListener) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                tokio::spawn(connection(Arc::clone(&app), stream));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "an operator's connection could not be accepted");
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn connection(app: Arc<App>, stream: UnixStream) {
+    let uid = stream.peer_cred().map(|c| c.uid()).ok();
+    let known = app.config.operators.iter().find(|o| Some(o.uid) == uid);
+    let Some(acting) = known.map(|o| Acting { name: o.name.clone() }) else {
+        return tracing::warn!(?uid, "somebody who is not a configured operator came to the operators' socket");
+    };
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (app, acting) = (Arc::clone(&app), acting.clone());
+        async move { Ok::<_, std::convert::Infallible>(answer(&app, &acting, request).await) }
+    });
+    let served = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    if let Err(error) = served {
+        tracing::debug!(%error, "an operator's connection ended early");
+    }
+}
+
+async fn answer(app: &Arc<App>, acting: &Acting, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let (parts, body) = request.into_parts();
+    let whole = Limited::new(body, BODY_BYTES_MAX).collect().await.map(http_body_util::Collected::to_bytes);
+    let answered = match whole {
+        Ok(body) => route(app, acting, &parts.method, parts.uri.path(), &body).await,
+        Err(_) => Err(AdminError::Body("it is too large or was cut off".to_owned())),
+    };
+    let (status, value) = match answered {
+        Ok(value) => (StatusCode::OK, value),
+        Err(error) => (error.status(), json!({"error": error.to_string()})),
+    };
+    let mut response = Response::new(Full::new(Bytes::from(value.to_string())));
+    *response.status_mut() = status;
+    response
+}
+
+async fn route(app: &Arc<App>, acting: &Acting, method: &Method, path: &str, body: &[u8]) -> Result<Value, AdminError> {
+    let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    match (method.as_str(), segments.as_slice()) {
+        ("GET", ["status"]) => Ok(json!({"status": "serving", "origin": app.store.ledger_key().origin()})),
+        ("GET", ["decisions", id]) => explain::explain(app, acting, id).await,
+        ("POST", ["checkpoint"]) => {
+            let signed = app.store.checkpoint().await?;
+            Ok(json!({"checkpoint": String::from_utf8_lossy(&signed)}))
+        }
+        ("POST", _) => acts::act(app, acting, &segments, body).await,
+        _ => Err(AdminError::NotFound),
+    }
+}

@@ -1,0 +1,330 @@
+//! Consents and refusals: propose, list, show, approve, refuse, lift, revoke.
+
+use http::StatusCode;
+use http::header::{ETAG, LOCATION};
+use sekisho_policy::{ConsentId, PersonId, RefusalId, Timestamp};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::problem::Problem;
+use super::views::{agreement_view, proposal_view, refusal_view};
+use super::{Answer, Call};
+use crate::consent::give::{self, Approval, GiveError, Narrowed, RefusedScope, Revoker};
+use crate::consent::people::parse_instant;
+use crate::consent::receipt::Receipt;
+use crate::ids::TextId;
+use crate::ledger::entry::Bytes32;
+use crate::ledger::event::{Event, Terms};
+use crate::request::authenticate::Caller;
+use crate::sabotage::{self, Check};
+
+/// Scope of a token that may propose.
+const PROPOSE_SCOPE: &str = "consent/propose";
+/// Lines of a list at once, at most and by default.
+pub(super) const PAGE_MAX: usize = 200;
+pub(super) const PAGE: usize = 50;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Proposed {
+    purpose: String,
+    categories: Vec<String>,
+    source: Option<String>,
+    from: Option<String>,
+    until: String,
+    data_from: Option<String>,
+    data_until: Option<String>,
+    text_hash: String,
+}
+
+pub(super) async fn propose(call: &Call<'_>) -> Result<Answer, Problem> {
+    let caller = call.caller().await?;
+    let (Some(party), Some(person)) = (&caller.party, caller.person) else { return Err(Problem::party_needed()) };
+    if !caller.claims.has_scope(PROPOSE_SCOPE) {
+        return Err(Problem::scope(PROPOSE_SCOPE));
+    }
+    let idempotency = call.idempotency(&caller, "POST /v1/consents")?;
+    if let Some(again) = idempotency
+        && let Some((event, body)) = call.app.store.by_idempotency(again.key.0)?
+    {
+        let Event::ConsentProposed(before) = event else { return Err(Problem::key_reused()) };
+        if body != again.body.0 {
+            return Err(Problem::key_reused());
+        }
+        return created(call, &caller, ConsentId::of(before.consent.0)).await;
+    }
+    let terms = terms(call, call.json()?, &party.code)?;
+    let id = give::propose(call.app, &party.code, person, &terms, idempotency).await?;
+    created(call, &caller, id).await
+}
+
+async fn created(call: &Call<'_>, caller: &Caller, id: ConsentId) -> Result<Answer, Problem> {
+    let mut answer = shown(call, caller, id).await?;
+    answer.status = StatusCode::CREATED;
+    Ok(answer.with(LOCATION, &format!("{}/v1/consents/{}", call.app.config.server.url, id.text())))
+}
+
+fn terms(call: &Call<'_>, proposed: Proposed, recipient: &str) -> Result<Terms, Problem> {
+    let now = call.app.store.clock().now().map_err(crate::store::StoreError::from)?;
+    let from = match proposed.from.as_deref() {
+        Some(text) => parse_instant(text).ok_or_else(|| Problem::field("from", "must be an RFC 3339 instant"))?,
+        None => now,
+    };
+    let until = parse_instant(&proposed.until).ok_or_else(|| Problem::field("until", "must be an RFC 3339 instant"))?;
+    let mut categories = proposed.categories;
+    categories.sort_unstable();
+    categories.dedup();
+    Ok(Terms {
+        recipient: recipient.to_owned(),
+        purpose: proposed.purpose,
+        categories,
+        source: proposed.source,
+        from_ms: from.millis(),
+        until_ms: until.millis(),
+        data_from: proposed.data_from,
+        data_until: proposed.data_until,
+        text_hash: hash(&proposed.text_hash)?,
+    })
+}
+
+fn hash(text: &str) -> Result<Bytes32, Problem> {
+    let bytes = data_encoding::HEXLOWER.decode(text.as_bytes()).ok().and_then(|b| b.try_into().ok());
+    bytes.map(Bytes32).ok_or_else(|| Problem::field("text_hash", "must be SHA-256 in lower-case hex"))
+}
+
+fn consent_id(text: &str) -> Result<ConsentId, Problem> {
+    ConsentId::parse(text).map_err(|_| Problem::not_found())
+}
+
+pub(super) async fn one(call: &Call<'_>, id: &str) -> Result<Answer, Problem> {
+    let caller = call.caller().await?;
+    shown(call, &caller, consent_id(id)?).await
+}
+
+/// A consent or proposal, to the party that receives under it or to the people who decide about it; to nobody else.
+async fn shown(call: &Call<'_>, caller: &Caller, id: ConsentId) -> Result<Answer, Problem> {
+    let store = &call.app.store;
+    let person = store.person_of_consent(id)?.ok_or_else(Problem::not_found)?;
+    let snapshot = store.snapshot(person).await?;
+    let subject = &snapshot.subject;
+    let now = store.clock().now().map_err(crate::store::StoreError::from)?;
+    let found =
+        match (subject.agreements.iter().find(|a| a.consent == id), subject.proposals.iter().find(|p| p.consent == id))
+        {
+            (Some(agreement), _) => {
+                Some((agreement_view(subject, agreement, caller, now), &agreement.terms, agreement.revision))
+            }
+            (None, Some(proposal)) => Some((proposal_view(proposal, caller), &proposal.terms, proposal.revision)),
+            (None, None) => None,
+        };
+    let (view, terms, revision) = found.ok_or_else(Problem::not_found)?;
+    let may = match (&caller.party, caller.person) {
+        (Some(party), _) => *party.code == *terms.recipient,
+        (None, Some(asking)) => asking == person || give::may_decide(subject, asking, now).is_ok(),
+        (None, None) => false,
+    };
+    if !may {
+        return Err(Problem::not_found());
+    }
+    Ok(Answer::ok(&view).with(ETAG, &format!("\"r{revision}\"")))
+}
+
+/// The people about whom this person decides: themself, and those under their authority now.
+pub(super) async fn decided_by(call: &Call<'_>, person: PersonId, now: Timestamp) -> Result<Vec<PersonId>, Problem> {
+    let store = &call.app.store;
+    let mut all = vec![person];
+    for ward in store.wards(person) {
+        let snapshot = store.snapshot(ward).await?;
+        if give::may_decide(&snapshot.subject, person, now).is_ok() {
+            all.push(ward);
+        }
+    }
+    Ok(all)
+}
+
+pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Problem> {
+    let (person, caller) = call.person().await?;
+    let now = call.app.store.clock().now().map_err(crate::store::StoreError::from)?;
+    let mut views: Vec<Value> = Vec::new();
+    for subject in decided_by(call, person, now).await? {
+        let snapshot = call.app.store.snapshot(subject).await?;
+        let subject_records = &snapshot.subject;
+        views.extend(subject_records.agreements.iter().map(|a| agreement_view(subject_records, a, &caller, now)));
+        if subject == person {
+            for proposal in &subject_records.proposals {
+                // One that was approved for a child lives on as the child's consent.
+                if call.app.store.person_of_consent(proposal.consent)? == Some(person) {
+                    views.push(proposal_view(proposal, &caller));
+                }
+            }
+        }
+    }
+    page(call, views)
+}
+
+/// One page of a list: `limit`, and `cursor` as the id of the last item seen.
+fn page(call: &Call<'_>, views: Vec<Value>) -> Result<Answer, Problem> {
+    let limit = limit(call)?;
+    let start = match call.parameter("cursor") {
+        None => 0,
+        Some(cursor) => {
+            let at = views.iter().position(|v| v.get("id").and_then(Value::as_str) == Some(cursor));
+            at.map(|at| at + 1).ok_or_else(|| Problem::field("cursor", "is not one that was given"))?
+        }
+    };
+    let mut items: Vec<Value> = views.into_iter().skip(start).take(limit + 1).collect();
+    let more = items.len() > limit;
+    items.truncate(limit);
+    let next = items.last().filter(|_| more).and_then(|v| v.get("id").cloned()).unwrap_or(Value::Null);
+    Ok(Answer::ok(&json!({"items": items, "next": next})))
+}
+
+pub(super) fn limit(call: &Call<'_>) -> Result<usize, Problem> {
+    let Some(text) = call.parameter("limit") else { return Ok(PAGE) };
+    let limit = text.parse().ok().filter(|n| (1..=PAGE_MAX).contains(n));
+    limit.ok_or_else(|| Problem::field("limit", "must be 1 to 200"))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Approved {
+    subject: String,
+    text_hash: String,
+}
+
+pub(super) async fn approve(call: &Call<'_>, id: &str) -> Result<Answer, Problem> {
+    let (person, caller) = grantor(call).await?;
+    let id = consent_id(id)?;
+    let body: Approved = call.json()?;
+    let subject = subject(&body.subject)?;
+    let approval = Approval {
+        person,
+        subject,
+        text_hash: hash(&body.text_hash)?.0,
+        revision: call.if_match()?,
+        acr: caller.claims.acr.clone().unwrap_or_default(),
+        idempotency: None,
+    };
+    give::approve(call.app, id, &approval).await?;
+    shown(call, &caller, id).await
+}
+
+fn subject(text: &str) -> Result<PersonId, Problem> {
+    PersonId::parse(text).map_err(|_| Problem::field("subject", "must be an id that /v1/me gives"))
+}
+
+/// Who may grant: an enrolled person at our own client, freshly signed in with the stronger method. No app's token gets
+/// here (design §7).
+async fn grantor(call: &Call<'_>) -> Result<(PersonId, Caller), Problem> {
+    if sabotage::off(Check::OwnGrant) {
+        let caller = call.caller().await?;
+        let person = caller.person.ok_or_else(Problem::not_a_person)?;
+        return Ok((person, caller));
+    }
+    let (person, caller) = call.person().await?;
+    let issuer = call.app.tokens.issuer(&caller.claims.iss).ok_or_else(Problem::unauthenticated)?;
+    let now = call.app.store.clock().now().map_err(crate::store::StoreError::from)?;
+    let strong = caller.claims.acr.as_ref().is_some_and(|acr| issuer.step_up_acr.contains(acr));
+    let age_s = caller.claims.auth_time.map(|at| now.millis().div_euclid(1_000).saturating_sub(at));
+    let fresh = age_s.is_some_and(|age| age <= i64::try_from(issuer.step_up_max_age_s).unwrap_or(i64::MAX));
+    let enough = (strong && fresh) || sabotage::off(Check::StepUp);
+    if !enough {
+        return Err(Problem::step_up());
+    }
+    Ok((person, caller))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Declined {
+    /// About whom to record a refusal as well; without it only the proposal is declined.
+    subject: Option<String>,
+}
+
+pub(super) async fn decline(call: &Call<'_>, id: &str) -> Result<Answer, Problem> {
+    let (person, caller) = call.person().await?;
+    let id = consent_id(id)?;
+    let body: Declined = if call.body.is_empty() { Declined { subject: None } } else { call.json()? };
+    let snapshot = call.app.store.snapshot(person).await?;
+    let proposal = snapshot.subject.proposals.iter().find(|p| p.consent == id).ok_or_else(Problem::not_found)?;
+    give::decline(call.app, id, person).await?;
+    let Some(about) = body.subject else { return shown(call, &caller, id).await };
+    let codes = proposal.terms.categories.iter().filter_map(|c| c.split_once('@').map(|(code, _)| code.to_owned()));
+    let scope = RefusedScope {
+        recipient: Some(proposal.terms.recipient.clone()),
+        purpose: Some(proposal.terms.purpose.clone()),
+        categories: Some(codes.collect()),
+    };
+    let (refusal, narrowed) = give::refuse(call.app, subject(&about)?, person, &scope, None).await?;
+    Ok(receipt(call, "refused", refusal.text(), &narrowed, &[]))
+}
+
+pub(super) async fn revoke(call: &Call<'_>, id: &str) -> Result<Answer, Problem> {
+    let caller = call.caller().await?;
+    let id = consent_id(id)?;
+    let revoker = match (&caller.party, caller.person) {
+        (Some(party), _) => Revoker::Party(&party.code),
+        (None, Some(person)) => Revoker::Person(person),
+        (None, None) => return Err(Problem::not_a_person()),
+    };
+    let narrowed = give::revoke(call.app, id, revoker).await?;
+    let subject = call.app.store.person_of_consent(id)?.ok_or_else(Problem::not_found)?;
+    let snapshot = call.app.store.snapshot(subject).await?;
+    let recipient = snapshot.subject.agreements.iter().find(|a| a.consent == id).map(|a| a.terms.recipient.clone());
+    let asked: Vec<String> = recipient.into_iter().collect();
+    Ok(receipt(call, "revoked", id.text(), &narrowed, &asked))
+}
+
+/// The acknowledgement: from here on not one byte more leaves under what was narrowed.
+fn receipt(call: &Call<'_>, event: &'static str, about: String, narrowed: &Narrowed, asked: &[String]) -> Answer {
+    let issuer = call.app.barrier.issuer();
+    let mut receipt = Receipt::new(issuer, event, &narrowed.ending, about, narrowed.transfers_cut);
+    receipt.asked_to_erase = asked.to_vec();
+    let signed = receipt.sign(call.app.store.ledger_key());
+    Answer::ok(&json!({"receipt": signed, "summary": receipt}))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewRefusal {
+    subject: String,
+    recipient: Option<String>,
+    purpose: Option<String>,
+    categories: Option<Vec<String>>,
+}
+
+pub(super) async fn refuse(call: &Call<'_>) -> Result<Answer, Problem> {
+    let (person, caller) = call.person().await?;
+    let idempotency = call.idempotency(&caller, "POST /v1/refusals")?;
+    if let Some(again) = idempotency
+        && let Some((_, body)) = call.app.store.by_idempotency(again.key.0)?
+        && body != again.body.0
+    {
+        return Err(Problem::key_reused());
+    }
+    let body: NewRefusal = call.json()?;
+    let scope = RefusedScope { recipient: body.recipient, purpose: body.purpose, categories: body.categories };
+    let (id, narrowed) = give::refuse(call.app, subject(&body.subject)?, person, &scope, idempotency).await?;
+    let mut answer = receipt(call, "refused", id.text(), &narrowed, &[]);
+    answer.status = StatusCode::CREATED;
+    Ok(answer)
+}
+
+pub(super) async fn refusals(call: &Call<'_>) -> Result<Answer, Problem> {
+    let (person, _) = call.person().await?;
+    let now = call.app.store.clock().now().map_err(crate::store::StoreError::from)?;
+    let mut views = Vec::new();
+    for subject in decided_by(call, person, now).await? {
+        let snapshot = call.app.store.snapshot(subject).await?;
+        let global = call.app.store.registry().await?;
+        views.extend(snapshot.subject.records.refusals.iter().map(|r| refusal_view(subject, r, &global)));
+    }
+    page(call, views)
+}
+
+pub(super) async fn lift(call: &Call<'_>, id: &str) -> Result<Answer, Problem> {
+    let (person, _) = grantor(call).await?;
+    let id = RefusalId::parse(id).map_err(|_| Problem::not_found())?;
+    give::lift(call.app, id, person).await.map_err(|e: GiveError| Problem::from(e))?;
+    Ok(Answer::ok(&json!({"id": id.text(), "status": "lifted"})))
+}

@@ -1,0 +1,240 @@
+//! The catalogue of problems (RFC 9457): what happened, what it means, what to do, in Japanese and English.
+//!
+//! Each has a stable `code`; `docs/errors.md` lists them. No problem holds anything about a person.
+
+use http::StatusCode;
+use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use serde_json::{Value, json};
+
+use super::Answer;
+use crate::consent::give::GiveError;
+use crate::ids::TextId;
+
+/// One problem, ready to be answered.
+#[derive(Debug)]
+pub struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    ja: String,
+    en: String,
+    more: Vec<(&'static str, Value)>,
+}
+
+impl Problem {
+    fn new(status: StatusCode, code: &'static str, ja: impl Into<String>, en: impl Into<String>) -> Self {
+        Self { status, code, ja: ja.into(), en: en.into(), more: Vec::new() }
+    }
+
+    fn with(mut self, name: &'static str, value: Value) -> Self {
+        self.more.push((name, value));
+        self
+    }
+
+    pub(super) fn into_answer(self) -> Answer {
+        let mut body = json!({
+            "type": format!("urn:sekisho:problem:{}", self.code),
+            "title": self.status.canonical_reason().unwrap_or("Problem"),
+            "status": self.status.as_u16(),
+            "code": self.code,
+            "detail": format!("{} / {}", self.ja, self.en),
+        });
+        if let Some(body) = body.as_object_mut() {
+            body.extend(self.more.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        }
+        let mut answer = Answer::json(self.status, &body);
+        answer.content_type = "application/problem+json; charset=utf-8";
+        match self.status {
+            StatusCode::UNAUTHORIZED => answer.with(WWW_AUTHENTICATE, r#"Bearer error="invalid_token""#),
+            StatusCode::SERVICE_UNAVAILABLE => answer.with(RETRY_AFTER, "5"),
+            _ => answer,
+        }
+    }
+
+    pub(super) fn not_found() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not-found",
+            "見つかりません。URL と ID を確かめてください。",
+            "Not found. Check the URL and the id.",
+        )
+    }
+
+    pub(super) fn unauthenticated() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "unauthenticated",
+            "認証できません。有効なアクセストークン（事業者は、それが結び付いたクライアント証明書も）が必要です。",
+            "Not authenticated. A valid access token is needed, and for a party the client certificate it is bound to.",
+        )
+    }
+
+    pub(super) fn not_a_person() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "person-needed",
+            "本人の操作が必要です。登録済みの方が、この関所のサインインで行ってください。アプリのトークンではできません。",
+            "This is for the person. It needs an enrolled person's sign-in at this gateway's own client; an app's token can't do it.",
+        )
+    }
+
+    pub(super) fn step_up() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "step-up-needed",
+            "同意するには、あらためて本人確認のサインインをしてください。",
+            "To grant, sign in again with the stronger method.",
+        )
+    }
+
+    pub(super) fn party_needed() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "party-needed",
+            "この操作は、登録された事業者が、利用者のサインインを伴って行います。",
+            "This is for a registered party, with its user signed in.",
+        )
+    }
+
+    pub(super) fn scope(scope: &'static str) -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "insufficient-scope",
+            format!("アクセストークンに scope `{scope}` が必要です。"),
+            format!("The access token needs the scope `{scope}`."),
+        )
+    }
+
+    pub(super) fn body(line: usize, column: usize) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "bad-body",
+            format!("本文を読めません（{line} 行 {column} 字目）。JSON と項目名を確かめてください。"),
+            format!(
+                "The body can't be read (line {line}, column {column}). Check the JSON and the names of the fields."
+            ),
+        )
+    }
+
+    pub(super) fn field(name: &str, why: &str) -> Self {
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "bad-field",
+            format!("項目 `{name}` を確かめてください。"),
+            format!("`{name}` {why}."),
+        )
+        .with("field", json!(name))
+    }
+
+    pub(super) fn my_number() -> Self {
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "my-number",
+            "マイナンバー（個人番号）と思われる番号が含まれています。取り除いて送り直してください。保存も記録もしていません。",
+            "It seems to hold a My Number. Remove it and send again. It was neither stored nor logged.",
+        )
+    }
+
+    pub(super) fn too_large() -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too-large",
+            "本文が大きすぎるか、途中で切れました（上限 64 KiB）。",
+            "The body is too large or was cut off (64 KiB at most).",
+        )
+    }
+
+    pub(super) fn too_slow() -> Self {
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "too-slow",
+            "本文が時間内に届きませんでした。",
+            "The body did not arrive in time.",
+        )
+    }
+
+    pub(super) fn not_now() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "not-now",
+            "ただいま処理できません。しばらくして、同じ要求をもう一度お送りください。",
+            "Not possible right now. Send the same request again later.",
+        )
+    }
+
+    pub(super) fn not_acknowledged() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "not-acknowledged",
+            "記録はされましたが、停止の確認がまだ取れていません。同じ要求をもう一度お送りください。",
+            "It is recorded, but the stop is not confirmed yet. Send the same request again.",
+        )
+    }
+
+    pub(super) fn key_reused() -> Self {
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "idempotency-key-reused",
+            "同じ Idempotency-Key で、違う内容が送られました。新しいキーを使ってください。",
+            "The same Idempotency-Key came with another body. Use a new key.",
+        )
+    }
+
+    fn outdated(hash: [u8; 32]) -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "outdated-text",
+            "同意の文面が新しくなっています。新しい文面を示して、もう一度同意を求めてください。",
+            "The text has changed. Show the new text and ask again.",
+        )
+        .with("text_hash", json!(data_encoding::HEXLOWER.encode(&hash)))
+    }
+}
+
+impl From<GiveError> for Problem {
+    fn from(error: GiveError) -> Self {
+        match error {
+            GiveError::Store(error) => {
+                tracing::error!(%error, "not recorded");
+                Self::not_now()
+            }
+            GiveError::Barrier(error) => {
+                tracing::error!(%error, "recorded, but not acknowledged");
+                Self::not_acknowledged()
+            }
+            GiveError::Unknown(_) => Self::not_found(),
+            GiveError::Field { field, why } => Self::field(field, why),
+            GiveError::OutdatedText(hash) => Self::outdated(hash),
+            GiveError::Changed => Self::new(
+                StatusCode::PRECONDITION_FAILED,
+                "changed",
+                "その間に内容が変わりました。もう一度読み込んで確かめてください。",
+                "It has changed meanwhile. Read it again.",
+            ),
+            GiveError::NoAuthority => Self::new(
+                StatusCode::FORBIDDEN,
+                "no-authority",
+                "この方について決める権限が確認されていません。",
+                "No verified authority to decide about this person.",
+            ),
+            GiveError::RefusalStands(id) => Self::new(
+                StatusCode::CONFLICT,
+                "refusal-stands",
+                "「同意しない」が登録されています。先にそれを取り消してください。",
+                "A refusal stands against it. Lift that first.",
+            )
+            .with("refusal", json!(id.text())),
+            GiveError::TooMany(what) => Self::new(
+                StatusCode::CONFLICT,
+                "too-many",
+                "件数の上限に達しています。不要なものを整理してください。",
+                format!("There are too many {what}."),
+            ),
+        }
+    }
+}
+
+impl From<crate::store::StoreError> for Problem {
+    fn from(error: crate::store::StoreError) -> Self {
+        Self::from(GiveError::Store(error))
+    }
+}

@@ -1,0 +1,299 @@
+//! The configuration: one TOML file, read whole or refused whole.
+//!
+//! [`Config::read`] reports every problem at once with its line (`sekisho check`). What it returns is checked: every
+//! route names registered parties, purposes and categories; every file that is named could be read.
+
+mod read;
+mod registry;
+mod routes;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use sekisho_adapters::my_portal::PortalCodes;
+use sekisho_policy::PartyId;
+use toml::de::DeTable;
+
+pub use read::Problem;
+use read::{Problems, Section};
+pub use routes::{PurposeFrom, Route, RouteSource, SubjectIn};
+
+use crate::ids::party_id;
+use crate::store::registry::RegistryText;
+
+/// A configuration that holds together.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where and as what to serve.
+    pub server: Server,
+    /// Token issuers.
+    pub issuers: Vec<Issuer>,
+    /// What goes into the ledger: parties, purposes, categories, rules.
+    pub registry: RegistryText,
+    /// How parties prove who they are.
+    pub credentials: Vec<Credentials>,
+    /// The text to agree to, by purpose.
+    pub texts: BTreeMap<String, ConsentText>,
+    /// Where data comes from.
+    pub sources: Vec<Source>,
+    /// What may be asked.
+    pub routes: Vec<Route>,
+    /// People who may use the operators' socket, by user id.
+    pub operators: Vec<Operator>,
+}
+
+/// Where and as what to serve.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Address of the public port.
+    pub listen: SocketAddr,
+    /// The base URL by which callers know the gateway; the audience of their tokens.
+    pub url: String,
+    /// Certificate chain, PEM.
+    pub certificate: PathBuf,
+    /// Its key, PEM.
+    pub key: PathBuf,
+    /// Authorities that issue the parties' certificates, PEM.
+    pub client_ca: PathBuf,
+    /// Directory of ledger, vault and index.
+    pub data: PathBuf,
+    /// File with the master key: 32 bytes in base64.
+    pub master_key: PathBuf,
+    /// Name of the ledger on its checkpoints.
+    pub ledger: String,
+    /// Unix socket for operators.
+    pub operators_socket: PathBuf,
+    /// Connections at once, at most.
+    pub connections_max: usize,
+    /// Worker threads.
+    pub workers: usize,
+}
+
+/// A token issuer.
+#[derive(Clone, Debug)]
+pub struct Issuer {
+    /// Its identifier.
+    pub url: String,
+    /// Authority of its certificate, PEM.
+    pub ca: PathBuf,
+    /// Our own client there: tokens issued to it are people's, at our pages.
+    pub own_client: String,
+    /// `acr` values that count as step-up.
+    pub step_up_acr: Vec<String>,
+    /// Longest age of a sign-in that may grant, in seconds.
+    pub step_up_max_age_s: u64,
+    /// How long fetched keys are used, in seconds.
+    pub keys_max_age_s: u64,
+}
+
+/// How a party proves who it is.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// Which party.
+    pub party: PartyId,
+    /// Its code.
+    pub code: String,
+    /// SHA-256 of its client certificates, base64url, as in `x5t#S256`.
+    pub certificates: Vec<String>,
+    /// Its OAuth clients.
+    pub clients: Vec<String>,
+}
+
+/// The text that a person agrees to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsentText {
+    /// Version, for people.
+    pub version: String,
+    /// In Japanese.
+    pub ja: String,
+    /// In English.
+    pub en: String,
+    /// SHA-256 over version, Japanese and English text, each preceded by its length (`docs/formats.md` §8).
+    pub hash: [u8; 32],
+}
+
+/// A party that holds data, and how to ask it.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Which party.
+    pub party: PartyId,
+    /// Its code.
+    pub code: String,
+    /// Base URL.
+    pub url: String,
+    /// Authority of its certificate, PEM.
+    pub ca: PathBuf,
+    /// Our client certificate and key there, PEM, where it wants one.
+    pub identity: Option<(PathBuf, PathBuf)>,
+    /// How long an answer may take, in milliseconds.
+    pub timeout_ms: u64,
+    /// Largest answer, in bytes.
+    pub body_bytes_max: usize,
+    /// What kind of system.
+    pub kind: SourceKind,
+}
+
+/// What kind of system a source is.
+#[derive(Clone, Debug)]
+pub enum SourceKind {
+    /// A FHIR R4 server.
+    Fhir,
+    /// A My Portal-style source.
+    MyPortal {
+        /// Our registered client.
+        client_id: String,
+        /// Where the portal sends people back to.
+        redirect_uri: String,
+        /// Codes that the portal's specification gives.
+        codes: Box<PortalCodes>,
+    },
+}
+
+/// A person who operates the gateway.
+#[derive(Clone, Debug)]
+pub struct Operator {
+    /// The name that goes into the ledger.
+    pub name: String,
+    /// Unix user id.
+    pub uid: u32,
+}
+
+/// A configuration that can't be used, with everything that is wrong.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{} problem(s) in {}", problems.len(), file.display())]
+pub struct ConfigError {
+    /// The file.
+    pub file: PathBuf,
+    /// What is wrong, by line.
+    pub problems: Vec<Problem>,
+}
+
+impl Config {
+    /// Reads a configuration file.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, at once.
+    pub fn read(file: &Path) -> Result<Self, ConfigError> {
+        let fail = |problems| ConfigError { file: file.to_owned(), problems };
+        let text = std::fs::read_to_string(file)
+            .map_err(|e| fail(vec![Problem { line: 0, message: format!("cannot be read: {e}") }]))?;
+        let base = file.parent().unwrap_or(Path::new("."));
+        Self::parse(&text, base).map_err(fail)
+    }
+
+    /// Parses configuration text; relative paths are taken from `base`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, at once.
+    pub fn parse(text: &str, base: &Path) -> Result<Self, Vec<Problem>> {
+        let mut problems = Problems::new(text);
+        let (table, errors) = DeTable::parse_recoverable(text);
+        for error in &errors {
+            problems.at(error.span().map_or(0, |s| s.start), error.message().to_owned());
+        }
+        let mut top = Section::new("the file", 0, table.get_ref(), &mut problems);
+        let server = top.one("server", |s| server(s, base));
+        let mut issuers = Vec::new();
+        top.each("issuer", |s| issuers.push(issuer(s, base)));
+        let (registry, credentials, texts) = registry::read(&mut top);
+        let mut sources = Vec::new();
+        top.each("source", |s| sources.extend(source(s, base, &registry)));
+        let mut routes = Vec::new();
+        top.each("route", |s| routes.extend(routes::read(s, &registry, &sources)));
+        routes::compare(&mut top, &routes);
+        let mut operators = Vec::new();
+        top.each("operator", |s| {
+            let name = s.text("name", "the name that goes into the ledger").value;
+            let uid = s.number("uid", 0, 0..=u64::from(u32::MAX));
+            operators.push(Operator { name, uid: u32::try_from(uid).unwrap_or(u32::MAX) });
+        });
+        top.done();
+        if let (true, Some(server)) = (problems.is_empty(), server) {
+            return Ok(Self { server, issuers, registry, credentials, texts, sources, routes, operators });
+        }
+        Err(problems.into_list())
+    }
+}
+
+/// A path to a file that can be read now.
+fn file(s: &mut Section<'_, '_, '_>, key: &'static str, base: &Path, what: &str) -> PathBuf {
+    let named = s.text(key, what);
+    let path = base.join(&named.value);
+    if !named.value.is_empty()
+        && let Err(error) = std::fs::File::open(&path)
+    {
+        s.wrong(named.offset, key, &format!("names {}, which cannot be read: {error}", path.display()));
+    }
+    path
+}
+
+fn server(s: &mut Section<'_, '_, '_>, base: &Path) -> Server {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let listen = s.parsed("listen", "an address and port such as 0.0.0.0:8443", |t| t.parse().ok());
+    let url = s.parsed("url", "an https URL without trailing slash", https_url);
+    let ledger = s.parsed("ledger", "a name such as city.example/sekisho, without spaces or +", |t| {
+        (!t.contains([' ', '+', '\n'])).then(|| t.to_owned())
+    });
+    Server {
+        listen: listen.map_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)), |l| l.value),
+        url: url.map(|u| u.value).unwrap_or_default(),
+        certificate: file(s, "certificate", base, "PEM file with the certificate chain"),
+        key: file(s, "key", base, "PEM file with the certificate's key"),
+        client_ca: file(s, "client_ca", base, "PEM file with the authorities of the parties' certificates"),
+        data: s.path("data", base, "directory of ledger, vault and index"),
+        master_key: file(s, "master_key", base, "file with 32 bytes in base64"),
+        ledger: ledger.map(|l| l.value).unwrap_or_default(),
+        operators_socket: s.path("operators_socket", base, "path of the operators' Unix socket"),
+        connections_max: s.number("connections_max", 20_000, 1..=1_000_000) as usize,
+        workers: s.number("workers", cores as u64, 1..=1_024) as usize,
+    }
+}
+
+fn https_url(text: &str) -> Option<String> {
+    let url = url::Url::parse(text).ok()?;
+    (url.scheme() == "https" && !text.ends_with('/') && url.query().is_none()).then(|| text.to_owned())
+}
+
+fn issuer(s: &mut Section<'_, '_, '_>, base: &Path) -> Issuer {
+    Issuer {
+        url: s.parsed("url", "the issuer's https URL", https_url).map(|u| u.value).unwrap_or_default(),
+        ca: file(s, "ca", base, "PEM file with the authority of the issuer's certificate"),
+        own_client: s.text("own_client", "the gateway's own client id at this issuer").value,
+        step_up_acr: s.texts("step_up_acr", "acr values that count as step-up").into_iter().map(|t| t.value).collect(),
+        step_up_max_age_s: s.number("step_up_max_age_s", 300, 1..=3_600),
+        keys_max_age_s: s.number("keys_max_age_s", 300, 1..=86_400),
+    }
+}
+
+fn source(s: &mut Section<'_, '_, '_>, base: &Path, registry: &RegistryText) -> Option<Source> {
+    let code = s.parsed("party", "a registered party", |t| registry.party(t).map(|p| p.code.clone()));
+    let url = s.parsed("url", "an https URL without trailing slash", https_url);
+    let ca = file(s, "ca", base, "PEM file with the authority of the source's certificate");
+    let certificate = s.optional_text("certificate", "PEM file with our certificate there").map(|t| base.join(t.value));
+    let key = s.optional_text("key", "PEM file with its key").map(|t| base.join(t.value));
+    let timeout_ms = s.number("timeout_ms", 10_000, 1..=300_000);
+    let body_bytes_max = s.number("body_bytes_max", 4 << 20, 1_024..=64 << 20) as usize;
+    let kind = match s
+        .parsed("kind", "`fhir` or `my-portal`", |t| (t == "fhir" || t == "my-portal").then(|| t.to_owned()))
+    {
+        Some(kind) if kind.value == "fhir" => Some(SourceKind::Fhir),
+        Some(_) => {
+            let client_id = s.text("client_id", "the gateway's registered client at the portal").value;
+            let redirect_uri = s.text("redirect_uri", "where the portal sends people back to").value;
+            s.embedded("codes").map(|codes| SourceKind::MyPortal { client_id, redirect_uri, codes: Box::new(codes) })
+        }
+        None => None,
+    };
+    let code = code?.value;
+    Some(Source {
+        party: party_id(&code),
+        code,
+        url: url?.value,
+        ca,
+        identity: certificate.zip(key),
+        timeout_ms,
+        body_bytes_max,
+        kind: kind?,
+    })
+}

@@ -1,0 +1,88 @@
+//! The barrier (design §4): whatever narrows is final when it is acknowledged.
+//!
+//! The event is durable and seen by every new decision before this is called. Then every release under way that the
+//! current records no longer cover is cut, and the call returns once none of their bytes can leave any more. It goes by
+//! the decision itself, not by which consent was named: a revocation, a refusal, a block, the end of an authority or a
+//! suspended party all cut what they should, and nothing else.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sekisho_policy::PersonId;
+
+use crate::request::releases::{Handle, Releases};
+use crate::store::{Store, StoreError};
+
+/// Longest wait for cut connections to be closed. They close within milliseconds; past this something is badly wrong,
+/// and no acknowledgement is given.
+const CLOSES_WITHIN: Duration = Duration::from_secs(5);
+
+/// Why nothing can be acknowledged. What was recorded stands; calling again goes on.
+#[derive(Debug, thiserror::Error)]
+pub enum BarrierError {
+    /// The records can't be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A connection did not close in time.
+    #[error("a connection did not close within {} s", CLOSES_WITHIN.as_secs())]
+    Open,
+}
+
+/// Cuts releases that are no longer covered.
+pub struct Barrier {
+    store: Store,
+    releases: Arc<Releases>,
+    issuer: String,
+}
+
+impl Barrier {
+    /// For these releases; `issuer` names the gateway on receipts.
+    #[must_use]
+    pub const fn new(store: Store, releases: Arc<Releases>, issuer: String) -> Self {
+        Self { store, releases, issuer }
+    }
+
+    /// Who signs receipts.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// After something about a person narrowed: returns how many releases were cut, once they are silent.
+    ///
+    /// # Errors
+    /// When it can't be made sure; then nothing may be acknowledged.
+    pub async fn after_person(&self, subject: PersonId) -> Result<u32, BarrierError> {
+        self.cut(self.releases.of(subject)).await
+    }
+
+    /// After something for everyone narrowed: a party's standing, the registry.
+    ///
+    /// # Errors
+    /// When it can't be made sure; then nothing may be acknowledged.
+    pub async fn after_all(&self) -> Result<u32, BarrierError> {
+        self.cut(self.releases.all()).await
+    }
+
+    async fn cut(&self, handles: Vec<Arc<Handle>>) -> Result<u32, BarrierError> {
+        let mut cut = Vec::new();
+        for handle in handles {
+            let covered = self.store.still_permitted(handle.request(), handle.permit()).await;
+            // Not knowing is a reason to stop as well.
+            if !covered.unwrap_or(false) {
+                handle.cut();
+                cut.push(handle);
+            }
+        }
+        let silent = async {
+            for handle in &cut {
+                handle.connection().closed().await;
+            }
+        };
+        if crate::sabotage::off(crate::sabotage::Check::AbortConnection) {
+            return Ok(u32::try_from(cut.len()).unwrap_or(u32::MAX));
+        }
+        tokio::time::timeout(CLOSES_WITHIN, silent).await.map_err(|_| BarrierError::Open)?;
+        Ok(u32::try_from(cut.len()).unwrap_or(u32::MAX))
+    }
+}

@@ -1,0 +1,415 @@
+//! Proposing, approving, refusing, lifting, revoking (design §7).
+//!
+//! A party proposes; the person decides, signed in with our own client and, to grant, with step-up. An app can't grant
+//! itself: nothing here makes a consent of a proposal but [`approve`], which no party's token reaches.
+
+use sekisho_policy::{AccessRequest, Actor, Categories, ConsentId, PersonId, Receiver, RefusalId, Timestamp};
+
+use super::barrier::BarrierError;
+use super::people::mint_pairwise;
+use crate::app::App;
+use crate::ids::{TextId, party_id};
+use crate::ledger::entry::{Bytes16, Cause, Idempotency};
+use crate::ledger::event::{
+    ConsentApproved, ConsentEnded, ConsentProposed, Event, ProposalDeclined, RefusalLifted, Refused, Terms,
+};
+use crate::store::registry::party_kind;
+use crate::store::state::{Ending, Global, Proposal, Subject, category_version, data_period};
+use crate::store::{Draft, Snapshot, StoreError};
+
+/// Refusals kept about one person, at most: a decision looks at all of them.
+const REFUSALS_MAX: usize = 1_000;
+/// Proposals that wait for one person, at most.
+const PROPOSALS_MAX: usize = 100;
+/// Consents kept about one person, at most, ended ones included.
+const CONSENTS_MAX: usize = 10_000;
+
+/// Why it could not be done. Nothing was recorded, unless it says so.
+#[derive(Debug, thiserror::Error)]
+pub enum GiveError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Recorded, but not acknowledged: try again.
+    #[error(transparent)]
+    Barrier(#[from] BarrierError),
+    /// There is no such thing, or not for this caller.
+    #[error("there is no such {0}")]
+    Unknown(&'static str),
+    /// A field is not what it should be.
+    #[error("`{field}` {why}")]
+    Field {
+        /// Which.
+        field: &'static str,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// The text has changed since; here is the new one's hash.
+    #[error("the text has changed")]
+    OutdatedText([u8; 32]),
+    /// It is no longer in the state that the caller saw.
+    #[error("it has changed meanwhile")]
+    Changed,
+    /// The person has no authority over the subject.
+    #[error("no authority over the subject")]
+    NoAuthority,
+    /// A refusal stands against it.
+    #[error("a refusal stands against it")]
+    RefusalStands(RefusalId),
+    /// Too many of them.
+    #[error("too many {0}")]
+    TooMany(&'static str),
+}
+
+const fn field(field: &'static str, why: &'static str) -> GiveError {
+    GiveError::Field { field, why }
+}
+
+fn draft(events: impl IntoIterator<Item = Event>, idempotency: Option<Idempotency>, cause: Cause) -> Draft {
+    Draft { events: events.into_iter().collect(), cause: Some(cause), idempotency }
+}
+
+/// Records a party's proposal to the person who is signed in with it.
+///
+/// # Errors
+/// When the terms don't hold together, or the store fails.
+pub async fn propose(
+    app: &App,
+    party: &str,
+    person: PersonId,
+    terms: &Terms,
+    idempotency: Option<Idempotency>,
+) -> Result<ConsentId, GiveError> {
+    let id = ConsentId::mint();
+    let recorded = app.store.update(person, |snapshot, global, now| {
+        if person == app.store.nobody() || !snapshot.subject.enrolled {
+            return Err(GiveError::Unknown("enrolled person behind this sign-in"));
+        }
+        if snapshot.subject.proposals.iter().filter(|p| !p.declined).count() >= PROPOSALS_MAX {
+            return Err(GiveError::TooMany("proposals that wait for an answer"));
+        }
+        check_terms(app, global, party, terms, now)?;
+        let proposed = ConsentProposed {
+            consent: Bytes16(*id.bytes()),
+            person: Bytes16(*person.bytes()),
+            terms: terms.clone(),
+            proposed_by: party.to_owned(),
+        };
+        Ok(((), draft([Event::ConsentProposed(proposed)], idempotency, Cause::party(party_id(party)))))
+    });
+    recorded.await?;
+    Ok(id)
+}
+
+fn check_terms(app: &App, global: &Global, party: &str, terms: &Terms, now: Timestamp) -> Result<(), GiveError> {
+    let purpose = global.text.purpose(&terms.purpose).ok_or(field("purpose", "is not registered"))?;
+    let kind = global.text.party(party).map(|p| p.kind.as_str()).unwrap_or_default();
+    if party_kind(kind).is_none() || !purpose.receivers.iter().any(|r| r == kind) {
+        return Err(field("purpose", "is not for this kind of party"));
+    }
+    let categories: Option<Vec<_>> = terms.categories.iter().map(|c| category_version(c)).collect();
+    let categories = categories.filter(|all| all.iter().all(|c| global.text.category(*c).is_some()));
+    let categories = categories.ok_or(field("categories", "must be registered versions such as vaccination@1"))?;
+    Categories::new(categories).ok_or(field("categories", "must be 1 to 16"))?;
+    if terms.source.as_deref().is_some_and(|source| global.text.party(source).is_none()) {
+        return Err(field("source", "is not a registered party"));
+    }
+    if terms.until_ms <= terms.from_ms {
+        return Err(field("until", "must be after `from`"));
+    }
+    if terms.until_ms <= now.millis() {
+        return Err(field("until", "must be in the future"));
+    }
+    if terms.until_ms - terms.from_ms > i64::from(purpose.longest_days) * 86_400_000 {
+        return Err(field("until", "is further away than this purpose allows"));
+    }
+    data_period(terms).map_err(|_| field("data_period", "must be dates, the end after the beginning"))?;
+    let text = app.config.texts.get(&terms.purpose).ok_or(field("purpose", "has no text to agree to"))?;
+    if text.hash != terms.text_hash.0 {
+        return Err(GiveError::OutdatedText(text.hash));
+    }
+    Ok(())
+}
+
+/// What a person says who approves.
+pub struct Approval {
+    /// Who.
+    pub person: PersonId,
+    /// About whom: the person, or a child.
+    pub subject: PersonId,
+    /// The text that was shown.
+    pub text_hash: [u8; 32],
+    /// The proposal's revision that was shown, if stated.
+    pub revision: Option<u64>,
+    /// How the person was signed in.
+    pub acr: String,
+    /// The idempotency key.
+    pub idempotency: Option<Idempotency>,
+}
+
+/// Makes a consent of a proposal.
+///
+/// # Errors
+/// When there is no such proposal for this person, the text is outdated, the person has no authority, or a refusal stands.
+pub async fn approve(app: &App, id: ConsentId, approval: &Approval) -> Result<(), GiveError> {
+    let (person, subject) = (approval.person, approval.subject);
+    let proposer = [person];
+    let recorded = app.store.update_with(subject, &proposer, |snapshot, others, global, now| {
+        let records = &snapshot.subject.records;
+        if let Some(done) = snapshot.subject.agreements.iter().find(|a| a.consent == id) {
+            let own = records.consents.iter().any(|c| c.id == id && c.grantor == person);
+            return if own { Ok((done.terms.clone(), Draft::default())) } else { Err(GiveError::Unknown("proposal")) };
+        }
+        let proposal = others.first().and_then(|o| open_proposal(o, id)).ok_or(GiveError::Unknown("proposal"))?;
+        if approval.revision.is_some_and(|seen| seen != proposal.revision) {
+            return Err(GiveError::Changed);
+        }
+        let current = app.config.texts.get(&proposal.terms.purpose).map_or(proposal.terms.text_hash.0, |t| t.hash);
+        if approval.text_hash != current || proposal.terms.text_hash.0 != current {
+            return Err(GiveError::OutdatedText(current));
+        }
+        if records.consents.len() >= CONSENTS_MAX {
+            return Err(GiveError::TooMany("consents"));
+        }
+        check_terms(app, global, &proposal.proposed_by, &proposal.terms, now)?;
+        may_decide(&snapshot.subject, person, now)?;
+        no_refusal_stands(&snapshot.subject, global, &proposal.terms, person, now)?;
+        let approved = ConsentApproved {
+            consent: Bytes16(*id.bytes()),
+            subject: Bytes16(*subject.bytes()),
+            grantor: Bytes16(*person.bytes()),
+            terms: proposal.terms.clone(),
+            approved_ms: now.millis(),
+            attested_by: None,
+            how: approval.acr.clone(),
+        };
+        let terms = proposal.terms.clone();
+        let superseded = superseded(&snapshot.subject, id, person, &proposal.terms, now);
+        let events = [Event::ConsentApproved(approved)].into_iter().chain(superseded);
+        Ok((terms, draft(events, approval.idempotency, Cause::Person)))
+    });
+    let (terms, _) = recorded.await?;
+    mint_pairwise(&app.store, subject, &terms.recipient).await?;
+    app.barrier.after_person(subject).await?;
+    Ok(())
+}
+
+fn open_proposal(snapshot: &Snapshot, id: ConsentId) -> Option<&Proposal> {
+    snapshot.subject.proposals.iter().find(|p| p.consent == id && !p.declined)
+}
+
+/// Up to two older consents of the same grantor to the same recipient for the same purpose, which the new one replaces.
+fn superseded(subject: &Subject, by: ConsentId, grantor: PersonId, terms: &Terms, now: Timestamp) -> Vec<Event> {
+    let records = &subject.records;
+    let older = records.consents.iter().filter(move |c| {
+        let live = c.ended_at.is_none() && now < c.period.until();
+        live && c.grantor == grantor
+            && c.recipient == party_id(&terms.recipient)
+            && c.purpose.0.as_str() == terms.purpose
+    });
+    older
+        .take(2)
+        .map(|c| {
+            Event::ConsentEnded(ConsentEnded {
+                consent: Bytes16(*c.id.bytes()),
+                at_ms: now.millis(),
+                by: Bytes16(*grantor.bytes()),
+                superseded_by: Some(Bytes16(*by.bytes())),
+            })
+        })
+        .collect()
+}
+
+/// Whether a person may decide about a subject now: it is themself, or they hold authority.
+///
+/// # Errors
+/// When they may not.
+pub fn may_decide(subject: &Subject, person: PersonId, now: Timestamp) -> Result<(), GiveError> {
+    let records = &subject.records;
+    let own = records.subject == person;
+    let adult_at = sekisho_policy::age_reached_at(records.birth, 18);
+    let guardian = now < adult_at && records.authorities.iter().any(|a| a.guardian == person && a.period.contains(now));
+    if subject.enrolled && (own || guardian) { Ok(()) } else { Err(GiveError::NoAuthority) }
+}
+
+/// Granting what a refusal stands against would be a consent that does nothing: the person is told to lift it first.
+fn no_refusal_stands(
+    subject: &Subject,
+    global: &Global,
+    terms: &Terms,
+    grantor: PersonId,
+    now: Timestamp,
+) -> Result<(), GiveError> {
+    use sekisho_policy::{Code, Decision, Forbidding, PurposeCode, Reason};
+    let categories = terms.categories.iter().filter_map(|c| category_version(c));
+    let (Some(categories), Ok(purpose)) = (Categories::new(categories), Code::parse(&terms.purpose)) else {
+        return Ok(());
+    };
+    let recipient = party_id(&terms.recipient);
+    let source = terms.source.as_deref().map_or(recipient, party_id);
+    let actor = if grantor == subject.records.subject { Actor::Subject(grantor) } else { Actor::Guardian(grantor) };
+    let receiver = Receiver::Party { party: recipient, actor };
+    let request =
+        AccessRequest { subject: subject.records.subject, receiver, source, purpose: PurposeCode(purpose), categories };
+    let Decision::Deny(denial) = sekisho_policy::decide(&subject.records, &global.registry, &request, now) else {
+        return Ok(());
+    };
+    let refusal = denial.withheld().iter().find_map(|w| match w.why {
+        Reason::ForbiddenBy(Forbidding::Refusal(id)) => Some(id),
+        _ => None,
+    });
+    refusal.map_or(Ok(()), |id| Err(GiveError::RefusalStands(id)))
+}
+
+/// Declines a proposal.
+///
+/// # Errors
+/// When there is no such proposal for this person.
+pub async fn decline(app: &App, id: ConsentId, person: PersonId) -> Result<(), GiveError> {
+    let recorded = app.store.update(person, |snapshot, _, _| {
+        let proposal = snapshot.subject.proposals.iter().find(|p| p.consent == id);
+        let declined = proposal.ok_or(GiveError::Unknown("proposal"))?.declined;
+        let event = ProposalDeclined { consent: Bytes16(*id.bytes()), by: Bytes16(*person.bytes()) };
+        let events = (!declined).then_some(Event::ProposalDeclined(event));
+        Ok::<_, GiveError>(((), draft(events, None, Cause::Person)))
+    });
+    recorded.await.map(|_| ())
+}
+
+/// What a refusal reaches; `None` is any.
+#[derive(Clone, Debug, Default)]
+pub struct RefusedScope {
+    /// Towards which party.
+    pub recipient: Option<String>,
+    /// For which purpose.
+    pub purpose: Option<String>,
+    /// Which categories, without version.
+    pub categories: Option<Vec<String>>,
+}
+
+/// What came of something that narrows.
+pub struct Narrowed {
+    /// The entry.
+    pub ending: Ending,
+    /// Transfers cut.
+    pub transfers_cut: u32,
+}
+
+/// Records a refusal, and cuts what it stands against.
+///
+/// # Errors
+/// When the person may not decide about the subject, or the scope is empty or not registered.
+pub async fn refuse(
+    app: &App,
+    subject: PersonId,
+    person: PersonId,
+    scope: &RefusedScope,
+    idempotency: Option<Idempotency>,
+) -> Result<(RefusalId, Narrowed), GiveError> {
+    let id = RefusalId::mint();
+    let recorded = app.store.update(subject, |snapshot, global, now| {
+        may_decide(&snapshot.subject, person, now)?;
+        check_scope(global, scope)?;
+        if snapshot.subject.records.refusals.len() >= REFUSALS_MAX {
+            return Err(GiveError::TooMany("refusals"));
+        }
+        let refused = Refused {
+            refusal: Bytes16(*id.bytes()),
+            subject: Bytes16(*subject.bytes()),
+            grantor: Bytes16(*person.bytes()),
+            recipient: scope.recipient.clone(),
+            purpose: scope.purpose.clone(),
+            categories: scope.categories.clone(),
+            from_ms: now.millis(),
+        };
+        Ok(((), draft([Event::Refused(refused)], idempotency, Cause::Person)))
+    });
+    let ((), appended) = recorded.await?;
+    let appended = appended.ok_or(GiveError::Changed)?;
+    let transfers_cut = app.barrier.after_person(subject).await?;
+    let ending = Ending { entry: appended.entry, leaf: appended.leaf, at: appended.at };
+    Ok((id, Narrowed { ending, transfers_cut }))
+}
+
+fn check_scope(global: &Global, scope: &RefusedScope) -> Result<(), GiveError> {
+    if scope.recipient.as_deref().is_some_and(|p| global.text.party(p).is_none()) {
+        return Err(field("recipient", "is not a registered party"));
+    }
+    if scope.purpose.as_deref().is_some_and(|p| global.text.purpose(p).is_none()) {
+        return Err(field("purpose", "is not registered"));
+    }
+    let known = |code: &String| {
+        global.text.categories.iter().any(|c| c.version.split_once('@').is_some_and(|(name, _)| name == code))
+    };
+    // An empty list would refuse nothing, which nobody means.
+    let good = |list: &Vec<String>| !list.is_empty() && list.iter().all(known);
+    if scope.categories.as_ref().is_some_and(|list| !good(list)) {
+        return Err(field("categories", "must be registered category codes such as vaccination, at least one"));
+    }
+    Ok(())
+}
+
+/// Lifts a refusal. Only who refused can.
+///
+/// # Errors
+/// When there is no such refusal by this person.
+pub async fn lift(app: &App, id: RefusalId, person: PersonId) -> Result<(), GiveError> {
+    let as_key = ConsentId::of(*id.bytes());
+    let subject = app.store.person_of_consent(as_key)?.ok_or(GiveError::Unknown("refusal"))?;
+    let recorded = app.store.update(subject, |snapshot, _, now| {
+        let own = |r: &&sekisho_policy::Refusal| r.id == id && r.grantor == person;
+        let refusal = snapshot.subject.records.refusals.iter().find(own).ok_or(GiveError::Unknown("refusal"))?;
+        let lifted = RefusalLifted { refusal: Bytes16(*id.bytes()), by: Bytes16(*person.bytes()), at_ms: now.millis() };
+        let events = refusal.lift.is_none().then_some(Event::RefusalLifted(lifted));
+        Ok(((), draft(events, None, Cause::Person)))
+    });
+    recorded.await.map(|_| ())
+}
+
+/// Who asks for a revocation.
+#[derive(Clone, Copy, Debug)]
+pub enum Revoker<'a> {
+    /// The subject, the grantor, or a guardian.
+    Person(PersonId),
+    /// The receiving party, which gives the consent up.
+    Party(&'a str),
+}
+
+/// Revokes a consent: recorded, seen by every new decision, everything under it silent. Doing it again changes nothing and
+/// acknowledges again.
+///
+/// # Errors
+/// When there is no such consent for this caller; or it is recorded but can't be acknowledged yet.
+pub async fn revoke(app: &App, id: ConsentId, revoker: Revoker<'_>) -> Result<Narrowed, GiveError> {
+    let subject = app.store.person_of_consent(id)?.ok_or(GiveError::Unknown("consent"))?;
+    let recorded = app.store.update(subject, |snapshot, _, now| {
+        let records = &snapshot.subject.records;
+        let consent = records.consents.iter().find(|c| c.id == id).ok_or(GiveError::Unknown("consent"))?;
+        let (may, by, cause) = match revoker {
+            Revoker::Person(person) => {
+                let may = consent.grantor == person || may_decide(&snapshot.subject, person, now).is_ok();
+                (may, person, Cause::Person)
+            }
+            Revoker::Party(code) => {
+                (consent.recipient == party_id(code), app.store.nobody(), Cause::party(party_id(code)))
+            }
+        };
+        if !may {
+            return Err(GiveError::Unknown("consent"));
+        }
+        let ended = ConsentEnded {
+            consent: Bytes16(*id.bytes()),
+            at_ms: now.millis(),
+            by: Bytes16(*by.bytes()),
+            superseded_by: None,
+        };
+        let before = snapshot.subject.agreements.iter().find(|a| a.consent == id).and_then(|a| a.ended);
+        let events = before.is_none().then_some(Event::ConsentEnded(ended));
+        Ok((before, draft(events, None, cause)))
+    });
+    let (before, appended) = recorded.await?;
+    let transfers_cut = app.barrier.after_person(subject).await?;
+    let new = appended.map(|a| Ending { entry: a.entry, leaf: a.leaf, at: a.at });
+    let ending = new.or(before).ok_or(GiveError::Changed)?;
+    Ok(Narrowed { ending, transfers_cut })
+}

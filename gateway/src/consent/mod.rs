@@ -1,0 +1,6 @@
+//! What people decide: proposals, consents, refusals; and the barrier that makes what narrows final.
+
+pub mod barrier;
+pub mod give;
+pub mod people;
+pub mod receipt;

@@ -1,0 +1,80 @@
+//! Signed receipts (`docs/formats.md` §8): what was stopped, when, and what it took, as a JWS (RFC 7515) with EdDSA
+//! (RFC 8037) under the ledger's key.
+
+use data_encoding::BASE64;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::ids::TextId;
+use crate::ledger::checkpoint::LedgerKey;
+use crate::store::state::Ending;
+
+/// `typ` of a receipt.
+pub const RECEIPT_TYPE: &str = "sekisho-receipt+jwt";
+
+/// What an acknowledgement of something that narrows says.
+#[derive(Clone, Debug, Serialize)]
+pub struct Receipt {
+    /// The gateway.
+    pub iss: String,
+    /// What happened: `revoked`, `refused`.
+    pub event: &'static str,
+    /// The ledger entry.
+    pub entry: String,
+    /// Its leaf hash, base64.
+    pub leaf: String,
+    /// Seconds since the epoch.
+    pub iat: i64,
+    /// When, RFC 3339 with milliseconds, UTC.
+    pub at: String,
+    /// The consent or refusal.
+    pub about: String,
+    /// Transfers under way that were cut.
+    pub transfers_cut: u32,
+    /// Parties that hold data from before and are asked to erase it.
+    pub asked_to_erase: Vec<String>,
+}
+
+impl Receipt {
+    /// A receipt of an entry.
+    #[must_use]
+    pub fn new(issuer: &str, event: &'static str, ending: &Ending, about: String, transfers_cut: u32) -> Self {
+        Self {
+            iss: issuer.to_owned(),
+            event,
+            entry: ending.entry.text(),
+            leaf: BASE64.encode(&ending.leaf),
+            iat: ending.at.millis().div_euclid(1_000),
+            at: super::people::rfc3339(ending.at),
+            about,
+            transfers_cut,
+            asked_to_erase: Vec::new(),
+        }
+    }
+
+    /// Signs it. `None` when the library can't, which is the operator's matter: the event stands without a receipt.
+    #[must_use]
+    pub fn sign(&self, key: &LedgerKey) -> Option<String> {
+        let mut header = Header::new(Algorithm::EdDSA);
+        header.typ = Some(RECEIPT_TYPE.to_owned());
+        header.kid = Some(key_id(key));
+        let signing = EncodingKey::from_ed_der(&key.pkcs8().ok()?);
+        jsonwebtoken::encode(&header, self, &signing).ok()
+    }
+}
+
+/// The key's id: RFC 7638 thumbprint of its JWK.
+#[must_use]
+pub fn key_id(key: &LedgerKey) -> String {
+    let x = data_encoding::BASE64URL_NOPAD.encode(key.public_key());
+    let canonical = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#);
+    data_encoding::BASE64URL_NOPAD.encode(&crate::ledger::merkle::sha256(canonical.as_bytes()))
+}
+
+/// The key set to check receipts with.
+#[must_use]
+pub fn key_set(key: &LedgerKey) -> Value {
+    let x = data_encoding::BASE64URL_NOPAD.encode(key.public_key());
+    json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": x, "use": "sig", "alg": "EdDSA", "kid": key_id(key)}]})
+}

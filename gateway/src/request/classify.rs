@@ -1,0 +1,207 @@
+//! From a path and query in their only normal form to the question that is decided (design §3.3).
+//!
+//! There is no decoding: a path or query that would need any is not in normal form and matches nothing. What a route
+//! does not allow by name is denied.
+
+use http::Method;
+use sekisho_policy::{AccessRequest, Code, PersonId, PurposeCode, Receiver};
+
+use super::authenticate::Caller;
+use crate::app::App;
+use crate::config::{PurposeFrom, Route, SubjectIn};
+use crate::ids::PairwiseId;
+use crate::sabotage::{self, Check};
+use crate::store::StoreError;
+
+/// Longest path and query that is looked at.
+const TARGET_BYTES_MAX: usize = 2048;
+
+/// A question, and what of the query may be passed on to the source.
+#[derive(Debug)]
+pub struct Asked<'a> {
+    /// The route that matched.
+    pub route: &'a Route,
+    /// What is decided.
+    pub request: AccessRequest,
+    /// The id by which the caller named the subject, as it stands in the request.
+    pub named: String,
+    /// Query parameters for the source, in the caller's order.
+    pub query: Vec<(String, String)>,
+}
+
+/// Why a request is no question.
+#[derive(Debug, thiserror::Error)]
+pub enum Unclassified {
+    /// No route has this path, method or query.
+    #[error("no such route")]
+    NoRoute,
+    /// The token lacks what the route asks for.
+    #[error("the token lacks a scope")]
+    Scope(String),
+    /// A person's own client can't receive for a party.
+    #[error("this route is for parties")]
+    NotAParty,
+    /// The store could not be asked.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Matches the route table and finds the subject.
+///
+/// # Errors
+/// Why the request is no question.
+pub fn classify<'a>(
+    app: &'a App,
+    method: &Method,
+    path: &str,
+    query: Option<&str>,
+    caller: &Caller,
+) -> Result<Asked<'a>, Unclassified> {
+    if method != Method::GET {
+        return Err(Unclassified::NoRoute);
+    }
+    let (route, in_path) = route(&app.config.routes, path).ok_or(Unclassified::NoRoute)?;
+    let mut passed = parameters(query.unwrap_or_default()).ok_or(Unclassified::NoRoute)?;
+    let named = match &route.subject {
+        SubjectIn::Path => in_path.unwrap_or_default(),
+        SubjectIn::Query(name) => take(&mut passed, name).ok_or(Unclassified::NoRoute)?,
+    };
+    if passed.iter().any(|(name, _)| !route.query.contains(name)) {
+        return Err(Unclassified::NoRoute);
+    }
+    if !caller.claims.has_scope(&route.scope) {
+        return Err(Unclassified::Scope(route.scope.clone()));
+    }
+    let party = caller.party.as_ref().ok_or(Unclassified::NotAParty)?;
+    let subject = subject(app, party.id, &named)?;
+    let purpose = purpose(route, caller).ok_or(Unclassified::NoRoute)?;
+    let request = AccessRequest {
+        subject,
+        receiver: Receiver::Party { party: party.id, actor: caller.actor_for(subject) },
+        source: route.source.party,
+        purpose,
+        categories: route.categories.clone(),
+    };
+    Ok(Asked { route, request, named, query: passed })
+}
+
+/// The person that the caller's party knows by this id; nobody, if it knows none. Same work, same answer (invariant 5).
+fn subject(app: &App, party: sekisho_policy::PartyId, named: &str) -> Result<PersonId, StoreError> {
+    let bare = named.strip_prefix("Patient/").unwrap_or(named);
+    let known = match PairwiseId::parse(bare) {
+        Ok(id) => app.store.person_of_pairwise(party, id)?,
+        Err(_) => None,
+    };
+    Ok(known.unwrap_or(app.store.nobody()))
+}
+
+fn purpose(route: &Route, caller: &Caller) -> Option<PurposeCode> {
+    match &route.purpose {
+        PurposeFrom::Route(purpose) => Some(*purpose),
+        PurposeFrom::Token(allowed) => {
+            let claimed = PurposeCode(Code::parse(caller.claims.purpose.as_deref()?).ok()?);
+            allowed.contains(&claimed).then_some(claimed)
+        }
+    }
+}
+
+/// The one route with this path, and what stands at `{patient}`.
+fn route<'a>(routes: &'a [Route], path: &str) -> Option<(&'a Route, Option<String>)> {
+    let segments = segments(path)?;
+    routes.iter().find_map(|route| {
+        if route.segments.len() != segments.len() {
+            return None;
+        }
+        let mut subject = None;
+        for (expected, found) in route.segments.iter().zip(&segments) {
+            match expected {
+                Some(literal) if literal == found => {}
+                Some(_) => return None,
+                None => subject = Some((*found).to_owned()),
+            }
+        }
+        Some((route, subject))
+    })
+}
+
+/// The segments of a path in its only normal form: one slash between them, letters that need no escape, no dot
+/// segments, nothing after the last.
+fn segments(path: &str) -> Option<Vec<&str>> {
+    if path.len() > TARGET_BYTES_MAX {
+        return None;
+    }
+    if sabotage::off(Check::NormalPath) {
+        return Some(path.split('/').filter(|s| !s.is_empty() && *s != ".").collect());
+    }
+    let plain =
+        |s: &&str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'$'));
+    let segments: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
+    segments.iter().all(plain).then_some(segments)
+}
+
+/// The parameters of a query in its only normal form: `name=value` pairs, no escapes, no name twice.
+fn parameters(query: &str) -> Option<Vec<(String, String)>> {
+    if query.len() > TARGET_BYTES_MAX {
+        return None;
+    }
+    let mut out: Vec<(String, String)> = Vec::new();
+    if query.is_empty() {
+        return Some(out);
+    }
+    for pair in query.split('&') {
+        let (name, value) = pair.split_once('=')?;
+        let plain = |s: &str| {
+            let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':' | b'/' | b',');
+            !s.is_empty() && s.bytes().all(allowed)
+        };
+        if !plain(name) || !plain(value) || out.iter().any(|(n, _)| n == name) {
+            return None;
+        }
+        out.push((name.to_owned(), value.to_owned()));
+    }
+    Some(out)
+}
+
+fn take(parameters: &mut Vec<(String, String)>, name: &str) -> Option<String> {
+    let at = parameters.iter().position(|(n, _)| n == name)?;
+    Some(parameters.remove(at).1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_normal_form_of_a_path_has_segments() {
+        assert_eq!(segments("/fhir/Immunization"), Some(vec!["fhir", "Immunization"]));
+        assert_eq!(segments("/fhir/Patient/x/$summary"), Some(vec!["fhir", "Patient", "x", "$summary"]));
+        for wrong in [
+            "",
+            "/",
+            "fhir/Immunization",
+            "//fhir/Immunization",
+            "/fhir//Immunization",
+            "/fhir/Immunization/",
+            "/fhir/./Immunization",
+            "/fhir/../Immunization",
+            "/fhir/%49mmunization",
+            "/fhir/Immunization;a=b",
+            "/fhir\\Immunization",
+            "/fhir/Immunization%00",
+            "/fhir/予防接種",
+            "/fhir/Immunization .json",
+            "*",
+        ] {
+            assert_eq!(segments(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn only_the_normal_form_of_a_query_has_parameters() {
+        assert_eq!(parameters(""), Some(vec![]));
+        assert_eq!(parameters("a=1&b=2").map(|p| p.len()), Some(2));
+        for wrong in ["a", "a=", "=1", "a=1&a=2", "a=1&", "a=%31", "a=1+2", "a=1;b=2", "a=1&&b=2", "a==1"] {
+            assert_eq!(parameters(wrong), None, "{wrong}");
+        }
+    }
+}

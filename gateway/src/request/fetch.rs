@@ -1,0 +1,277 @@
+//! Fetching what a recorded permit allows, through the source's adapter (design §3.5).
+//!
+//! Everything here takes a [`Recorded`]: without a durable permit there is no way to ask a source. Asking is bounded in
+//! time, size and pages. The source sees neither the caller's credentials nor its trace id.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use sekisho_adapters::http::{HttpClient, HttpError};
+use sekisho_adapters::my_portal::{PortalAnswer, PortalClient, PortalError, ProcessId, map};
+use sekisho_policy::{PartyId, PersonId};
+use serde_json::Value;
+use tokio::sync::Notify;
+
+use super::classify::Asked;
+use super::narrow;
+use super::portal::SignIns;
+use crate::config::{Source, SourceKind, SubjectIn};
+use crate::store::state::Subject;
+use crate::store::{Recorded, Store};
+
+/// Pages of one search that are followed.
+const PAGES_MAX: usize = 20;
+/// Portal requests that wait for their result, at most.
+const PORTAL_JOBS_MAX: usize = 10_000;
+/// How often the portal is asked whether a result is ready, unless it says so itself.
+const PORTAL_POLL: Duration = Duration::from_millis(500);
+
+/// What a source answered.
+#[derive(Debug)]
+pub enum Fetched {
+    /// These resources; some could not be mapped.
+    Resources {
+        /// FHIR resources with the source's ids.
+        resources: Vec<Value>,
+        /// Items of the source that could not be mapped.
+        unmapped: u32,
+    },
+    /// The subject is not known there, or there is nothing.
+    NoData,
+    /// The person must sign in at the source first, here.
+    MustSignIn(String),
+    /// Not ready; try again after so many seconds.
+    NotReady(u32),
+    /// The person's municipality does not offer it.
+    NotSupported,
+    /// No usable answer. The message is for the operator.
+    Failed(String),
+}
+
+/// How to reach the configured sources.
+pub struct Sources {
+    known: HashMap<PartyId, Known>,
+}
+
+struct Known {
+    config: Source,
+    http: HttpClient,
+    portal: Option<Portal>,
+}
+
+struct Portal {
+    client: PortalClient,
+    jobs: quick_cache::sync::Cache<PersonId, ProcessId>,
+    notices: quick_cache::sync::Cache<String, Arc<Notify>>,
+}
+
+impl Sources {
+    /// These sources, each with a client that carries our identity there.
+    #[must_use]
+    pub fn new(sources: impl IntoIterator<Item = (Source, HttpClient)>) -> Self {
+        let known = sources.into_iter().map(|(config, http)| (config.party, Known::new(config, http))).collect();
+        Self { known }
+    }
+
+    /// The portal client of a source, if it is a portal.
+    #[must_use]
+    pub fn portal(&self, source: PartyId) -> Option<(&Source, &PortalClient)> {
+        let known = self.known.get(&source)?;
+        known.portal.as_ref().map(|portal| (&known.config, &portal.client))
+    }
+
+    /// The portal says that a result is ready: whoever waits for it looks at once.
+    pub fn ready(&self, source: PartyId, process: &str) {
+        let portal = self.known.get(&source).and_then(|known| known.portal.as_ref());
+        if let Some(notify) = portal.and_then(|portal| portal.notices.get(process)) {
+            notify.notify_one();
+        }
+    }
+
+    /// Fetches what the permit allows.
+    pub async fn fetch(
+        &self,
+        recorded: &Recorded,
+        asked: &Asked<'_>,
+        subject: &Subject,
+        store: &Store,
+        sign_ins: &SignIns,
+    ) -> Fetched {
+        if recorded.expired() {
+            return Fetched::NotReady(1);
+        }
+        let Some(known) = self.known.get(&recorded.request().source) else {
+            return Fetched::Failed("the source is not configured".to_owned());
+        };
+        let Some(id) = subject.id_at(&known.config.code) else { return Fetched::NoData };
+        match &known.portal {
+            None => known.fhir(asked, id).await,
+            Some(portal) => portal.ask(recorded, known, id, store, sign_ins).await,
+        }
+    }
+}
+
+impl Known {
+    fn new(config: Source, http: HttpClient) -> Self {
+        let portal = match &config.kind {
+            SourceKind::Fhir => None,
+            SourceKind::MyPortal { client_id, redirect_uri, codes } => {
+                let portal = sekisho_adapters::my_portal::PortalConfig {
+                    base_url: config.url.clone(),
+                    client_id: client_id.clone(),
+                    redirect_uri: redirect_uri.clone(),
+                    codes: codes.as_ref().clone(),
+                };
+                Some(Portal {
+                    client: PortalClient::new(http.clone(), portal),
+                    jobs: quick_cache::sync::Cache::new(PORTAL_JOBS_MAX),
+                    notices: quick_cache::sync::Cache::new(PORTAL_JOBS_MAX),
+                })
+            }
+        };
+        Self { config, http, portal }
+    }
+
+    /// A FHIR server: one search with its pages, or one read.
+    async fn fhir(&self, asked: &Asked<'_>, id: &str) -> Fetched {
+        let mut url = format!("{}{}", self.config.url, asked.route.source.path.replace("{patient}", id));
+        let mut query: Vec<(String, String)> = asked.query.clone();
+        if let SubjectIn::Query(name) = &asked.route.subject {
+            query.insert(0, (name.clone(), id.to_owned()));
+        }
+        if !query.is_empty() {
+            let encoded = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
+            url = format!("{url}?{encoded}");
+        }
+        let mut resources = Vec::new();
+        for _ in 0..PAGES_MAX {
+            let body = match self.get(&url).await {
+                Ok(Some(body)) => body,
+                Ok(None) => return Fetched::NoData,
+                Err(failed) => return failed,
+            };
+            if asked.route.read {
+                return match serde_json::from_slice(&body) {
+                    Ok(resource) => Fetched::Resources { resources: vec![resource], unmapped: 0 },
+                    Err(_) => Fetched::Failed("the source's answer is not JSON".to_owned()),
+                };
+            }
+            let page = match narrow::page(&body) {
+                Ok(page) => page,
+                Err(error) => return Fetched::Failed(error.to_string()),
+            };
+            let next = narrow::next_page(&page).map(str::to_owned);
+            resources.extend(narrow::resources(page));
+            match next {
+                None => return Fetched::Resources { resources, unmapped: 0 },
+                Some(next) if next.starts_with(&format!("{}/", self.config.url)) => url = next,
+                Some(_) => return Fetched::Failed("the source's next page is at another place".to_owned()),
+            }
+        }
+        Fetched::Failed(format!("the source's answer has more than {PAGES_MAX} pages"))
+    }
+
+    async fn get(&self, url: &str) -> Result<Option<Bytes>, Fetched> {
+        let request = Request::get(url).header(http::header::ACCEPT, "application/fhir+json").body(Bytes::new());
+        let request = request.map_err(|_| Fetched::Failed("the source's URL is not one".to_owned()))?;
+        match self.http.send(request).await {
+            Ok(answer) if answer.status == StatusCode::OK => Ok(Some(answer.body)),
+            Ok(answer) if answer.status == StatusCode::NOT_FOUND || answer.status == StatusCode::GONE => Ok(None),
+            Ok(answer) if answer.status == StatusCode::SERVICE_UNAVAILABLE => Err(Fetched::NotReady(5)),
+            Ok(answer) => Err(Fetched::Failed(format!("the source answered {}", answer.status.as_u16()))),
+            Err(HttpError::TimedOut) => Err(Fetched::NotReady(5)),
+            Err(error) => Err(Fetched::Failed(error.to_string())),
+        }
+    }
+}
+
+impl Portal {
+    /// A My Portal-style source: sign-in, request, result.
+    async fn ask(
+        &self,
+        recorded: &Recorded,
+        known: &Known,
+        account: &str,
+        store: &Store,
+        sign_ins: &SignIns,
+    ) -> Fetched {
+        let subject = recorded.request().subject;
+        let Some(token) = sign_ins.token(store, subject, &known.config) else {
+            return sign_ins.begin(subject, &known.config, &self.client);
+        };
+        let deadline = Instant::now() + Duration::from_millis(known.config.timeout_ms);
+        let answer = self.result(subject, &token, deadline).await;
+        if !matches!(
+            answer,
+            Ok(PortalAnswer::Pending) | Err(PortalError::RateLimited { .. } | PortalError::Upstream(_))
+        ) {
+            self.jobs.remove(&subject);
+        }
+        match answer {
+            Ok(PortalAnswer::Pending) => Fetched::NotReady(3),
+            Ok(PortalAnswer::WithData(records)) => {
+                let mapped = map::map(&records, self.client.codes(), account);
+                for unmapped in &mapped.unmapped {
+                    tracing::warn!(
+                        index = unmapped.index,
+                        field = unmapped.field,
+                        why = ?unmapped.why,
+                        left_out = unmapped.record_left_out,
+                        "a portal record could not be mapped whole"
+                    );
+                }
+                let unmapped = mapped.unmapped.iter().filter(|u| u.record_left_out).count();
+                Fetched::Resources {
+                    resources: mapped.immunizations,
+                    unmapped: u32::try_from(unmapped).unwrap_or(u32::MAX),
+                }
+            }
+            Ok(PortalAnswer::WithoutData) => Fetched::NoData,
+            Ok(PortalAnswer::NotSupported { .. }) => Fetched::NotSupported,
+            Ok(PortalAnswer::CapacityExceeded) => Fetched::NotReady(60),
+            Err(PortalError::Unauthenticated) => {
+                sign_ins.forget(store, subject, &known.config);
+                sign_ins.begin(subject, &known.config, &self.client)
+            }
+            Err(PortalError::RateLimited { retry_after_s }) => {
+                Fetched::NotReady(u32::try_from(retry_after_s).unwrap_or(3_600).min(3_600))
+            }
+            Err(PortalError::Upstream(HttpError::TimedOut)) => Fetched::NotReady(5),
+            Err(error) => Fetched::Failed(error.to_string()),
+        }
+    }
+
+    /// Goes on with the request that is under way for the subject, or makes one; asks until it is ready or time is up.
+    async fn result(
+        &self,
+        subject: PersonId,
+        token: &sekisho_adapters::my_portal::PortalToken,
+        deadline: Instant,
+    ) -> Result<PortalAnswer, PortalError> {
+        let process = match self.jobs.get(&subject) {
+            Some(process) => process,
+            None => match self.client.request(token).await? {
+                Ok(process) => {
+                    self.jobs.insert(subject, process.clone());
+                    process
+                }
+                Err(municipality) => return Ok(PortalAnswer::NotSupported { municipality }),
+            },
+        };
+        let notice = Arc::new(Notify::new());
+        self.notices.insert(process.as_str().to_owned(), Arc::clone(&notice));
+        loop {
+            let answer = self.client.result(token, &process).await?;
+            let left = deadline.saturating_duration_since(Instant::now());
+            if answer != PortalAnswer::Pending || left.is_zero() {
+                self.notices.remove(process.as_str());
+                return Ok(answer);
+            }
+            // Whichever is first: the portal's notice, the next poll, the end of our patience.
+            let _ = tokio::time::timeout(left.min(PORTAL_POLL), notice.notified()).await;
+        }
+    }
+}

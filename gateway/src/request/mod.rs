@@ -1,0 +1,220 @@
+//! The request path: authenticate → classify → decide and record → fetch → narrow → release → close (design §3).
+//!
+//! [`handle`] calls the steps in order; reading it is reading the life of a request. The compiler keeps the order: what
+//! fetches takes the [`Recorded`](crate::store::Recorded) that only the store's `decide_and_record` makes.
+
+pub mod authenticate;
+pub mod body;
+pub mod classify;
+pub mod connection;
+pub mod fetch;
+pub mod narrow;
+pub mod portal;
+pub mod releases;
+mod respond;
+pub mod server;
+pub mod token;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use serde_json::Value;
+
+use crate::app::App;
+use crate::ledger::entry::{Bytes16, Cause};
+use crate::ledger::event::{Closed, Outcome};
+use crate::ledger::merkle::sha256;
+use crate::sabotage::{self, Check};
+use crate::store::{Recorded, Ruling};
+use authenticate::{AuthError, authenticate};
+use body::ReplyBody;
+use classify::{Asked, Unclassified, classify};
+use connection::Connection;
+use fetch::Fetched;
+use narrow::{Narrowed, Narrowing};
+use releases::Contents;
+use respond::Reply;
+
+/// One request for data, from accept to release.
+pub async fn handle(app: &App, connection: &Arc<Connection>, request: &Request<Incoming>) -> Response<ReplyBody> {
+    match steps(app, connection, request).await {
+        Ok(response) => response,
+        Err(reply) => reply.plain(connection),
+    }
+}
+
+async fn steps(
+    app: &App,
+    connection: &Arc<Connection>,
+    request: &Request<Incoming>,
+) -> Result<Response<ReplyBody>, Reply> {
+    let caller = authenticate(app, connection, request.headers()).await.map_err(unauthenticated)?;
+    let (path, query) = (request.uri().path(), request.uri().query());
+    let asked = classify(app, request.method(), path, query, &caller).map_err(unclassified)?;
+    let cause = caller.party.as_ref().map_or(Cause::Person, |party| Cause::party(party.id));
+    if sabotage::off(Check::AskBeforeDecision) {
+        ask_unrecorded(app, &asked).await;
+    }
+    let ruling = app.store.decide_and_record(&asked.request, &asked.route.name, cause).await;
+    let recorded = match ruling {
+        Ok(Ruling::Permitted(recorded)) => recorded,
+        Ok(Ruling::Denied(denial)) => return Err(denied(app, &asked, &denial)),
+        Err(error) => {
+            tracing::error!(%error, "a decision could not be recorded; nothing was released");
+            return Err(Reply::not_now(5));
+        }
+    };
+    let narrowed = fetch_and_narrow(app, &recorded, &asked).await?;
+    release(app, connection, recorded, &asked, narrowed).await
+}
+
+fn unauthenticated(error: AuthError) -> Reply {
+    tracing::info!(%error, "not authenticated");
+    match error {
+        AuthError::Store(_) => Reply::not_now(5),
+        AuthError::Token(token::TokenError::KeysUnavailable) => Reply::not_now(5),
+        AuthError::Token(_) | AuthError::Certificate(_) => Reply::unauthenticated(),
+    }
+}
+
+fn unclassified(error: Unclassified) -> Reply {
+    tracing::info!(%error, "not a question");
+    match error {
+        Unclassified::NoRoute | Unclassified::NotAParty => Reply::not_found(),
+        Unclassified::Scope(_) => Reply::scope(),
+        Unclassified::Store(_) => Reply::not_now(5),
+    }
+}
+
+/// The one shape of a denial, by route: it depends on nothing but what the caller itself sent (invariant 5).
+fn denied(app: &App, asked: &Asked<'_>, denial: &sekisho_policy::Denial) -> Reply {
+    if sabotage::off(Check::UniformDenial)
+        && denial.withheld().iter().any(|w| matches!(w.why, sekisho_policy::Reason::ForbiddenBy(_)))
+    {
+        return Reply::scope();
+    }
+    nothing(app, asked)
+}
+
+fn nothing(app: &App, asked: &Asked<'_>) -> Reply {
+    if asked.route.read { Reply::not_found() } else { Reply::searchset(Vec::new(), &self_link(app, asked)) }
+}
+
+/// Our own URL for what was asked.
+fn self_link(app: &App, asked: &Asked<'_>) -> String {
+    let mut url = app.config.server.url.clone();
+    for segment in &asked.route.segments {
+        url.push('/');
+        url.push_str(segment.as_deref().unwrap_or(&asked.named));
+    }
+    let mut pairs: Vec<(&str, &str)> = Vec::new();
+    if let crate::config::SubjectIn::Query(name) = &asked.route.subject {
+        pairs.push((name, &asked.named));
+    }
+    pairs.extend(asked.query.iter().map(|(n, v)| (n.as_str(), v.as_str())));
+    for (at, (name, value)) in pairs.into_iter().enumerate() {
+        url.push(if at == 0 { '?' } else { '&' });
+        url.push_str(name);
+        url.push('=');
+        url.push_str(value);
+    }
+    url
+}
+
+/// The negative control of "no source is asked before the decision": what a build that fetches early would do.
+async fn ask_unrecorded(app: &App, asked: &Asked<'_>) -> Option<()> {
+    let source = app.config.sources.iter().find(|s| s.party == asked.route.source.party)?;
+    let http = app.http_of(source)?;
+    let request = Request::get(format!("{}{}", source.url, asked.route.source.path)).body(Bytes::new()).ok()?;
+    http.send(request).await.ok().map(|_| ())
+}
+
+async fn fetch_and_narrow(app: &App, recorded: &Recorded, asked: &Asked<'_>) -> Result<Prepared, Reply> {
+    let not_sent = |reply: Reply| {
+        close_unsent(app, recorded);
+        reply
+    };
+    let snapshot = app.store.snapshot(recorded.request().subject).await.map_err(|_| not_sent(Reply::not_now(5)))?;
+    let global = app.store.registry().await.map_err(|_| not_sent(Reply::not_now(5)))?;
+    let fetched = app.sources.fetch(recorded, asked, &snapshot.subject, &app.store, &app.sign_ins).await;
+    let (resources, unmapped) = match fetched {
+        Fetched::Resources { resources, unmapped } => (resources, unmapped),
+        Fetched::NoData => return Err(not_sent(nothing(app, asked))),
+        Fetched::MustSignIn(url) => return Err(not_sent(Reply::must_sign_in(&url))),
+        Fetched::NotReady(seconds) => return Err(not_sent(Reply::source_slow(seconds))),
+        Fetched::NotSupported => return Err(not_sent(Reply::not_supported())),
+        Fetched::Failed(why) => {
+            tracing::warn!(source = asked.route.source.code, why, "no usable answer from a source");
+            return Err(not_sent(Reply::source_failed()));
+        }
+    };
+    let party = recorded.request().receiver.party().and_then(|id| global.text.party_code(id));
+    let pairwise = party.and_then(|code| snapshot.subject.pairwise_at(code));
+    let id_at_source = snapshot.subject.id_at(&asked.route.source.code);
+    let (Some(pairwise), Some(id_at_source)) = (pairwise, id_at_source) else {
+        return Err(not_sent(nothing(app, asked)));
+    };
+    let narrowing = Narrowing {
+        permit: recorded.permit(),
+        registry: &global.text,
+        pairwise,
+        id_at_source,
+        base: &app.config.server.url,
+    };
+    let Narrowed { mut entries, dropped } = narrowing.narrow(resources);
+    if dropped.total() > 0 {
+        tracing::info!(?dropped, source = asked.route.source.code, "not everything the source gave may pass");
+    }
+    let items = u32::try_from(entries.len()).unwrap_or(u32::MAX);
+    let withheld = dropped.total().saturating_add(unmapped);
+    let reply = if asked.route.read {
+        match entries.pop().and_then(|mut entry| entry.get_mut("resource").map(Value::take)) {
+            Some(resource) => Reply::ok(&resource),
+            None => return Err(not_sent(Reply::not_found())),
+        }
+    } else {
+        Reply::searchset(entries, &self_link(app, asked))
+    };
+    let contents = Contents { items, withheld, digest: sha256(&reply.body) };
+    Ok(Prepared { reply, contents })
+}
+
+struct Prepared {
+    reply: Reply,
+    contents: Contents,
+}
+
+/// Registers the release, looks at the records once more, and hands the body over. From the registration on, whatever
+/// narrows finds this release; whatever narrowed before is seen by the last look.
+async fn release(
+    app: &App,
+    connection: &Arc<Connection>,
+    recorded: Recorded,
+    asked: &Asked<'_>,
+    prepared: Prepared,
+) -> Result<Response<ReplyBody>, Reply> {
+    let handle = app.releases.register(&recorded, prepared.contents, connection);
+    let still = app.store.still_permitted(recorded.request(), recorded.permit()).await.unwrap_or(false);
+    if (!still || recorded.expired()) && !sabotage::off(Check::DecideAgain) {
+        handle.nothing_sent();
+        return Err(nothing(app, asked));
+    }
+    let body = ReplyBody::release(prepared.reply.body.clone(), handle);
+    Ok(prepared.reply.into_response(body))
+}
+
+fn close_unsent(app: &App, recorded: &Recorded) {
+    app.store.close(
+        recorded.request().subject,
+        Closed {
+            decision: Bytes16(*recorded.decision().bytes()),
+            outcome: Outcome::NothingSent,
+            items: 0,
+            withheld: 0,
+            bytes: 0,
+            digest: None,
+        },
+    );
+}

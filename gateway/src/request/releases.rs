@@ -1,0 +1,240 @@
+//! Releases under way: what the barrier can cut.
+//!
+//! A handle is registered before the last look at the records and stays until every byte has left the kernel, or the
+//! connection is closed. It ends exactly once, and its end is recorded.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use sekisho_policy::{AccessRequest, Permit, PersonId, Timestamp};
+
+use super::connection::Connection;
+use crate::ids::EntryId;
+use crate::ledger::entry::{Bytes16, Bytes32};
+use crate::ledger::event::{Closed, Outcome};
+use crate::sabotage::{self, Check};
+use crate::store::{Recorded, Store};
+
+/// A release may take this long, whatever the client does; then it is cut.
+pub const RELEASE_LASTS_MAX: Duration = Duration::from_secs(300);
+/// Releases that end within this time get a timer of their own; the rest are looked at this often.
+const TIMER_WITHIN_MS: i64 = 60_000;
+const SHARDS: usize = 64;
+
+/// What is being released: counts and digest for the record of its end.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Contents {
+    /// Items in the body.
+    pub items: u32,
+    /// Items left out.
+    pub withheld: u32,
+    /// SHA-256 of the whole body.
+    pub digest: [u8; 32],
+}
+
+/// One release under way.
+pub struct Handle {
+    decision: EntryId,
+    request: AccessRequest,
+    permit: Permit,
+    contents: Contents,
+    connection: Arc<Connection>,
+    releases: Arc<Releases>,
+    began: Instant,
+    cut: AtomicBool,
+    ended: AtomicBool,
+    given_up: AtomicBool,
+    sent: AtomicU64,
+}
+
+impl Handle {
+    /// Whether it was cut: not one byte more.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::Acquire) && !sabotage::off(Check::CutFrames)
+    }
+
+    /// Counts bytes handed to the connection.
+    pub fn sending(&self, bytes: usize) {
+        self.sent.fetch_add(bytes as u64, Ordering::AcqRel);
+    }
+
+    /// What was asked.
+    #[must_use]
+    pub const fn request(&self) -> &AccessRequest {
+        &self.request
+    }
+
+    /// What was permitted.
+    #[must_use]
+    pub const fn permit(&self) -> &Permit {
+        &self.permit
+    }
+
+    /// Cuts it: no frame more, and the connection aborted. [`Connection::closed`] tells when nothing can leave any more.
+    pub fn cut(&self) {
+        self.cut.store(true, Ordering::Release);
+        self.connection.abort();
+    }
+
+    /// The connection it goes over.
+    #[must_use]
+    pub const fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
+    /// Nothing of it was sent: a last look said no.
+    pub(super) fn nothing_sent(&self) {
+        self.end(Outcome::NothingSent);
+    }
+
+    /// The client gave up before the body's end.
+    pub(super) fn give_up(&self) {
+        self.given_up.store(true, Ordering::Release);
+    }
+
+    /// Every byte that was handed over has left.
+    pub(super) fn left(&self) {
+        self.end(if self.given_up.load(Ordering::Acquire) { Outcome::Failed } else { Outcome::Complete });
+    }
+
+    /// The connection was closed before every byte had left.
+    pub(super) fn connection_lost(&self) {
+        self.end(if self.cut.load(Ordering::Acquire) { Outcome::Cut } else { Outcome::Failed });
+    }
+
+    fn end(&self, outcome: Outcome) {
+        if self.ended.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        self.releases.remove(self);
+        let complete = outcome == Outcome::Complete;
+        self.releases.store.close(
+            self.request.subject,
+            Closed {
+                decision: Bytes16(*self.decision.bytes()),
+                outcome,
+                items: self.contents.items,
+                withheld: self.contents.withheld,
+                bytes: self.sent.load(Ordering::Acquire),
+                digest: complete.then_some(Bytes32(self.contents.digest)),
+            },
+        );
+    }
+}
+
+/// All releases under way, by subject.
+pub struct Releases {
+    store: Store,
+    shards: [Mutex<HashMap<PersonId, Vec<Arc<Handle>>>>; SHARDS],
+}
+
+impl Releases {
+    /// None yet.
+    #[must_use]
+    pub fn new(store: Store) -> Arc<Self> {
+        Arc::new(Self { store, shards: std::array::from_fn(|_| Mutex::default()) })
+    }
+
+    /// Registers a release. From here on the barrier sees it.
+    pub fn register(
+        self: &Arc<Self>,
+        recorded: &Recorded,
+        contents: Contents,
+        connection: &Arc<Connection>,
+    ) -> Arc<Handle> {
+        let handle = Arc::new(Handle {
+            decision: recorded.decision(),
+            request: recorded.request().clone(),
+            permit: recorded.permit().clone(),
+            contents,
+            connection: Arc::clone(connection),
+            releases: Arc::clone(self),
+            began: Instant::now(),
+            cut: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+            given_up: AtomicBool::new(false),
+            sent: AtomicU64::new(0),
+        });
+        self.with(handle.request.subject, |all| all.push(Arc::clone(&handle)));
+        self.time(&handle);
+        handle
+    }
+
+    /// Cuts the release the instant its permit runs out, if that is soon.
+    fn time(&self, handle: &Arc<Handle>) {
+        let until = handle.permit.until();
+        let clock = self.store.clock().clone();
+        let soon = clock.now().is_ok_and(|now| until.millis().saturating_sub(now.millis()) <= TIMER_WITHIN_MS);
+        if until == Timestamp::MAX || !soon || sabotage::off(Check::UntilMidStream) {
+            return;
+        }
+        let handle = Arc::downgrade(handle);
+        tokio::spawn(async move {
+            clock.reached(until).await;
+            if let Some(handle) = handle.upgrade().filter(|h| !h.ended.load(Ordering::Acquire)) {
+                handle.cut();
+            }
+        });
+    }
+
+    /// Looks at every release now and then: starts the timers that have come near, cuts what takes too long.
+    pub async fn sweep(self: Arc<Self>) {
+        let mut tick = tokio::time::interval(Duration::from_millis(TIMER_WITHIN_MS.unsigned_abs() / 3));
+        loop {
+            tick.tick().await;
+            for handle in self.all() {
+                if handle.began.elapsed() > RELEASE_LASTS_MAX {
+                    handle.cut();
+                } else {
+                    self.time(&handle);
+                }
+            }
+        }
+    }
+
+    /// The releases about a person.
+    #[must_use]
+    pub fn of(&self, subject: PersonId) -> Vec<Arc<Handle>> {
+        self.with(subject, |all| all.clone())
+    }
+
+    /// Every release.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Handle>> {
+        let mut all = Vec::new();
+        for shard in &self.shards {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            all.extend(shard.values().flatten().map(Arc::clone));
+        }
+        all
+    }
+
+    fn remove(&self, handle: &Handle) {
+        let subject = handle.request.subject;
+        let mut shard = self.shard(subject).lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(all) = shard.get_mut(&subject) {
+            all.retain(|h| !std::ptr::eq(Arc::as_ptr(h), handle));
+            if all.is_empty() {
+                shard.remove(&subject);
+            }
+        }
+    }
+
+    fn with<T>(&self, subject: PersonId, use_it: impl FnOnce(&mut Vec<Arc<Handle>>) -> T) -> T {
+        let mut shard = self.shard(subject).lock().unwrap_or_else(PoisonError::into_inner);
+        let out = use_it(shard.entry(subject).or_default());
+        if shard.get(&subject).is_some_and(Vec::is_empty) {
+            shard.remove(&subject);
+        }
+        out
+    }
+
+    fn shard(&self, subject: PersonId) -> &Mutex<HashMap<PersonId, Vec<Arc<Handle>>>> {
+        let [first, ..] = subject.bytes();
+        let [zero, ..] = &self.shards;
+        self.shards.get(usize::from(*first) % SHARDS).unwrap_or(zero)
+    }
+}

@@ -1,0 +1,201 @@
+//! The one place that turns outcomes into status, headers and bodies.
+//!
+//! Fixed sentences only. A denial is one of two shapes, by route, whatever the reason (invariant 5): an empty searchset
+//! or a 404. Every answer carries `no-store`.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, Response, StatusCode};
+use serde_json::{Value, json};
+
+use super::body::ReplyBody;
+use super::connection::Connection;
+
+const FHIR_JSON: HeaderValue = HeaderValue::from_static("application/fhir+json; charset=utf-8");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
+/// An answer whose body is not sent yet.
+pub struct Reply {
+    /// Status.
+    pub status: StatusCode,
+    /// Body.
+    pub body: Bytes,
+    /// `WWW-Authenticate`, on 401 and 403.
+    pub challenge: Option<&'static str>,
+    /// `Retry-After`, in seconds.
+    pub retry_after_s: Option<u32>,
+}
+
+impl Reply {
+    fn outcome(status: StatusCode, code: &str, ja: &str, en: &str) -> Self {
+        let issue = json!({
+            "severity": "error",
+            "code": code,
+            "details": {"text": format!("{ja} / {en}")},
+        });
+        let body = json!({"resourceType": "OperationOutcome", "issue": [issue]});
+        Self { status, body: Bytes::from(body.to_string()), challenge: None, retry_after_s: None }
+    }
+
+    /// A searchset of these entries.
+    #[must_use]
+    pub fn searchset(entries: Vec<Value>, self_link: &str) -> Self {
+        let mut bundle = json!({
+            "resourceType": "Bundle",
+            "type": "searchset",
+            "total": entries.len(),
+            "link": [{"relation": "self", "url": self_link}],
+        });
+        // FHIR forbids an empty array.
+        if !entries.is_empty()
+            && let Some(bundle) = bundle.as_object_mut()
+        {
+            bundle.insert("entry".to_owned(), Value::Array(entries));
+        }
+        Self::ok(&bundle)
+    }
+
+    /// One resource.
+    #[must_use]
+    pub fn ok(resource: &Value) -> Self {
+        // A tree of our own always serialises.
+        let body = Bytes::from(serde_json::to_vec(resource).unwrap_or_default());
+        Self { status: StatusCode::OK, body, challenge: None, retry_after_s: None }
+    }
+
+    /// Nothing there, or nothing for this caller.
+    #[must_use]
+    pub fn not_found() -> Self {
+        Self::outcome(
+            StatusCode::NOT_FOUND,
+            "not-found",
+            "見つかりません。URL と、お持ちの患者 ID を確かめてください。",
+            "Not found. Check the URL and the patient id that you were given.",
+        )
+    }
+
+    /// The caller did not prove who it is.
+    #[must_use]
+    pub fn unauthenticated() -> Self {
+        let mut reply = Self::outcome(
+            StatusCode::UNAUTHORIZED,
+            "login",
+            "認証できません。クライアント証明書と、それに結び付いた有効なアクセストークンで、もう一度お試しください。",
+            "Not authenticated. Try again with your client certificate and a valid access token bound to it.",
+        );
+        reply.challenge = Some(r#"Bearer error="invalid_token""#);
+        reply
+    }
+
+    /// The token lacks a scope.
+    #[must_use]
+    pub fn scope() -> Self {
+        let mut reply = Self::outcome(
+            StatusCode::FORBIDDEN,
+            "forbidden",
+            "アクセストークンの scope が足りません。必要な scope を付けたトークンを取り直してください。",
+            "The access token lacks a scope. Get a token with the scope that this route needs.",
+        );
+        reply.challenge = Some(r#"Bearer error="insufficient_scope""#);
+        reply
+    }
+
+    /// The request was addressed to somebody else.
+    #[must_use]
+    pub fn misdirected() -> Self {
+        Self::outcome(
+            StatusCode::MISDIRECTED_REQUEST,
+            "invalid",
+            "宛先のホスト名が違います。",
+            "The request names another host.",
+        )
+    }
+
+    /// Not now: busy, or something that must be recorded could not be.
+    #[must_use]
+    pub fn not_now(retry_after_s: u32) -> Self {
+        let mut reply = Self::outcome(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "transient",
+            "ただいま処理できません。何も提供されていません。しばらくしてからお試しください。",
+            "Not possible right now. Nothing was released. Try again later.",
+        );
+        reply.retry_after_s = Some(retry_after_s);
+        reply
+    }
+
+    /// The source answers too late, or not yet.
+    #[must_use]
+    pub fn source_slow(retry_after_s: u32) -> Self {
+        let mut reply = Self::outcome(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "timeout",
+            "提供元の準備ができていません。しばらくしてからお試しください。",
+            "The source is not ready. Try again later.",
+        );
+        reply.retry_after_s = Some(retry_after_s);
+        reply
+    }
+
+    /// The source's answer can't be used.
+    #[must_use]
+    pub fn source_failed() -> Self {
+        Self::outcome(
+            StatusCode::BAD_GATEWAY,
+            "exception",
+            "提供元から正しい応答がありません。データがないという意味ではありません。",
+            "The source gave no usable answer. This does not mean that there is no data.",
+        )
+    }
+
+    /// The source does not offer this for the person's municipality.
+    #[must_use]
+    pub fn not_supported() -> Self {
+        Self::outcome(
+            StatusCode::NOT_IMPLEMENTED,
+            "not-supported",
+            "お住まいの自治体はこの項目に対応していません。",
+            "The person's municipality does not offer this item.",
+        )
+    }
+
+    /// The person must sign in at the source first.
+    #[must_use]
+    pub fn must_sign_in(url: &str) -> Self {
+        let issue = json!({
+            "severity": "error",
+            "code": "login",
+            "details": {"text": "本人が提供元にサインインする必要があります。次の URL を本人に開いてもらってください。 / \
+                The person must sign in at the source. Have the person open this URL."},
+            "diagnostics": url,
+        });
+        let body = json!({"resourceType": "OperationOutcome", "issue": [issue]});
+        Self { status: StatusCode::CONFLICT, body: Bytes::from(body.to_string()), challenge: None, retry_after_s: None }
+    }
+
+    /// As a response whose body is `body`, which carries this reply's bytes.
+    #[must_use]
+    pub fn into_response(self, body: ReplyBody) -> Response<ReplyBody> {
+        let mut response = Response::new(body);
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, FHIR_JSON);
+        headers.insert(CACHE_CONTROL, NO_STORE);
+        if let Some(challenge) = self.challenge {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+
+    /// As a response that releases nothing.
+    #[must_use]
+    pub fn plain(self, connection: &Arc<Connection>) -> Response<ReplyBody> {
+        let body = ReplyBody::plain(self.body.clone(), connection);
+        self.into_response(body)
+    }
+}

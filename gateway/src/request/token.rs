@@ -1,0 +1,370 @@
+//! Access tokens (RFC 9068) and the keys that sign them.
+//!
+//! Checked with jsonwebtoken: issuer, audience, algorithm allow-list, type, signature, expiry, not-before; then here:
+//! binding to the client certificate (RFC 8705), and that nothing of the header is followed (`jwk`, `jku`, `x5u`, `x5c`).
+//! Keys come from the issuer's published set, by discovery; an unknown key id fetches it again, bounded in rate.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use data_encoding::BASE64URL_NOPAD;
+use jsonwebtoken::jwk::{JwkSet, PublicKeyUse};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use quick_cache::sync::Cache;
+use sekisho_adapters::http::HttpClient;
+use sekisho_policy::Timestamp;
+use serde::Deserialize;
+
+use crate::config::Issuer;
+use crate::ledger::merkle::sha256;
+use crate::sabotage::{self, Check};
+
+/// Longest token that is looked at, in bytes.
+const TOKEN_BYTES_MAX: usize = 8 << 10;
+/// Shortest time between two fetches of one issuer's keys.
+const FETCH_APART: Duration = Duration::from_secs(1);
+/// Keys taken from one set, at most.
+const KEYS_MAX: usize = 32;
+/// Verified tokens remembered, at most.
+const REMEMBERED: usize = 100_000;
+/// Clock skew between issuer and gateway that is tolerated for `nbf`, in seconds.
+const SKEW_S: i64 = 5;
+
+/// Why a token is not accepted. The caller learns only that it is not (RFC 6750 §3.1); the operator learns which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum TokenError {
+    #[error("no bearer token")]
+    Missing,
+    #[error("longer than {TOKEN_BYTES_MAX} bytes")]
+    TooLong,
+    #[error("not a JWT access token (`at+jwt`) with a key id")]
+    Malformed,
+    #[error("the header carries a key or a place to fetch one")]
+    KeyInHeader,
+    #[error("the algorithm is not allowed")]
+    Algorithm,
+    #[error("the issuer is not configured")]
+    Issuer,
+    #[error("the issuer publishes no such key")]
+    UnknownKey,
+    #[error("the issuer's keys can't be fetched")]
+    KeysUnavailable,
+    #[error("the signature is wrong")]
+    Signature,
+    #[error("expired")]
+    Expired,
+    #[error("not valid yet")]
+    NotYet,
+    #[error("for another audience")]
+    Audience,
+    #[error("not bound to this client certificate")]
+    Binding,
+}
+
+/// What a token says, once it is checked.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Claims {
+    /// Issuer.
+    pub iss: String,
+    /// Subject at the issuer.
+    pub sub: String,
+    /// OAuth client.
+    pub client_id: String,
+    /// Expiry, seconds since the epoch.
+    pub exp: i64,
+    /// Not before.
+    pub nbf: Option<i64>,
+    /// Scopes, space-separated.
+    #[serde(default)]
+    pub scope: String,
+    /// Authentication context.
+    pub acr: Option<String>,
+    /// When the person signed in.
+    pub auth_time: Option<i64>,
+    /// Purpose, where a route takes it from the token.
+    pub purpose: Option<String>,
+    /// Binding.
+    pub cnf: Option<Confirmation>,
+}
+
+/// RFC 8705 §3.1.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Confirmation {
+    /// SHA-256 of the client certificate, base64url.
+    #[serde(rename = "x5t#S256")]
+    pub x5t_s256: Option<String>,
+}
+
+impl Claims {
+    /// Whether the token carries this scope.
+    #[must_use]
+    pub fn has_scope(&self, scope: &str) -> bool {
+        self.scope.split(' ').any(|s| s == scope)
+    }
+}
+
+type Keys = HashMap<String, Arc<(Algorithm, DecodingKey)>>;
+
+struct KnownIssuer {
+    config: Issuer,
+    http: HttpClient,
+    keys: ArcSwap<(Instant, Keys)>,
+    last_try: Mutex<Option<Instant>>,
+    fetching: tokio::sync::Mutex<()>,
+}
+
+struct Verified {
+    claims: Arc<Claims>,
+    key: Arc<(Algorithm, DecodingKey)>,
+    kid: String,
+}
+
+/// Checks tokens.
+pub struct Tokens {
+    audience: String,
+    issuers: HashMap<String, KnownIssuer>,
+    verified: Cache<[u8; 32], Arc<Verified>>,
+}
+
+impl Tokens {
+    /// For this audience and these issuers, each with a client to reach it.
+    #[must_use]
+    pub fn new(audience: String, issuers: impl IntoIterator<Item = (Issuer, HttpClient)>) -> Self {
+        let known = |(config, http): (Issuer, HttpClient)| {
+            let keys = ArcSwap::from_pointee((Instant::now(), Keys::new()));
+            let issuer =
+                KnownIssuer { keys, http, last_try: Mutex::new(None), fetching: tokio::sync::Mutex::default(), config };
+            (issuer.config.url.clone(), issuer)
+        };
+        let issuers = issuers.into_iter().map(known).collect();
+        Self { audience, issuers, verified: Cache::new(REMEMBERED) }
+    }
+
+    /// The configuration of a token's issuer.
+    #[must_use]
+    pub fn issuer(&self, url: &str) -> Option<&Issuer> {
+        self.issuers.get(url).map(|known| &known.config)
+    }
+
+    /// Checks a token that came over a connection with this client certificate.
+    ///
+    /// # Errors
+    /// Why it is not accepted.
+    pub async fn check(
+        &self,
+        token: &str,
+        certificate: Option<[u8; 32]>,
+        now: Timestamp,
+    ) -> Result<Arc<Claims>, TokenError> {
+        if token.len() > TOKEN_BYTES_MAX {
+            return Err(TokenError::TooLong);
+        }
+        let digest = sha256(token.as_bytes());
+        let claims = match self.remembered(&digest) {
+            Some(claims) => claims,
+            None => self.verify(token, digest).await?,
+        };
+        in_time(&claims, now)?;
+        bound(&claims, certificate, self.issuers.get(&claims.iss))?;
+        Ok(claims)
+    }
+
+    /// A token whose signature was checked before, while the key that signed it is still published.
+    fn remembered(&self, digest: &[u8; 32]) -> Option<Arc<Claims>> {
+        let verified = self.verified.get(digest)?;
+        let issuer = self.issuers.get(&verified.claims.iss)?;
+        let keys = issuer.keys.load();
+        let fresh = keys.0.elapsed() < Duration::from_secs(issuer.config.keys_max_age_s);
+        let same = keys.1.get(&verified.kid).is_some_and(|key| Arc::ptr_eq(key, &verified.key));
+        (fresh && same).then(|| Arc::clone(&verified.claims))
+    }
+
+    async fn verify(&self, token: &str, digest: [u8; 32]) -> Result<Arc<Claims>, TokenError> {
+        let header = header(token)?;
+        let issuer_url = unverified_issuer(token)?;
+        let issuer = self.issuers.get(&issuer_url).ok_or(TokenError::Issuer)?;
+        let key = issuer.key(&header.kid).await?;
+        if key.0 != header.alg {
+            return Err(TokenError::Algorithm);
+        }
+        let claims = Arc::new(signed_claims(token, &key, &issuer_url, &self.audience)?);
+        let verified = Verified { claims: Arc::clone(&claims), key, kid: header.kid };
+        self.verified.insert(digest, Arc::new(verified));
+        Ok(claims)
+    }
+}
+
+struct TokenHeader {
+    kid: String,
+    alg: Algorithm,
+}
+
+/// Reads the header strictly. Whoever signs may not tell us with what to check.
+fn header(token: &str) -> Result<TokenHeader, TokenError> {
+    let (first, _) = token.split_once('.').ok_or(TokenError::Malformed)?;
+    let bytes = BASE64URL_NOPAD.decode(first.as_bytes()).map_err(|_| TokenError::Malformed)?;
+    let raw: HashMap<String, serde_json::Value> = serde_json::from_slice(&bytes).map_err(|_| TokenError::Malformed)?;
+    if ["jwk", "jku", "x5u", "x5c", "crit", "zip"].iter().any(|name| raw.contains_key(*name)) {
+        return Err(TokenError::KeyInHeader);
+    }
+    let text = |name: &str| raw.get(name).and_then(serde_json::Value::as_str).ok_or(TokenError::Malformed);
+    if !matches!(text("typ")?, "at+jwt" | "application/at+jwt") {
+        return Err(TokenError::Malformed);
+    }
+    let alg = match text("alg")? {
+        "ES256" => Algorithm::ES256,
+        "RS256" => Algorithm::RS256,
+        "EdDSA" => Algorithm::EdDSA,
+        _ => return Err(TokenError::Algorithm),
+    };
+    Ok(TokenHeader { kid: text("kid")?.to_owned(), alg })
+}
+
+/// The issuer that the token claims, to know whose keys to check it with. Nothing else is believed before that.
+fn unverified_issuer(token: &str) -> Result<String, TokenError> {
+    #[derive(Deserialize)]
+    struct Only {
+        iss: String,
+    }
+    let payload = token.split('.').nth(1).ok_or(TokenError::Malformed)?;
+    let bytes = BASE64URL_NOPAD.decode(payload.as_bytes()).map_err(|_| TokenError::Malformed)?;
+    serde_json::from_slice::<Only>(&bytes).map(|only| only.iss).map_err(|_| TokenError::Malformed)
+}
+
+fn signed_claims(
+    token: &str,
+    key: &(Algorithm, DecodingKey),
+    issuer: &str,
+    audience: &str,
+) -> Result<Claims, TokenError> {
+    let mut validation = Validation::new(key.0);
+    validation.set_issuer(&[issuer]);
+    validation.set_audience(&[audience]);
+    validation.set_required_spec_claims(&["iss", "aud", "exp", "sub"]);
+    // Times are compared in `in_time`, at every use and with the injected clock.
+    validation.validate_exp = false;
+    validation.validate_nbf = false;
+    validation.validate_aud = !sabotage::off(Check::TokenAudience);
+    if sabotage::off(Check::TokenSignature) {
+        let decoded = jsonwebtoken::dangerous::insecure_decode::<Claims>(token);
+        return decoded.map(|d| d.claims).map_err(|_| TokenError::Malformed);
+    }
+    use jsonwebtoken::errors::ErrorKind;
+    let decoded = jsonwebtoken::decode::<Claims>(token, &key.1, &validation);
+    decoded.map(|d| d.claims).map_err(|error| match error.kind() {
+        ErrorKind::InvalidAudience => TokenError::Audience,
+        ErrorKind::InvalidIssuer => TokenError::Issuer,
+        ErrorKind::InvalidAlgorithm => TokenError::Algorithm,
+        ErrorKind::InvalidSignature => TokenError::Signature,
+        _ => TokenError::Malformed,
+    })
+}
+
+fn in_time(claims: &Claims, now: Timestamp) -> Result<(), TokenError> {
+    let now_s = now.millis().div_euclid(1_000);
+    if claims.exp <= now_s && !sabotage::off(Check::TokenExpiry) {
+        return Err(TokenError::Expired);
+    }
+    if claims.nbf.is_some_and(|nbf| nbf > now_s.saturating_add(SKEW_S)) && !sabotage::off(Check::TokenNotBefore) {
+        return Err(TokenError::NotYet);
+    }
+    Ok(())
+}
+
+/// A party's token must be bound to the certificate it came with. A person's own token, issued to our own client, comes
+/// from a browser without certificate and need not be; if it is bound, that holds too.
+fn bound(claims: &Claims, certificate: Option<[u8; 32]>, issuer: Option<&KnownIssuer>) -> Result<(), TokenError> {
+    if sabotage::off(Check::TokenBinding) {
+        return Ok(());
+    }
+    let bound_to = claims.cnf.as_ref().and_then(|cnf| cnf.x5t_s256.as_deref());
+    match bound_to {
+        Some(thumbprint) => {
+            let expected = BASE64URL_NOPAD.decode(thumbprint.as_bytes()).ok();
+            let shown = certificate.as_ref().map(<[u8; 32]>::as_slice);
+            if expected.as_deref() == shown && shown.is_some() { Ok(()) } else { Err(TokenError::Binding) }
+        }
+        None if issuer.is_some_and(|known| known.config.own_client == claims.client_id) => Ok(()),
+        None => Err(TokenError::Binding),
+    }
+}
+
+impl KnownIssuer {
+    /// The key with this id: from what was fetched, unless that is old or lacks it.
+    async fn key(&self, kid: &str) -> Result<Arc<(Algorithm, DecodingKey)>, TokenError> {
+        let max_age = Duration::from_secs(self.config.keys_max_age_s);
+        let have = |fresh_only: bool| {
+            let keys = self.keys.load();
+            let fresh = keys.0.elapsed() < max_age;
+            (fresh || !fresh_only).then(|| keys.1.get(kid).cloned()).flatten()
+        };
+        if let Some(key) = have(true) {
+            return Ok(key);
+        }
+        let _one_at_a_time = self.fetching.lock().await;
+        if let Some(key) = have(true) {
+            return Ok(key);
+        }
+        if self.may_try() {
+            let keys = self.fetch().await.ok_or(TokenError::KeysUnavailable)?;
+            self.keys.store(Arc::new((Instant::now(), keys)));
+        }
+        // Past its age a key set is not used: a retired key must stop working even while the issuer is down.
+        have(true).ok_or(TokenError::UnknownKey)
+    }
+
+    fn may_try(&self) -> bool {
+        let mut last = self.last_try.lock().unwrap_or_else(PoisonError::into_inner);
+        let may = last.is_none_or(|at| at.elapsed() >= FETCH_APART);
+        if may {
+            *last = Some(Instant::now());
+        }
+        may
+    }
+
+    async fn fetch(&self) -> Option<Keys> {
+        #[derive(Deserialize)]
+        struct Discovery {
+            issuer: String,
+            jwks_uri: String,
+        }
+        let discovery: Discovery = self.get(&format!("{}/.well-known/openid-configuration", self.config.url)).await?;
+        if discovery.issuer != self.config.url {
+            tracing::warn!("an issuer's discovery document names another issuer");
+            return None;
+        }
+        let set: JwkSet = self.get(&discovery.jwks_uri).await?;
+        Some(set.keys.iter().take(KEYS_MAX).filter_map(usable).collect())
+    }
+
+    async fn get<T: serde::de::DeserializeOwned>(&self, url: &str) -> Option<T> {
+        let request = http::Request::get(url).body(bytes::Bytes::new()).ok()?;
+        match self.http.send(request).await {
+            Ok(answer) if answer.status == http::StatusCode::OK => serde_json::from_slice(&answer.body).ok(),
+            Ok(_) => None,
+            Err(error) => {
+                tracing::warn!(%error, "an issuer's keys could not be fetched");
+                None
+            }
+        }
+    }
+}
+
+/// A published key that may check signatures of an allowed algorithm.
+fn usable(jwk: &jsonwebtoken::jwk::Jwk) -> Option<(String, Arc<(Algorithm, DecodingKey)>)> {
+    use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve};
+    if jwk.common.public_key_use.as_ref().is_some_and(|u| *u != PublicKeyUse::Signature) {
+        return None;
+    }
+    let algorithm = match &jwk.algorithm {
+        AlgorithmParameters::EllipticCurve(p) if p.curve == EllipticCurve::P256 => Algorithm::ES256,
+        AlgorithmParameters::OctetKeyPair(p) if p.curve == EllipticCurve::Ed25519 => Algorithm::EdDSA,
+        AlgorithmParameters::RSA(_) => Algorithm::RS256,
+        _ => return None,
+    };
+    let kid = jwk.common.key_id.clone()?;
+    Some((kid, Arc::new((algorithm, DecodingKey::from_jwk(jwk).ok()?))))
+}
