@@ -98,10 +98,19 @@ impl Process {
         Err(format!("{} accepted no connection within {} s", self.what, within.as_secs()).into())
     }
 
+    /// Ends a role by closing its standard input, and returns the number that it says at its end.
+    pub async fn count(mut self) -> Result<u64, Failure> {
+        drop(self.stdin.take());
+        let count = self.line(STOP_WITHIN).await?.trim().parse()?;
+        self.stop().await;
+        Ok(count)
+    }
+
     /// Asks it to end and waits; kills it if it doesn't.
     pub async fn stop(mut self) {
         drop(self.stdin.take());
-        if let Some(pid) = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw)
+        if let Some(pid) =
+            self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw)
         {
             // Failing means that it has ended already.
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
@@ -117,6 +126,16 @@ impl Process {
         let per_second = rustix::param::clock_ticks_per_second();
         Ok(Duration::from_secs_f64(ticks as f64 / per_second as f64))
     }
+}
+
+/// Time that a core was idle or waited for a disk, since the machine started.
+pub fn idle(core: &str) -> Result<Duration, Failure> {
+    let stat = std::fs::read_to_string("/proc/stat")?;
+    let name = format!("cpu{core}");
+    let line = stat.lines().find(|line| line.split(' ').next() == Some(&name)).ok_or("no such core in /proc/stat")?;
+    // user, nice, system, idle, iowait.
+    let ticks: u64 = line.split_whitespace().skip(4).take(2).filter_map(|t| t.parse::<u64>().ok()).sum();
+    Ok(Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64))
 }
 
 fn tree(pid: u32) -> Result<Vec<u32>, Failure> {

@@ -36,7 +36,10 @@ pub async fn measure(target: &Path) -> Result<Vec<Bar>, Failure> {
     if !status.success() {
         return Err(format!("cargo bench failed: {status}").into());
     }
-    CASES.iter().map(|(name, bar)| Ok(Bar::at_most(&format!("decision, {name}"), median_us(&found, name)?, "µs", *bar))).collect()
+    CASES
+        .iter()
+        .map(|(name, bar)| Ok(Bar::at_most(&format!("decision, {name}"), median_us(&found, name)?, "µs", *bar)))
+        .collect()
 }
 
 fn median_us(found: &Path, name: &str) -> Result<f64, Failure> {

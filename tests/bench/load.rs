@@ -37,6 +37,8 @@ pub struct Ask {
     pub child: String,
     /// What the proxy must call the child instead; none when it passes the upstream's answer on as it is.
     pub pairwise: Option<String>,
+    /// Bearer token.
+    pub token: String,
 }
 
 /// One measurement.
@@ -44,8 +46,6 @@ pub struct Ask {
 pub struct Order {
     /// The proxy's port.
     pub port: u16,
-    /// Bearer token.
-    pub token: String,
     /// What the connections ask, in turn.
     pub asks: Vec<Ask>,
     /// Milliseconds of load before measuring.
@@ -118,9 +118,9 @@ async fn measure(tls: &TlsConnector, order: &Order, bodies: &Bodies) -> Result<M
     let mut connections = tokio::task::JoinSet::new();
     for ask in order.asks.iter().cycle().take(CONNECTIONS) {
         let (tls, ask, bodies, ready) = (tls.clone(), ask.clone(), Arc::clone(bodies), Arc::clone(&ready));
-        let (port, token, mut begin) = (order.port, order.token.clone(), begin.clone());
+        let (port, mut begin) = (order.port, begin.clone());
         connections.spawn(async move {
-            let mut connection = timeout(CONNECT_WITHIN, Connection::open(&tls, port, &token, &ask)).await??;
+            let mut connection = timeout(CONNECT_WITHIN, Connection::open(&tls, port, &ask)).await??;
             let first = timeout(ANSWER_WITHIN, connection.exchange()).await??.to_vec();
             let upstream = bodies.get(&ask.child).ok_or("an unknown child")?;
             is_right(&first, upstream, &ask)?;
@@ -201,13 +201,13 @@ struct Connection {
 }
 
 impl Connection {
-    async fn open(tls: &TlsConnector, port: u16, token: &str, ask: &Ask) -> Result<Self, Failure> {
+    async fn open(tls: &TlsConnector, port: u16, ask: &Ask) -> Result<Self, Failure> {
         let tcp = TcpStream::connect(("127.0.0.1", port)).await?;
         tcp.set_nodelay(true)?;
         let stream = tls.connect(ServerName::try_from("localhost")?, tcp).await?;
         let request = format!(
-            "GET {} HTTP/1.1\r\nHost: localhost:{port}\r\nAccept: application/fhir+json\r\nAuthorization: Bearer {token}\r\n\r\n",
-            ask.target
+            "GET {} HTTP/1.1\r\nHost: localhost:{port}\r\nAccept: application/fhir+json\r\nAuthorization: Bearer {}\r\n\r\n",
+            ask.target, ask.token
         );
         Ok(Self { stream, request: request.into_bytes(), buffer: vec![0; 64 << 10], filled: 0 })
     }

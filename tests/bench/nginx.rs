@@ -12,6 +12,9 @@ use crate::load::{Ask, Order};
 use crate::rounds::{Plan, Proxy};
 use crate::world::World;
 
+/// About the length of the tokens that Sekisho gets.
+const TOKEN_BYTES: usize = 700;
+
 /// The version line, or why there is no nginx.
 pub fn version() -> Result<String, Failure> {
     let nginx = find("nginx").ok_or(
@@ -42,16 +45,21 @@ pub async fn start(world: &World, upstream: u16, plan: &Plan) -> Result<Proxy, F
     let arguments = ["-e", "stderr", "-p", &folder, "-c", "nginx.conf"];
     let mut process = Process::start("nginx", PROXY_CORE, &log, &program, &arguments)?;
     process.accepts(port, Duration::from_secs(10)).await?;
-    let ask = |id: &String| Ask { target: format!("/fhir/Immunization?patient={id}"), child: id.clone(), pairwise: None };
+    // nginx doesn't look at it, but receives and passes over as many bytes as Sekisho.
+    let token = "x".repeat(TOKEN_BYTES);
+    let ask = |id: &String| Ask {
+        target: format!("/fhir/Immunization?patient={id}"),
+        child: id.clone(),
+        pairwise: None,
+        token: token.clone(),
+    };
     let order = Order {
         port,
-        // nginx doesn't look at it; it costs the same to receive. As long as a token for Sekisho.
-        token: "x".repeat(900),
         asks: world.children.iter().map(|child| ask(&child.person.id)).collect(),
         warm_up_ms: plan.warm_up_ms(),
         measured_ms: plan.measured_ms(),
     };
-    Ok(Proxy { name: "nginx", process, beside: vec![no_op], order })
+    Ok(Proxy { name: "nginx", process, asks: Some(no_op), order })
 }
 
 fn configuration(work: &Path, port: u16, upstream: u16, no_op: u16) -> String {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::child::{OTHER_CORE, Process, find};
+use crate::child::{OTHER_CORE, PROXY_CORE, Process, find, idle};
 use crate::load::{Measured, Order, Said};
 use crate::world::World;
 use crate::{Failure, gateway, nginx};
@@ -42,8 +42,8 @@ pub struct Proxy {
     pub name: &'static str,
     /// The process that is pinned and measured, with its descendants.
     pub process: Process,
-    /// What it needs beside it, on the other core.
-    pub beside: Vec<Process>,
+    /// What it asks for a decision, if that is another process: on the other core.
+    pub asks: Option<Process>,
     /// What the load generator does to it.
     pub order: Order,
 }
@@ -60,8 +60,10 @@ pub struct Run {
     pub per_second: f64,
     /// Processor time of the proxy per request, in microseconds.
     pub cpu_us: f64,
-    /// How much of its core the proxy used: well below one means that something else was the limit.
+    /// How much of its core the proxy used.
     pub core_share: f64,
+    /// How much of its core nobody used.
+    pub idle_share: f64,
 }
 
 /// Everything that was measured.
@@ -135,18 +137,27 @@ pub async fn measure(target: &Path, plan: &Plan) -> Result<Rounds, Failure> {
         }
         rounds.push(runs);
     }
+    load.stop().await;
+    let answered = |of: Option<&str>| -> u64 {
+        let runs = rounds.iter().flatten().filter(|run: &&Run| of.is_none_or(|name| run.proxy == name));
+        runs.map(|run| run.load.requests).sum()
+    };
     for proxy in proxies {
         proxy.process.stop().await;
-        for process in proxy.beside {
-            process.stop().await;
+        if let Some(no_op) = proxy.asks {
+            was_asked("the no-op", no_op.count().await?, answered(Some(proxy.name)))?;
         }
     }
-    load.stop().await;
-    upstream.stop().await;
+    was_asked("the upstream", upstream.count().await?, answered(None))?;
     drop(issuer);
     std::fs::remove_dir_all(&work)?;
     let nginx_version = if plan.nginx { Some(nginx::version()?) } else { None };
     Ok(Rounds { nginx_version, file_system, rounds })
+}
+
+/// Every answer that counts must have cost what it is said to cost: no proxy may have answered out of a cache.
+fn was_asked(who: &str, asked: u64, answers: u64) -> Result<(), Failure> {
+    if asked >= answers { Ok(()) } else { Err(format!("{who} was asked {asked} times for {answers} answers").into()) }
 }
 
 async fn one(proxy: &Proxy, load: &mut Process) -> Result<Run, Failure> {
@@ -156,9 +167,10 @@ async fn one(proxy: &Proxy, load: &mut Process) -> Result<Run, Failure> {
     if begins.is_some() {
         return Err("the load generator was done before it began".into());
     }
-    let before = proxy.process.cpu()?;
+    let (before, idle_before) = (proxy.process.cpu()?, idle(PROXY_CORE)?);
     tokio::time::sleep(Duration::from_millis(proxy.order.measured_ms)).await;
     let used = proxy.process.cpu()?.saturating_sub(before).as_secs_f64();
+    let idle = idle(PROXY_CORE)?.saturating_sub(idle_before).as_secs_f64();
     let measured = said(&load.line(slack).await?)?.ok_or("the load generator began twice")?;
     if measured.requests == 0 {
         return Err("no answer came within the measured time".into());
@@ -168,6 +180,7 @@ async fn one(proxy: &Proxy, load: &mut Process) -> Result<Run, Failure> {
         per_second: measured.requests as f64 / measured.seconds,
         cpu_us: used * 1e6 / measured.requests as f64,
         core_share: used / measured.seconds,
+        idle_share: idle / measured.seconds,
         load: measured,
     })
 }

@@ -6,6 +6,7 @@ use std::convert::Infallible;
 use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
@@ -19,7 +20,11 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::{Failure, world};
 
-/// Answers `?patient=ID` with that child's Bundle; prints its port; ends with its standard input.
+/// How often this process was asked.
+static ASKED: AtomicU64 = AtomicU64::new(0);
+
+/// Answers `?patient=ID` with that child's Bundle; prints its port; ends with its standard input, and says how often it
+/// was asked.
 pub async fn upstream(work: &Path) -> Result<(), Failure> {
     let bodies: HashMap<String, Bytes> = world::bodies(work)?.into_iter().map(|(k, v)| (k, Bytes::from(v))).collect();
     let bodies = Arc::new(bodies);
@@ -37,10 +42,11 @@ pub async fn upstream(work: &Path) -> Result<(), Failure> {
             });
         }
     };
-    tokio::select! { done = serve => done, () = standard_input_ends() => Ok(()) }
+    tokio::select! { done = serve => done, () = standard_input_ends() => { say_how_often(); Ok(()) } }
 }
 
 fn found(bodies: &HashMap<String, Bytes>, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    ASKED.fetch_add(1, Ordering::Relaxed);
     let query = request.uri().query().unwrap_or_default();
     let patient = query.split('&').find_map(|pair| pair.strip_prefix("patient=")).unwrap_or_default();
     let path_is_right = request.uri().path() == "/fhir/Immunization";
@@ -55,7 +61,7 @@ fn found(bodies: &HashMap<String, Bytes>, request: &Request<Incoming>) -> Respon
     response
 }
 
-/// Answers everything with 204; prints its port; ends with its standard input.
+/// Answers everything with 204; else like [`upstream`].
 pub async fn no_op() -> Result<(), Failure> {
     let listener = listen().await?;
     let serve = async {
@@ -64,6 +70,7 @@ pub async fn no_op() -> Result<(), Failure> {
             tcp.set_nodelay(true)?;
             tokio::spawn(async move {
                 let service = service_fn(|_: Request<Incoming>| async {
+                    ASKED.fetch_add(1, Ordering::Relaxed);
                     let mut response = Response::new(Empty::<Bytes>::new());
                     *response.status_mut() = StatusCode::NO_CONTENT;
                     Ok::<_, Infallible>(response)
@@ -72,13 +79,17 @@ pub async fn no_op() -> Result<(), Failure> {
             });
         }
     };
-    tokio::select! { done = serve => done, () = standard_input_ends() => Ok(()) }
+    tokio::select! { done = serve => done, () = standard_input_ends() => { say_how_often(); Ok(()) } }
 }
 
 async fn listen() -> Result<TcpListener, Failure> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     println!("{}", listener.local_addr()?.port());
     Ok(listener)
+}
+
+fn say_how_often() {
+    println!("{}", ASKED.load(Ordering::Relaxed));
 }
 
 async fn standard_input_ends() {
