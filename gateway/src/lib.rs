@@ -8,11 +8,14 @@
 pub mod admin;
 pub mod api;
 pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod consent;
+pub mod demo;
 pub mod ids;
 pub mod ledger;
 pub mod request;
 pub mod sabotage;
+pub mod serve;
 pub mod store;

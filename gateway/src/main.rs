@@ -1,2 +1,5 @@
-//! x
-fn main() {}
+//! The `sekisho` command; everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    sekisho::cli::main()
+}

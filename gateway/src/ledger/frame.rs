@@ -1,9 +1,14 @@
 //! How entries lie in a segment file (`docs/formats.md` §4): length, checksum, what was acknowledged before, entry.
 //!
-//! Shared by writer and verifier, as the design allows: the format, nothing else.
+//! Shared by writer and verifier, as the design allows: the format, nothing else. What is written together (a consent
+//! that takes another's place) is chained: a start that finds only a part of it takes none of it.
 
-/// Bytes in front of each entry: length `u32`, CRC-32C `u32` over what follows it, acknowledged `u64`; little-endian.
+/// Bytes in front of each entry: length `u32`, CRC-32C `u32` over the length and what follows the checksum,
+/// acknowledged `u64`; little-endian.
 pub const FRAME_HEADER_BYTES: usize = 16;
+
+/// Set in the length where the next frame belongs to the same request.
+const MORE: u32 = 1 << 31;
 
 /// Frames start after these bytes, which name the format and its version.
 pub const SEGMENT_MAGIC: &[u8; 16] = b"sekisho-ledger-1";
@@ -13,6 +18,8 @@ pub const SEGMENT_MAGIC: &[u8; 16] = b"sekisho-ledger-1";
 pub struct Frame<'a> {
     /// Entries known durable when this one was written: seeing it proves that they were acknowledged.
     pub acknowledged: u64,
+    /// Whether the next frame belongs to the same request: all of it counts, or none.
+    pub more: bool,
     /// The entry's bytes.
     pub entry: &'a [u8],
     /// Bytes that the frame takes.
@@ -29,14 +36,24 @@ pub enum FrameError {
 }
 
 /// Appends a frame.
-pub fn put(out: &mut Vec<u8>, acknowledged: u64, entry: &[u8]) {
-    // Entries are at most ENTRY_BYTES_MAX; a longer one could not be read back and is caught by `get`.
-    let length = u32::try_from(entry.len()).unwrap_or(u32::MAX);
-    let checksum = crc32c::crc32c_append(crc32c::crc32c(&acknowledged.to_le_bytes()), entry);
-    out.extend_from_slice(&length.to_le_bytes());
-    out.extend_from_slice(&checksum.to_le_bytes());
-    out.extend_from_slice(&acknowledged.to_le_bytes());
+pub fn put(out: &mut Vec<u8>, acknowledged: u64, more: bool, entry: &[u8]) {
+    // The store refuses entries past ENTRY_BYTES_MAX; a longer one could not be read back.
+    let length = u32::try_from(entry.len()).unwrap_or(u32::MAX) | if more { MORE } else { 0 };
+    let (length, acknowledged) = (length.to_le_bytes(), acknowledged.to_le_bytes());
+    out.extend_from_slice(&length);
+    out.extend_from_slice(&checksum(length, acknowledged, entry).to_le_bytes());
+    out.extend_from_slice(&acknowledged);
     out.extend_from_slice(entry);
+}
+
+fn checksum(length: [u8; 4], acknowledged: [u8; 8], entry: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c_append(crc32c::crc32c(&length), &acknowledged), entry)
+}
+
+/// Bytes of the entry whose frame begins like this.
+#[must_use]
+pub fn entry_length(head: [u8; 4]) -> usize {
+    (u32::from_le_bytes(head) & !MORE) as usize
 }
 
 /// The frame at the start of these bytes.
@@ -44,18 +61,22 @@ pub fn put(out: &mut Vec<u8>, acknowledged: u64, entry: &[u8]) {
 /// # Errors
 /// When they end too early, or are not what was written.
 pub fn get(bytes: &[u8]) -> Result<Frame<'_>, FrameError> {
-    let (length, rest) = bytes.split_first_chunk::<4>().ok_or(FrameError::Cut)?;
-    let (checksum, rest) = rest.split_first_chunk::<4>().ok_or(FrameError::Cut)?;
+    let (head, rest) = bytes.split_first_chunk::<4>().ok_or(FrameError::Cut)?;
+    let (expected, rest) = rest.split_first_chunk::<4>().ok_or(FrameError::Cut)?;
     let (acknowledged, rest) = rest.split_first_chunk::<8>().ok_or(FrameError::Cut)?;
-    let length = usize::try_from(u32::from_le_bytes(*length)).map_err(|_| FrameError::Damaged)?;
+    let length = entry_length(*head);
     if length == 0 || length > super::entry::ENTRY_BYTES_MAX {
         return Err(FrameError::Damaged);
     }
     let entry = rest.get(..length).ok_or(FrameError::Cut)?;
-    let found = crc32c::crc32c_append(crc32c::crc32c(acknowledged), entry);
-    if found != u32::from_le_bytes(*checksum) && !crate::sabotage::off(crate::sabotage::Check::FrameChecksum) {
+    let found = checksum(*head, *acknowledged, entry);
+    if found != u32::from_le_bytes(*expected) && !crate::sabotage::off(crate::sabotage::Check::FrameChecksum) {
         return Err(FrameError::Damaged);
     }
-    let acknowledged = u64::from_le_bytes(*acknowledged);
-    Ok(Frame { acknowledged, entry, length: FRAME_HEADER_BYTES + length })
+    Ok(Frame {
+        acknowledged: u64::from_le_bytes(*acknowledged),
+        more: u32::from_le_bytes(*head) & MORE != 0,
+        entry,
+        length: FRAME_HEADER_BYTES + length,
+    })
 }

@@ -1,6 +1,6 @@
 //! The ledger's formats and mathematics: entries, events, sealing, Merkle tree, checkpoints, proofs, verification.
 //!
-//! Nothing here decides or releases, and only `verify` and `proof` read files. The stored bytes of an entry are the
+//! Nothing here decides or releases, and only `verify` and `proof` read files (by way of `walk`). The stored bytes of an entry are the
 //! RFC 6962 leaf. Formats: `docs/formats.md`. Writing: `store::embedded`.
 
 pub mod checkpoint;
@@ -11,3 +11,4 @@ pub mod merkle;
 pub mod proof;
 pub mod seal;
 pub mod verify;
+pub mod walk;

@@ -213,7 +213,7 @@ impl Portal {
         match answer {
             Ok(PortalAnswer::Pending) => Fetched::NotReady(3),
             Ok(PortalAnswer::WithData(records)) => {
-                let mapped = map::map(&records, self.client.codes(), account);
+                let mapped = map::map(&records, self.client.codes(), &format!("Patient/{account}"));
                 for unmapped in &mapped.unmapped {
                     tracing::warn!(
                         index = unmapped.index,

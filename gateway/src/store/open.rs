@@ -89,6 +89,18 @@ impl Store {
         Ok(store)
     }
 
+    /// Deletes the index of a stopped store, so that the next opening rebuilds it.
+    ///
+    /// # Errors
+    /// When another process has the store open, or the file system fails.
+    pub fn forget_index(directory: &std::path::Path) -> Result<(), OpenError> {
+        let _held = lock(directory)?;
+        match std::fs::remove_dir_all(directory.join("index")) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
     fn open_blocking(options: Options) -> Result<Self, OpenError> {
         let Options { directory, origin, master_key, clock } = options;
         std::fs::create_dir_all(&directory)?;

@@ -4,11 +4,15 @@
 //! acknowledged: cut off) from a damaged acknowledged record (refuse to start). Nothing here knows what an entry says.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::ledger::frame::{self, FRAME_HEADER_BYTES, Frame, FrameError, SEGMENT_MAGIC};
+use quick_cache::sync::Cache;
+
+use super::scan::{self, Scanned};
+use crate::ledger::frame::{self, FRAME_HEADER_BYTES, SEGMENT_MAGIC};
 use crate::sabotage::{self, Check};
 
 /// A new segment is begun once one is larger than this.
@@ -21,7 +25,7 @@ pub struct Location(u64);
 const OFFSET_BITS: u32 = 40;
 
 impl Location {
-    fn new(segment: u32, offset: u64) -> Self {
+    pub(super) fn new(segment: u32, offset: u64) -> Self {
         Self(u64::from(segment) << OFFSET_BITS | offset)
     }
 
@@ -77,16 +81,30 @@ pub enum LogError {
         /// Entries once acknowledged.
         acknowledged: u64,
     },
+    /// A segment file is missing between others.
+    #[error(
+        "ledger segment {0} is missing, though later ones are there. Nothing was changed. \
+         Restore this file from a backup"
+    )]
+    Gap(u32),
+    /// An entry can't be read back.
+    #[error("ledger segment {segment} can't be read at byte {offset}: restore this file from a backup")]
+    Unreadable {
+        /// Segment number.
+        segment: u32,
+        /// Byte offset.
+        offset: u64,
+    },
     /// A file that is not a segment of this format.
-    #[error("segment {0} is not a ledger segment of this version")]
+    #[error("segment {0} is not a ledger segment of this version. Nothing was changed. Restore it from a backup")]
     Format(u32),
 }
 
-fn io(what: &'static str) -> impl FnOnce(std::io::Error) -> LogError {
+pub(super) fn io(what: &'static str) -> impl FnOnce(std::io::Error) -> LogError {
     move |source| LogError::Io { what, source }
 }
 
-fn segment_path(dir: &Path, segment: u32) -> PathBuf {
+pub(super) fn segment_path(dir: &Path, segment: u32) -> PathBuf {
     dir.join(format!("{segment:08}.seg"))
 }
 
@@ -107,53 +125,28 @@ impl Log {
     ///
     /// # Errors
     /// When an acknowledged record is damaged or missing, or the file system fails. Nothing is changed then.
-    pub fn open(dir: &Path, mut visit: impl FnMut(Location, u64, &[u8])) -> Result<Self, LogError> {
+    pub fn open(dir: &Path, visit: impl FnMut(Location, u64, &[u8])) -> Result<Self, LogError> {
         std::fs::create_dir_all(dir).map_err(io("directory"))?;
         let (high_water, known) = HighWater::open(dir)?;
-        let mut acknowledged = if sabotage::off(Check::HighWater) { 0 } else { known };
-        let (mut segment, mut position, mut end) = (0, 0, 0);
-        while segment_path(dir, segment).exists() {
-            let last = !segment_path(dir, segment + 1).exists();
-            let bytes = read_segment(dir, segment, last)?;
-            let mut at = SEGMENT_MAGIC.len().min(bytes.len());
-            while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
-                match frame::get(rest) {
-                    Ok(Frame { acknowledged: before, entry, length }) => {
-                        acknowledged = acknowledged.max(before);
-                        visit(Location::new(segment, at as u64), position, entry);
-                        position += 1;
-                        at += length;
-                    }
-                    Err(_) => {
-                        let proven = acknowledged.max(acknowledged_after(rest));
-                        if !last || position < proven {
-                            return Err(LogError::Damaged { segment, offset: at as u64, position });
-                        }
-                        break;
-                    }
-                }
-            }
-            end = at as u64;
-            if last {
-                break;
-            }
-            segment += 1;
+        let known = if sabotage::off(Check::HighWater) { 0 } else { known };
+        let Scanned { segment, end, count, unproven } = scan::all(dir, known, visit)?;
+        let (mut file, offset) = open_for_append(dir, segment, end)?;
+        // What lies beyond the high water may stand in the page cache only, if the sync that should have carried it
+        // failed: written again, the sync below carries it for certain.
+        if let Some((at, bytes)) = unproven {
+            file.write_all_at(&bytes, at).map_err(io("write"))?;
+            file.seek(SeekFrom::Start(offset)).map_err(io("seek"))?;
         }
-        if position < acknowledged {
-            return Err(LogError::Missing { found: position, acknowledged });
-        }
-        let (file, offset) = open_for_append(dir, segment, end)?;
         let mut log = Self {
             dir: dir.to_owned(),
             file,
             segment,
             offset,
-            count: position,
-            acknowledged: position,
+            count,
+            acknowledged: count,
             pending: Vec::new(),
             high_water,
         };
-        // What lay beyond the high water was whole and is now durable.
         log.sync_file()?;
         Ok(log)
     }
@@ -164,10 +157,11 @@ impl Log {
         self.count
     }
 
-    /// Adds an entry to the group that the next [`Log::sync`] makes durable.
-    pub fn append(&mut self, entry: &[u8]) -> Location {
+    /// Adds an entry to the group that the next [`Log::sync`] makes durable; `more` when the next one belongs to the
+    /// same request.
+    pub fn append(&mut self, entry: &[u8], more: bool) -> Location {
         let location = Location::new(self.segment, self.offset + self.pending.len() as u64);
-        frame::put(&mut self.pending, self.acknowledged, entry);
+        frame::put(&mut self.pending, self.acknowledged, more, entry);
         self.count += 1;
         location
     }
@@ -199,32 +193,6 @@ impl Log {
         self.acknowledged = self.count;
         self.high_water.set(self.count)
     }
-}
-
-fn read_segment(dir: &Path, segment: u32, last: bool) -> Result<Vec<u8>, LogError> {
-    let mut bytes = Vec::new();
-    let mut file = File::open(segment_path(dir, segment)).map_err(io("open"))?;
-    file.read_to_end(&mut bytes).map_err(io("read"))?;
-    // A crash can leave the newest segment with less than its magic.
-    let whole = bytes.starts_with(SEGMENT_MAGIC);
-    let torn = last && SEGMENT_MAGIC.starts_with(&bytes);
-    if whole || torn { Ok(bytes) } else { Err(LogError::Format(segment)) }
-}
-
-/// The largest acknowledged count in any whole frame after a damaged one: a later group proves the earlier ones.
-fn acknowledged_after(rest: &[u8]) -> u64 {
-    let mut proven = 0;
-    let mut at = 1;
-    while let Some(tail) = rest.get(at..).filter(|tail| tail.len() > FRAME_HEADER_BYTES) {
-        match frame::get(tail) {
-            Ok(found) => {
-                proven = proven.max(found.acknowledged);
-                at += found.length;
-            }
-            Err(FrameError::Cut | FrameError::Damaged) => at += 1,
-        }
-    }
-    proven
 }
 
 /// Opens a segment, cut to `end`; a new one gets its magic and is made to survive a power cut.
@@ -301,17 +269,20 @@ pub fn high_water(dir: &Path) -> Option<u64> {
     (0..2).filter_map(|slot| read_slot(&file, slot)).max()
 }
 
+/// Segment files that are held open for reading, at most.
+const OPEN_FILES: usize = 256;
+
 /// Reads entries back by location; any number of threads at once.
 pub struct LogReader {
     dir: PathBuf,
-    files: std::sync::RwLock<Vec<Option<std::sync::Arc<File>>>>,
+    files: Cache<u32, Arc<File>>,
 }
 
 impl LogReader {
     /// A reader of the ledger in this directory.
     #[must_use]
     pub fn new(dir: &Path) -> Self {
-        Self { dir: dir.to_owned(), files: std::sync::RwLock::default() }
+        Self { dir: dir.to_owned(), files: Cache::new(OPEN_FILES) }
     }
 
     /// The entry at a location, its checksum compared.
@@ -320,37 +291,19 @@ impl LogReader {
     /// When it can't be read or is damaged.
     pub fn read(&self, location: Location) -> Result<Vec<u8>, LogError> {
         let (segment, offset) = location.parts();
-        let damaged = || LogError::Damaged { segment, offset, position: 0 };
-        let file = self.file(segment)?;
+        let unreadable = || LogError::Unreadable { segment, offset };
+        let file = self.files.get_or_insert_with(&segment, || {
+            File::open(segment_path(&self.dir, segment)).map(Arc::new).map_err(io("open"))
+        })?;
         let mut head = [0; FRAME_HEADER_BYTES];
         file.read_exact_at(&mut head, offset).map_err(io("read"))?;
-        let length = head.first_chunk::<4>().map_or(0, |l| u32::from_le_bytes(*l)) as usize;
+        let length = head.first_chunk::<4>().map_or(0, |h| frame::entry_length(*h));
         if length > crate::ledger::entry::ENTRY_BYTES_MAX {
-            return Err(damaged());
+            return Err(unreadable());
         }
         let mut bytes = vec![0; FRAME_HEADER_BYTES + length];
         file.read_exact_at(&mut bytes, offset).map_err(io("read"))?;
-        frame::get(&bytes).map(|f| f.entry.to_vec()).map_err(|_| damaged())
-    }
-
-    fn file(&self, segment: u32) -> Result<std::sync::Arc<File>, LogError> {
-        let at = segment as usize;
-        let poisoned = |_| LogError::Io { what: "reader", source: std::io::Error::other("lock poisoned") };
-        if let Some(Some(file)) = self.files.read().map_err(poisoned)?.get(at) {
-            return Ok(std::sync::Arc::clone(file));
-        }
-        let file = std::sync::Arc::new(File::open(segment_path(&self.dir, segment)).map_err(io("open"))?);
-        let mut files = self
-            .files
-            .write()
-            .map_err(|_| LogError::Io { what: "reader", source: std::io::Error::other("lock poisoned") })?;
-        if files.len() <= at {
-            files.resize(at + 1, None);
-        }
-        if let Some(slot) = files.get_mut(at) {
-            *slot = Some(std::sync::Arc::clone(&file));
-        }
-        Ok(file)
+        frame::get(&bytes).map(|f| f.entry.to_vec()).map_err(|_| unreadable())
     }
 }
 
@@ -366,7 +319,7 @@ mod tests {
     fn three(dir: &Path) {
         let (mut log, _) = open(dir).unwrap();
         for entry in [b"one".as_slice(), b"two", b"three"] {
-            log.append(entry);
+            log.append(entry, false);
             log.sync().unwrap();
         }
     }
@@ -392,7 +345,7 @@ mod tests {
         let whole = std::fs::read(segment(dir.path())).unwrap();
         // A fourth record, torn: never acknowledged.
         let mut torn = whole.clone();
-        frame::put(&mut torn, 3, b"four");
+        frame::put(&mut torn, 3, false, b"four");
         torn.truncate(torn.len() - 1);
         std::fs::write(segment(dir.path()), &torn).unwrap();
         assert_eq!(open(dir.path()).unwrap().1.len(), 3);
@@ -418,5 +371,41 @@ mod tests {
         bytes[SEGMENT_MAGIC.len() + FRAME_HEADER_BYTES] ^= 1;
         std::fs::write(segment(dir.path()), &bytes).unwrap();
         assert!(matches!(open(dir.path()), Err(LogError::Damaged { position: 0, .. })));
+    }
+
+    #[test]
+    fn what_was_asked_for_together_is_taken_whole_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        three(dir.path());
+        let whole = std::fs::read(segment(dir.path())).unwrap();
+        let mut half = whole.clone();
+        frame::put(&mut half, 3, true, b"the old one ends");
+        std::fs::write(segment(dir.path()), &half).unwrap();
+        assert_eq!(open(dir.path()).unwrap().1.len(), 3);
+        assert_eq!(std::fs::read(segment(dir.path())).unwrap(), whole);
+        frame::put(&mut half, 3, false, b"and the new one begins");
+        std::fs::write(segment(dir.path()), &half).unwrap();
+        assert_eq!(open(dir.path()).unwrap().1.len(), 5);
+    }
+
+    #[test]
+    fn a_missing_segment_between_others_refuses() {
+        let dir = tempfile::tempdir().unwrap();
+        three(dir.path());
+        std::fs::copy(segment(dir.path()), segment_path(dir.path(), 2)).unwrap();
+        std::fs::remove_file(dir.path().join("high-water")).unwrap();
+        assert!(matches!(open(dir.path()), Err(LogError::Gap(1))));
+    }
+
+    #[test]
+    fn entries_removed_from_the_middle_are_missed() {
+        let dir = tempfile::tempdir().unwrap();
+        three(dir.path());
+        std::fs::remove_file(dir.path().join("high-water")).unwrap();
+        let mut bytes = SEGMENT_MAGIC.to_vec();
+        frame::put(&mut bytes, 0, false, b"one");
+        frame::put(&mut bytes, 2, false, b"three");
+        std::fs::write(segment(dir.path()), &bytes).unwrap();
+        assert!(matches!(open(dir.path()), Err(LogError::Missing { found: 1, acknowledged: 2 })));
     }
 }

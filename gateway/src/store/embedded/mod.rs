@@ -2,5 +2,6 @@
 
 pub mod index;
 pub mod log;
+mod scan;
 pub mod vault;
 pub mod writer;

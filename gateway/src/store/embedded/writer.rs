@@ -265,13 +265,14 @@ impl Thread {
             slots.push(slot);
         }
         let mut first = None;
-        for entry in append.entries {
+        let last = append.entries.len().saturating_sub(1);
+        for (number, entry) in append.entries.into_iter().enumerate() {
             if let Some(slot) = changed_slot(&entry) {
                 self.versions.count(slot);
                 slots.push(slot);
             }
             let position = self.parts.log.count();
-            let location = self.parts.log.append(&entry.bytes);
+            let location = self.parts.log.append(&entry.bytes, number < last);
             self.parts.frontier.push(entry.leaf);
             let appended = Appended { entry: entry.header.id(), leaf: entry.leaf, position, at: entry.header.at() };
             first.get_or_insert(appended);

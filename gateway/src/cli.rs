@@ -1,0 +1,284 @@
+//! The `sekisho` command.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use http::Method;
+use serde_json::Value;
+
+use crate::admin::client::ask;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::ledger::{proof, verify};
+use crate::serve::Gateway;
+use crate::store::{Options, Store};
+use crate::{app, demo};
+
+/// Sekisho 関所: a consent gateway for health data
+#[derive(Parser)]
+#[command(name = "sekisho", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the gateway
+    Serve {
+        /// Configuration file
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Start everything on loopback, tell the story, stay up until Ctrl-C
+    Demo {
+        /// End after the story; the exit code tells the outcome
+        #[arg(long)]
+        once: bool,
+        /// Directory for certificates and data (default: a new one in the system's temporary directory)
+        #[arg(long)]
+        directory: Option<PathBuf>,
+    },
+    /// Report every problem of a configuration at once, with file and line
+    Check {
+        /// Configuration file
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Explain a recorded decision, through the operators' socket of the running server
+    Explain {
+        /// The decision (ent-…)
+        decision: String,
+        /// Operators' socket
+        #[arg(long)]
+        socket: PathBuf,
+    },
+    /// Verify the ledger, or prove an entry, independently of the code that writes it
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
+    /// Rebuild the index from ledger and vault (the server must be stopped)
+    Rebuild {
+        /// Configuration file
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// An official's act over the operators' socket: path and JSON body, as in docs/operators.md
+    Act {
+        /// Path, such as /people
+        path: String,
+        /// JSON body, or - for standard input
+        #[arg(default_value = "{}")]
+        body: String,
+        /// Operators' socket
+        #[arg(long)]
+        socket: PathBuf,
+    },
+}
+
+#[derive(Subcommand)]
+enum LedgerCommand {
+    /// Check every entry, the tree, and a checkpoint
+    Verify {
+        /// Data directory
+        #[arg(long)]
+        data: PathBuf,
+        /// Signed checkpoint to compare with, best one kept elsewhere (default: the one beside the ledger)
+        #[arg(long)]
+        checkpoint: Option<PathBuf>,
+        /// Verifier key, best one kept elsewhere (default: the one beside the ledger)
+        #[arg(long)]
+        key: Option<PathBuf>,
+    },
+    /// Print a proof that an entry is in the ledger under a checkpoint
+    Prove {
+        /// The entry (ent-…)
+        entry: String,
+        /// Data directory
+        #[arg(long)]
+        data: PathBuf,
+    },
+    /// Check a proof; needs nothing but the proof and the key
+    CheckProof {
+        /// File with the proof
+        proof: PathBuf,
+        /// Verifier key
+        #[arg(long)]
+        key: PathBuf,
+    },
+}
+
+/// Runs the command.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            say_error(&message);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the command's answer")]
+fn say(text: &str) {
+    println!("{text}");
+}
+
+#[expect(clippy::print_stderr, reason = "the command's failure")]
+fn say_error(text: &str) {
+    eprintln!("sekisho: {text}");
+}
+
+fn log_as_json() {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_env("SEKISHO_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    // A second call (the demo inside a test) leaves the first subscriber in place.
+    let _ = tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}
+
+fn run(command: Command) -> Result<(), String> {
+    match command {
+        Command::Serve { config } => {
+            log_as_json();
+            let config = read_config(&config)?;
+            let mut runtime = tokio::runtime::Builder::new_multi_thread();
+            let runtime = runtime.worker_threads(config.server.workers).enable_all().build();
+            runtime.map_err(|e| e.to_string())?.block_on(serve(config))
+        }
+        Command::Demo { once, directory } => block_on(async {
+            let fresh = || std::env::temp_dir().join(format!("sekisho-demo-{}", std::process::id()));
+            let made = directory.is_none();
+            let directory = directory.unwrap_or_else(fresh);
+            let told = demo::run(directory.clone(), once).await.map_err(|e| e.to_string());
+            if made && once && told.is_ok() {
+                let _ = std::fs::remove_dir_all(directory);
+            }
+            told
+        }),
+        Command::Check { config } => {
+            let config = read_config(&config)?;
+            say(&format!(
+                "configuration is good: {} parties, {} purposes, {} categories, {} sources, {} routes",
+                config.registry.parties.len(),
+                config.registry.purposes.len(),
+                config.registry.categories.len(),
+                config.sources.len(),
+                config.routes.len()
+            ));
+            Ok(())
+        }
+        Command::Explain { decision, socket } => {
+            let path = format!("/decisions/{decision}");
+            say_json(&block_on(async {
+                ask(&socket, Method::GET, &path, &Value::Null).await.map_err(|e| e.to_string())
+            })?);
+            Ok(())
+        }
+        Command::Act { path, body, socket } => act(&path, &body, &socket),
+        Command::Ledger(command) => ledger(command),
+        Command::Rebuild { config } => rebuild(&config),
+    }
+}
+
+fn block_on<T>(work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|e| e.to_string())?.block_on(work)
+}
+
+fn say_json(value: &Value) {
+    say(&serde_json::to_string_pretty(value).unwrap_or_default());
+}
+
+/// Reads a configuration, or says everything that is wrong with it.
+fn read_config(file: &Path) -> Result<Config, String> {
+    Config::read(file).map_err(|error| {
+        let lines = error.problems.iter().map(|p| format!("\n{}:{}: {}", error.file.display(), p.line, p.message));
+        format!("{error}{}", lines.collect::<String>())
+    })
+}
+
+async fn serve(config: Config) -> Result<(), String> {
+    let gateway = Gateway::start(config, Clock::system()).await.map_err(|e| e.to_string())?;
+    let mut terminate =
+        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).map_err(|e| e.to_string())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    gateway.stop().await;
+    Ok(())
+}
+
+fn act(path: &str, body: &str, socket: &Path) -> Result<(), String> {
+    let text = if body == "-" {
+        std::io::read_to_string(std::io::stdin()).map_err(|e| e.to_string())?
+    } else {
+        body.to_owned()
+    };
+    let body: Value = serde_json::from_str(&text).map_err(|e| format!("the body is not JSON: {e}"))?;
+    say_json(&block_on(async { ask(socket, Method::POST, path, &body).await.map_err(|e| e.to_string()) })?);
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))
+}
+
+fn read_text(path: &Path) -> Result<String, String> {
+    std::fs::read_to_string(path).map(|t| t.trim().to_owned()).map_err(|e| format!("{}: {e}", path.display()))
+}
+
+fn ledger(command: LedgerCommand) -> Result<(), String> {
+    match command {
+        LedgerCommand::Verify { data, checkpoint, key } => {
+            let signed = read(&checkpoint.unwrap_or_else(|| data.join("checkpoint")))?;
+            let key = read_text(&key.unwrap_or_else(|| data.join("checkpoint.vkey")))?;
+            let mut told = 0;
+            let report = verify::verify(&data.join("ledger"), &key, &[&signed], &mut |progress| {
+                if progress.entries >= told + 100_000 {
+                    told = progress.entries;
+                    say(&format!("{told} entries …"));
+                }
+            });
+            let report = report.map_err(|e| e.to_string())?;
+            let root = data_encoding::BASE64.encode(&report.root);
+            let signed = report.signed.unwrap_or_default();
+            say(&format!(
+                "ledger is good: {} entries, {} of them sealed, root {root}; the checkpoint of its first {signed} agrees",
+                report.entries, report.sealed
+            ));
+            Ok(())
+        }
+        LedgerCommand::Prove { entry, data } => {
+            let signed = read(&data.join("checkpoint"))?;
+            let entry = crate::ids::TextId::parse(&entry).map_err(|_| "an entry's id looks like ent-…".to_owned())?;
+            say(&proof::prove(&data.join("ledger"), entry, &signed).map_err(|e| e.to_string())?);
+            Ok(())
+        }
+        LedgerCommand::CheckProof { proof, key } => {
+            let proven = proof::check(&read_text(&proof)?, &read_text(&key)?).map_err(|e| e.to_string())?;
+            say(&format!("the proof holds: entry {} of the {} that the checkpoint covers", proven.index, proven.size));
+            Ok(())
+        }
+    }
+}
+
+fn rebuild(config: &Path) -> Result<(), String> {
+    let config = read_config(config)?;
+    let options = Options {
+        directory: config.server.data.clone(),
+        origin: config.server.ledger.clone(),
+        master_key: app::master_key(&config.server.master_key).map_err(|e| e.to_string())?,
+        clock: Clock::system(),
+    };
+    block_on(async {
+        Store::forget_index(&options.directory).map_err(|e| e.to_string())?;
+        let store = Store::open(options).await.map_err(|e| e.to_string())?;
+        let digest = store.index_digest().map_err(|e| e.to_string())?;
+        store.stop().await.map_err(|e| e.to_string())?;
+        say(&format!("index rebuilt; digest {}", data_encoding::HEXLOWER.encode(&digest)));
+        Ok(())
+    })
+}

@@ -1,0 +1,11 @@
+//! `sekisho demo`: everything on loopback over TLS, a story told in a readable transcript, then a gateway to play with.
+
+#![expect(
+    clippy::indexing_slicing,
+    reason = "indexing a JSON value gives null where there is nothing; it does not panic"
+)]
+
+mod story;
+pub mod world;
+
+pub use story::run;
