@@ -42,7 +42,6 @@ impl Process {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(errors)
-            .kill_on_drop(true)
             .spawn()
             .map_err(|e| format!("{what} could not be started: {e}"))?;
         let stdin = child.stdin.take();
@@ -108,15 +107,20 @@ impl Process {
 
     /// Asks it to end and waits; kills it if it doesn't.
     pub async fn stop(mut self) {
-        drop(self.stdin.take());
-        if let Some(pid) =
-            self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw)
-        {
-            // Failing means that it has ended already.
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        }
+        self.ask_to_end();
         if timeout(STOP_WITHIN, self.child.wait()).await.is_err() {
             let _ = self.child.kill().await;
+        }
+    }
+
+    /// By a signal rather than by killing it: nginx's master then ends its worker. Once it has been waited for, there is no
+    /// id any more, and nothing is sent.
+    fn ask_to_end(&mut self) {
+        drop(self.stdin.take());
+        let id = self.child.id().and_then(|id| i32::try_from(id).ok());
+        if let Some(pid) = id.and_then(rustix::process::Pid::from_raw) {
+            // Failing means that it has ended already.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }
     }
 
@@ -125,6 +129,12 @@ impl Process {
         let ticks: u64 = tree(self.pid()?)?.into_iter().map(ticks).sum();
         let per_second = rustix::param::clock_ticks_per_second();
         Ok(Duration::from_secs_f64(ticks as f64 / per_second as f64))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.ask_to_end();
     }
 }
 

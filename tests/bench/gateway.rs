@@ -68,6 +68,7 @@ pub async fn start(world: &World, target: &Path, upstream: u16, plan: &Plan) -> 
         as_app: client(Some(&world.client))?,
         as_person: client(None)?,
     };
+    gateway.is_ready().await?;
     let asks = gateway.set_up_consent().await?;
     let order = Order { port, asks, warm_up_ms: plan.warm_up_ms(), measured_ms: plan.measured_ms() };
     Ok((Proxy { name: "sekisho", process, asks: None, order }, issuer))
@@ -82,6 +83,17 @@ fn master_key() -> Result<[u8; 32], Failure> {
 }
 
 impl Gateway<'_> {
+    /// Waits until operators are answered too.
+    async fn is_ready(&self) -> Result<(), Failure> {
+        for _ in 0..200 {
+            if ask(&self.operators, Method::GET, "/status", &Value::Null).await.is_ok() {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Err("Sekisho answers no operator".into())
+    }
+
     /// Every child gets its own mother, who consents once, through the API as an app's user would.
     async fn set_up_consent(&self) -> Result<Vec<Ask>, Failure> {
         let mut asks = Vec::new();
