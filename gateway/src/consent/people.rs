@@ -162,11 +162,7 @@ pub async fn end_link(app: &App, person: PersonId, link: LinkId, reason: &str, c
         })
         .await?;
     // What was fetched under the wrong id is about somebody else: all that is under way for this person stops.
-    for handle in app.releases.of(person) {
-        handle.cut();
-        handle.connection().closed().await;
-    }
-    Ok(app.barrier.after_person(person).await?)
+    Ok(app.barrier.everything_about(person).await?)
 }
 
 /// A guardian's authority to record.

@@ -1,8 +1,8 @@
 //! One connection: TLS, HTTP/1.1 or HTTP/2, and the two things the barrier needs of it: to be aborted at once, and to
 //! know when nothing that was handed to it is still unsent.
 //!
-//! Abort means: the socket is closed with linger zero, so the kernel discards its queue and sends a reset; nothing more
-//! leaves. Drained means: hyper's buffers were flushed, every HTTP/2 DATA byte handed over was seen going into TLS, and
+//! Abort means: the socket is disconnected (`connect` to no address), so the kernel discards its queue and sends a reset
+//! before the call returns, whoever else holds the socket; nothing more leaves. Drained means: hyper's buffers were flushed, every HTTP/2 DATA byte handed over was seen going into TLS, and
 //! the kernel reports no unsent byte. The socket's `TCP_NOTSENT_LOWAT` of one makes "writable" mean exactly that.
 
 use std::io;
@@ -38,8 +38,16 @@ pub struct Connection {
     closed: watch::Sender<bool>,
     handed: AtomicU64,
     written: AtomicU64,
-    draining: Mutex<Vec<Arc<Handle>>>,
+    draining: Mutex<Draining>,
     draining_len: AtomicUsize,
+    unfinished: AtomicUsize,
+}
+
+/// Releases whose last byte was handed over and may not have left.
+#[derive(Default)]
+struct Draining {
+    handles: Vec<Arc<Handle>>,
+    closed: bool,
 }
 
 impl Connection {
@@ -54,18 +62,21 @@ impl Connection {
             closed: watch::Sender::new(false),
             handed: AtomicU64::new(0),
             written: AtomicU64::new(0),
-            draining: Mutex::new(Vec::new()),
+            draining: Mutex::default(),
             draining_len: AtomicUsize::new(0),
+            unfinished: AtomicUsize::new(0),
         })
     }
 
-    /// Asks for the connection to be aborted; [`Connection::closed`] tells when it is.
-    pub fn abort(&self) {
+    /// Aborts the connection. When it returns `true`, nothing more can leave; else [`Connection::closed`] tells when.
+    pub fn abort(&self) -> bool {
         if sabotage::off(Check::AbortConnection) {
-            return;
+            return true;
         }
         self.aborted.store(true, Ordering::Release);
+        let silent = self.tcp.upgrade().is_none_or(|tcp| disconnect(&tcp));
         self.abort.notify_one();
+        silent
     }
 
     pub(super) async fn abort_asked(&self) {
@@ -79,12 +90,25 @@ impl Connection {
         let _ = closed.wait_for(|closed| *closed).await;
     }
 
-    /// The socket is closed: whatever was still owed will never leave.
+    /// The connection's task is over: what hyper still held will never leave. What the kernel held was discarded when the
+    /// socket was dropped, unless every release on it was finished.
     pub(super) fn is_closed(&self) {
         self.closed.send_replace(true);
-        for handle in self.take_draining() {
-            handle.connection_lost();
-        }
+        let mut draining = self.draining.lock().unwrap_or_else(PoisonError::into_inner);
+        draining.closed = true;
+        let handles = std::mem::take(&mut draining.handles);
+        drop(draining);
+        handles.iter().for_each(|handle| handle.connection_lost());
+    }
+
+    /// A release begins on this connection.
+    pub(super) fn begin(&self) {
+        self.unfinished.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// So many of them owe nothing any more that hyper could hold.
+    pub(super) fn finish(&self, releases: usize) {
+        self.unfinished.fetch_sub(releases, Ordering::AcqRel);
     }
 
     /// Body bytes were handed to hyper.
@@ -95,9 +119,15 @@ impl Connection {
     /// A release's last byte was handed to hyper; it is over once everything has left.
     pub(super) fn drain(&self, handle: Arc<Handle>) {
         let mut draining = self.draining.lock().unwrap_or_else(PoisonError::into_inner);
-        draining.push(handle);
-        self.draining_len.store(draining.len(), Ordering::Release);
-        if draining.len() > DRAINING_MAX {
+        if draining.closed {
+            drop(draining);
+            return handle.connection_lost();
+        }
+        draining.handles.push(handle);
+        let waiting = draining.handles.len();
+        self.draining_len.store(waiting, Ordering::Release);
+        drop(draining);
+        if waiting > DRAINING_MAX {
             self.abort();
         }
     }
@@ -105,7 +135,9 @@ impl Connection {
     fn take_draining(&self) -> Vec<Arc<Handle>> {
         let mut draining = self.draining.lock().unwrap_or_else(PoisonError::into_inner);
         self.draining_len.store(0, Ordering::Release);
-        std::mem::take(&mut draining)
+        let handles = std::mem::take(&mut draining.handles);
+        self.finish(handles.len());
+        handles
     }
 
     /// hyper's buffers are empty. With HTTP/2, streams may still hold what their windows don't allow: compare the sums.
@@ -121,11 +153,25 @@ impl Connection {
         if kernel_queue_empty(&tcp).is_ok() {
             return handles.iter().for_each(|h| h.left());
         }
+        // Holding the socket keeps it open until its queue is empty, should the connection end meanwhile; an abort
+        // reaches it all the same.
         tokio::spawn(async move {
             let empty = tcp.async_io(Interest::WRITABLE, || kernel_queue_empty(&tcp)).await;
             drop(tcp);
             handles.iter().for_each(|h| if empty.is_ok() { h.left() } else { h.connection_lost() });
         });
+    }
+}
+
+/// Resets the connection and discards what the kernel holds of it, at once.
+fn disconnect(tcp: &TcpStream) -> bool {
+    match rustix::net::connect_unspec(tcp) {
+        Ok(()) | Err(rustix::io::Errno::NOTCONN) => true,
+        Err(error) => {
+            tracing::error!(%error, "a socket could not be disconnected; it is closed instead");
+            let _ = SockRef::from(tcp).set_linger(Some(Duration::ZERO));
+            false
+        }
     }
 }
 
@@ -165,10 +211,10 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        let aborted = self.connection.get().is_some_and(|c| c.aborted.load(Ordering::Acquire));
-        if aborted {
-            // Failing means that the socket is gone already.
-            let _ = SockRef::from(&*self.tcp).set_linger(Some(Duration::ZERO));
+        // An unfinished release must not go on leaving from the kernel's queue when nobody can cut it any more.
+        let owes = |c: &Arc<Connection>| c.unfinished.load(Ordering::Acquire) > 0;
+        if self.connection.get().is_some_and(owes) && !sabotage::off(Check::AbortConnection) {
+            disconnect(&self.tcp);
         }
     }
 }

@@ -73,10 +73,11 @@ impl Handle {
         &self.permit
     }
 
-    /// Cuts it: no frame more, and the connection aborted. [`Connection::closed`] tells when nothing can leave any more.
-    pub fn cut(&self) {
+    /// Cuts it: no frame more, and the connection aborted. When it returns `true` nothing can leave any more; else
+    /// [`Connection::closed`] tells when.
+    pub fn cut(&self) -> bool {
         self.cut.store(true, Ordering::Release);
-        self.connection.abort();
+        self.connection.abort()
     }
 
     /// The connection it goes over.
@@ -87,6 +88,7 @@ impl Handle {
 
     /// Nothing of it was sent: a last look said no.
     pub(super) fn nothing_sent(&self) {
+        self.connection.finish(1);
         self.end(Outcome::NothingSent);
     }
 
@@ -125,6 +127,11 @@ impl Handle {
     }
 }
 
+fn cut_and_log(handle: &Handle) {
+    let silent = handle.cut();
+    tracing::info!(silent, "a release was cut: its time was over");
+}
+
 /// All releases under way, by subject.
 pub struct Releases {
     store: Store,
@@ -158,6 +165,7 @@ impl Releases {
             given_up: AtomicBool::new(false),
             sent: AtomicU64::new(0),
         });
+        connection.begin();
         self.with(handle.request.subject, |all| all.push(Arc::clone(&handle)));
         self.time(&handle);
         handle
@@ -175,7 +183,7 @@ impl Releases {
         tokio::spawn(async move {
             clock.reached(until).await;
             if let Some(handle) = handle.upgrade().filter(|h| !h.ended.load(Ordering::Acquire)) {
-                handle.cut();
+                cut_and_log(&handle);
             }
         });
     }
@@ -187,7 +195,7 @@ impl Releases {
             tick.tick().await;
             for handle in self.all() {
                 if handle.began.elapsed() > RELEASE_LASTS_MAX {
-                    handle.cut();
+                    cut_and_log(&handle);
                 } else {
                     self.time(&handle);
                 }

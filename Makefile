@@ -1,0 +1,31 @@
+# Builds need the Rust that Cargo.toml names. What tests and bench need beside it: scripts/install-test-tools.
+.DEFAULT_GOAL := help
+CARGO ?= cargo
+ARGS ?=
+
+.PHONY: help demo test check bench clean-demo
+
+help: ## What there is
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+demo: ## The whole gateway on this machine, with stand-ins for everything around it
+	$(CARGO) run -p sekisho -- demo $(ARGS)
+
+test: ## Every test, and the deliberate mistakes that tests must notice
+	scripts/install-test-tools
+	$(CARGO) test --workspace
+	tests/mutations/run
+	@if [ -x tests/sabotage/run ]; then tests/sabotage/run; fi
+
+check: ## Formatting, lints and documentation
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items
+
+bench: ## How fast, against nginx; fails when a bar does not hold (docs/performance.md)
+	scripts/install-test-tools
+	$(CARGO) build --release -p sekisho -p sekisho-tests --bins
+	$(CARGO) run --release -p sekisho-tests --bin bench_proxy -- $(ARGS)
+
+clean-demo: ## Removes what the demo keeps
+	rm -rf demo-data certs-dev

@@ -1,0 +1,3 @@
+//! The stories: what users and attackers do, told against a running gateway over real TLS.
+
+mod revocation;
