@@ -155,7 +155,7 @@ pub(crate) struct Append {
 
 #[expect(clippy::large_enum_variant, reason = "an append is the common case; boxing it would allocate on the hot path")]
 pub(crate) enum Message {
-    Append(Box<Append>),
+    Append(Append),
     Checkpoint(oneshot::Sender<Vec<u8>>),
     Mark(oneshot::Sender<()>),
     /// Something about this slot has changed that is not in the ledger: look again.
@@ -206,7 +206,7 @@ impl Writer {
             also_changes: also_changes.into_iter().collect(),
             reply: Some(reply),
         };
-        self.sender.send(Message::Append(Box::new(append))).await.map_err(|_| Refused::Stopped)?;
+        self.sender.send(Message::Append(append)).await.map_err(|_| Refused::Stopped)?;
         answer.await.map_err(|_| Refused::Stopped)?
     }
 }
@@ -245,7 +245,7 @@ impl Thread {
         let mut after = Vec::new();
         for message in messages {
             match message {
-                Message::Append(append) => self.take(*append, &mut placed, &mut answers, &mut slots),
+                Message::Append(append) => self.take(append, &mut placed, &mut answers, &mut slots),
                 other => after.push(other),
             }
         }
