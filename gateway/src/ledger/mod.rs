@@ -6,6 +6,8 @@
 pub mod checkpoint;
 pub mod entry;
 pub mod event;
+#[cfg(test)]
+mod formats;
 pub mod frame;
 pub mod merkle;
 pub mod proof;

@@ -51,7 +51,7 @@ impl SealKey {
         self.seal_with_nonce(random(), aad, plain)
     }
 
-    fn seal_with_nonce(&self, nonce: [u8; NONCE_LEN], aad: &[u8], plain: &[u8]) -> Vec<u8> {
+    pub(super) fn seal_with_nonce(&self, nonce: [u8; NONCE_LEN], aad: &[u8], plain: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(NONCE_LEN + plain.len() + 16);
         out.extend_from_slice(&nonce);
         out.extend_from_slice(plain);

@@ -1,0 +1,364 @@
+//! The golden vectors of `docs/formats.md`, read from that very page: what is written today is what is written there.
+//! `docs/formats_check.py` derives the same vectors without any of this code.
+
+use data_encoding::HEXLOWER;
+use sekisho_policy::{AuthorityId, BasisId, BlockId, ConsentId, PartyId, PersonId, RefusalId, Timestamp};
+
+use super::checkpoint::{LedgerKey, open_checkpoint};
+use super::entry::{Bytes16, Bytes32, Cause, ENTRY_BYTES_MAX, Entry, EntryError, EntryType, Header, Idempotency};
+use super::event::*;
+use super::frame::{self, FrameError};
+use super::merkle::{Frontier, leaf_hash, sha256};
+use super::proof;
+use super::seal::SealKey;
+use crate::ids::{EntryId, KeyId, LinkId, PairwiseId, TextId, party_id};
+
+const PAGE: &str = include_str!("../../../docs/formats.md");
+
+/// A golden block's text.
+fn golden(name: &str) -> &'static str {
+    let (_, rest) = PAGE.split_once(&format!("```golden {name}\n")).unwrap_or_else(|| panic!("no vector {name}"));
+    rest.split_once("\n```").unwrap().0
+}
+
+/// A golden block of bytes.
+fn golden_bytes(name: &str) -> Vec<u8> {
+    let hex: String = golden(name).split_whitespace().collect();
+    HEXLOWER.decode(hex.as_bytes()).unwrap()
+}
+
+fn i(n: u8) -> Bytes16 {
+    Bytes16([n; 16])
+}
+
+fn h(n: u8) -> Bytes32 {
+    Bytes32([n; 32])
+}
+
+fn s(text: &str) -> String {
+    text.to_owned()
+}
+
+fn list(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| s(text)).collect()
+}
+
+fn terms() -> Terms {
+    Terms {
+        recipient: s("app"),
+        purpose: s("care"),
+        categories: list(&["medication@1", "vaccination@1"]),
+        source: Some(s("city")),
+        from_ms: 1,
+        until_ms: 2,
+        data_from: Some(s("2020-01-01")),
+        data_until: None,
+        text_hash: h(3),
+    }
+}
+
+fn linked(to: LinkTarget) -> Event {
+    Event::Linked(Linked { link: i(2), person: i(1), to, evidence: s("e"), verified_by: s("v") })
+}
+
+fn block(target: BlockedFrom, until_ms: Option<i64>) -> Event {
+    Event::BlockSet(BlockSet { block: i(7), subject: i(1), target, from_ms: 6, until_ms, evidence: s("e") })
+}
+
+fn consent_ended(superseded_by: Option<Bytes16>) -> Event {
+    Event::ConsentEnded(ConsentEnded { consent: i(5), at_ms: 3, by: i(1), superseded_by })
+}
+
+fn enrolled() -> Event {
+    Event::Enrolled(Enrolled { person: i(1), birth: s("1980-01-01"), evidence: s("e"), verified_by: s("v") })
+}
+
+fn activated() -> Event {
+    Event::RegistryActivated(RegistryActivated { text: s("{}") })
+}
+
+fn people() -> Vec<(&'static str, Event)> {
+    let authority = AuthorityRecorded {
+        authority: i(3),
+        subject: i(1),
+        guardian: i(4),
+        from_ms: -1,
+        until_ms: None,
+        kind: s("親権者"),
+        evidence: s("e"),
+        verified_by: s("v"),
+        recheck_ms: None,
+    };
+    let minted = PairwiseMinted { subject: i(1), party: s("app"), id: i(9), secret: h(10) };
+    vec![
+        ("registry-activated", activated()),
+        ("enrolled", enrolled()),
+        ("linked-login", linked(LinkTarget::Login { issuer: s("https://id.example"), sub: s("s") })),
+        ("linked-source", linked(LinkTarget::Source { party: s("city"), id: s("p-1") })),
+        ("link-ended", Event::LinkEnded(LinkEnded { link: i(2), reason: s("r") })),
+        ("authority-recorded", Event::AuthorityRecorded(authority)),
+        ("authority-ended", Event::AuthorityEnded(AuthorityEnded { authority: i(3), at_ms: 2, reason: s("r") })),
+        ("pairwise-minted", Event::PairwiseMinted(minted)),
+    ]
+}
+
+fn records() -> Vec<(&'static str, Event)> {
+    let proposed = ConsentProposed { consent: i(5), person: i(1), terms: terms(), proposed_by: s("app") };
+    let approved = ConsentApproved {
+        consent: i(5),
+        subject: i(1),
+        grantor: i(1),
+        terms: terms(),
+        approved_ms: 1,
+        attested_by: None,
+        how: s("h"),
+    };
+    let refused = Refused {
+        refusal: i(6),
+        subject: i(1),
+        grantor: i(1),
+        recipient: Some(s("app")),
+        purpose: None,
+        categories: Some(list(&["vaccination"])),
+        from_ms: 4,
+    };
+    let basis = BasisRecorded {
+        basis: i(8),
+        subject: i(1),
+        recipient: s("city"),
+        purpose: s("care"),
+        categories: list(&["vaccination@1"]),
+        from_ms: 8,
+        until_ms: 9,
+        article: s("a"),
+        requester: s("q"),
+        decided_by: s("d"),
+        reason: s("r"),
+    };
+    vec![
+        ("consent-proposed", Event::ConsentProposed(proposed)),
+        ("consent-approved", Event::ConsentApproved(approved)),
+        ("consent-ended", consent_ended(None)),
+        ("consent-superseded", consent_ended(Some(i(6)))),
+        ("proposal-declined", Event::ProposalDeclined(ProposalDeclined { consent: i(5), by: i(1) })),
+        ("refused", Event::Refused(refused)),
+        ("refusal-lifted", Event::RefusalLifted(RefusalLifted { refusal: i(6), by: i(1), at_ms: 5 })),
+        ("block-set-person", block(BlockedFrom::Person(i(4)), None)),
+        ("block-set-party", block(BlockedFrom::Party(s("app")), Some(7))),
+        ("block-ended", Event::BlockEnded(BlockEnded { block: i(7), at_ms: 7 })),
+        ("basis-recorded", Event::BasisRecorded(basis)),
+        ("basis-ended", Event::BasisEnded(BasisEnded { basis: i(8), at_ms: 10 })),
+    ]
+}
+
+fn happenings() -> Vec<(&'static str, Event)> {
+    let question = Question {
+        subject: i(1),
+        party: Some(i(11)),
+        capacity: 2,
+        person: Some(i(4)),
+        source: i(12),
+        purpose: s("care"),
+        categories: list(&["vaccination@1"]),
+    };
+    let decided = Decided {
+        question,
+        route: s("r"),
+        now_ms: 1_795_305_600_000,
+        records: 12,
+        records_digest: h(13),
+        registry: 14,
+        registry_digest: h(15),
+        kept: 1,
+        by_basis: false,
+    };
+    let closed =
+        Closed { decision: i(16), outcome: Outcome::Complete, items: 1, withheld: 2, bytes: 3, digest: Some(h(17)) };
+    let unknown = Closed { decision: i(16), outcome: Outcome::Unknown, items: 0, withheld: 0, bytes: 0, digest: None };
+    let standing = StandingChanged { party: s("app"), suspended: true, reason: s("r") };
+    vec![
+        ("decided", Event::Decided(decided)),
+        ("closed", Event::Closed(closed)),
+        ("closed-unknown", Event::Closed(unknown)),
+        ("standing-changed", Event::StandingChanged(standing)),
+        ("key-destroyed", Event::KeyDestroyed(KeyDestroyed { key: i(18) })),
+        ("operator-read", Event::OperatorRead(OperatorRead { operator: s("o"), what: s("w"), entry: None })),
+    ]
+}
+
+const AT: Timestamp = Timestamp::from_millis(1_795_305_600_000);
+
+fn clear(id: u8) -> Entry {
+    let header = Header::new(EntryType::RegistryActivated, EntryId::from_bytes([id; 16]), AT, None, Cause::Gateway);
+    Entry { header, body: activated().encode() }
+}
+
+fn sealed() -> Entry {
+    let (id, key) = (EntryId::from_bytes([0xa1; 16]), KeyId::from_bytes([0xb0; 16]));
+    let header = Header::new(EntryType::Enrolled, id, AT, Some(key), Cause::Party(i(0xd0)));
+    let header = header.with_idempotency(Some(Idempotency { key: h(0xc0), body: h(0xc1) }));
+    let key = SealKey::new(std::array::from_fn(|at| at as u8));
+    Entry { header, body: key.seal_with_nonce([7; 12], &header.aad(), &enrolled().encode()) }
+}
+
+#[test]
+fn ids() {
+    let bytes: [u8; 16] = std::array::from_fn(|at| at as u8);
+    let expected = [
+        EntryId::of(bytes).text(),
+        LinkId::of(bytes).text(),
+        KeyId::of(bytes).text(),
+        PersonId::of(bytes).text(),
+        PartyId::of(bytes).text(),
+        ConsentId::of(bytes).text(),
+        RefusalId::of(bytes).text(),
+        BlockId::of(bytes).text(),
+        AuthorityId::of(bytes).text(),
+        BasisId::of(bytes).text(),
+    ];
+    assert_eq!(golden("ids").lines().collect::<Vec<_>>(), expected);
+    assert_eq!(PairwiseId::from_bytes(bytes).text(), golden("pairwise-id"));
+    assert_eq!(party_id("yotsuba-phr").text(), golden("party-id"));
+}
+
+#[test]
+fn every_event() {
+    let all: Vec<_> = people().into_iter().chain(records()).chain(happenings()).collect();
+    for (name, event) in &all {
+        let bytes = golden_bytes(&format!("event-{name}"));
+        let (kind, body) = bytes.split_first().unwrap();
+        let kind = EntryType::from_number(*kind).unwrap();
+        assert_eq!(event.entry_type(), kind, "{name}");
+        assert_eq!(HEXLOWER.encode(&event.encode()), HEXLOWER.encode(body), "{name}");
+        assert_eq!(Event::decode(kind, body).as_ref(), Ok(event), "{name}");
+        // One encoding: nothing may follow, nothing be left out, no byte be another.
+        assert_eq!(Event::decode(kind, &[body, &[0]].concat()), Err(BodyError), "{name}");
+        for at in 0..body.len() {
+            assert_eq!(Event::decode(kind, &body[..at]), Err(BodyError), "{name} cut at {at}");
+            let mut bent = body.to_vec();
+            bent[at] ^= 1;
+            assert_ne!(Event::decode(kind, &bent).as_ref(), Ok(event), "{name}, byte {at}");
+        }
+    }
+    let named = PAGE.matches("```golden event-").count();
+    assert_eq!(all.len(), named);
+    for number in 1..=22 {
+        assert!(all.iter().any(|(_, event)| event.entry_type() as u8 == number), "no vector of type {number}");
+    }
+    assert_eq!(EntryType::from_number(0), None);
+    assert_eq!(EntryType::from_number(23), None);
+}
+
+#[test]
+fn entries_in_clear_and_sealed() {
+    let bytes = golden_bytes("entry-clear");
+    assert_eq!(HEXLOWER.encode(&clear(0xa0).encode()), HEXLOWER.encode(&bytes));
+    assert_eq!(Entry::decode(&bytes), Ok(clear(0xa0)));
+    assert_eq!(leaf_hash(&bytes).to_vec(), golden_bytes("leaf"));
+    let bytes = golden_bytes("entry-sealed");
+    assert_eq!(HEXLOWER.encode(&sealed().encode()), HEXLOWER.encode(&bytes));
+    let Entry { header, body } = Entry::decode(&bytes).unwrap();
+    let key = SealKey::new(std::array::from_fn(|at| at as u8));
+    let plain = key.open(&header.aad(), &body).unwrap();
+    assert_eq!(Event::decode(header.entry_type().unwrap(), &plain), Ok(enrolled()));
+    let body = SealKey::new(std::array::from_fn(|at| at as u8)).seal_with_nonce([7; 12], b"header", b"body");
+    assert_eq!(body, golden_bytes("sealed-body"));
+}
+
+#[test]
+fn whatever_is_not_the_one_encoding_of_an_entry_is_refused() {
+    let good = golden_bytes("entry-clear");
+    let with = |at: usize, byte: u8| {
+        let mut bent = good.clone();
+        bent[at] = byte;
+        Entry::decode(&bent)
+    };
+    // 82 array of two, 87 header of seven, 01 version, 01 type, 50 id …
+    assert_eq!(good[..5], [0x82, 0x87, 1, 1, 0x50]);
+    assert_eq!(with(2, 2), Err(EntryError::Newer(2)));
+    assert_eq!(with(2, 0), Err(EntryError::Malformed), "no version 0 was ever written");
+    assert_eq!(with(3, 0), Err(EntryError::UnknownType(0)));
+    assert_eq!(with(3, 23), Err(EntryError::UnknownType(23)));
+    let spliced = |at: usize, drop: usize, bytes: &[u8]| {
+        let mut bent = good.clone();
+        bent.splice(at..at + drop, bytes.iter().copied());
+        Entry::decode(&bent)
+    };
+    let malformed = Err(EntryError::Malformed);
+    assert_eq!(spliced(2, 1, &[0x18, 1]), malformed, "an integer longer than it need be");
+    assert_eq!(spliced(4, 1, &[0x58, 16]), malformed, "a length longer than it need be");
+    assert_eq!(spliced(1, 1, &[0x88]), malformed, "one field more than there are");
+    assert_eq!(spliced(good.len(), 0, &[0]), malformed, "bytes after the end");
+    let mut indefinite = good.clone();
+    indefinite[0] = 0x9f;
+    indefinite.push(0xff);
+    assert_eq!(Entry::decode(&indefinite), malformed, "an indefinite length");
+    let mut newer = indefinite.clone();
+    newer[2] = 9;
+    assert_eq!(Entry::decode(&newer), Err(EntryError::Newer(9)), "whatever else it is");
+    for length in 0..good.len() {
+        assert!(Entry::decode(&good[..length]).is_err(), "cut at {length}");
+    }
+    assert_eq!(Entry::decode(&vec![0; ENTRY_BYTES_MAX + 1]), malformed);
+}
+
+#[test]
+fn frames() {
+    for (name, more) in [("frame", false), ("frame-more", true)] {
+        let mut bytes = Vec::new();
+        frame::put(&mut bytes, 5, more, b"entry");
+        assert_eq!(HEXLOWER.encode(&bytes), golden(name));
+        let found = frame::get(&bytes).unwrap();
+        assert_eq!((found.acknowledged, found.more, found.entry, found.length), (5, more, b"entry".as_slice(), 21));
+        for at in 0..bytes.len() {
+            assert_eq!(frame::get(&bytes[..at]), Err(FrameError::Cut));
+            let mut bent = bytes.clone();
+            bent[at] ^= 0x80;
+            assert!(frame::get(&bent).is_err(), "byte {at}");
+        }
+    }
+    let slot = [5u64.to_le_bytes().as_slice(), &crc32c::crc32c(&5u64.to_le_bytes()).to_le_bytes(), &[0; 4]].concat();
+    assert_eq!(HEXLOWER.encode(&slot), golden("high-water-slot"));
+}
+
+#[test]
+fn roots_checkpoint_and_hashes() {
+    let mut tree = Frontier::default();
+    for (size, expected) in golden("roots").lines().enumerate() {
+        assert_eq!(HEXLOWER.encode(&tree.root()), expected, "size {size}");
+        tree.push(leaf_hash(&[size as u8]));
+    }
+    assert_eq!(tree.size(), 9);
+    let key = LedgerKey::new("sekisho.example/ledger", [9; 32]).unwrap();
+    let signed = key.checkpoint(3, [5; 32]).unwrap();
+    assert_eq!(String::from_utf8(signed.clone()).unwrap(), format!("{}\n", golden("checkpoint")));
+    assert_eq!(key.verifier_key(), golden("verifier-key"));
+    assert_eq!(open_checkpoint(&signed, golden("verifier-key")), Ok((3, [5; 32])));
+    let counted = |parts: &[&[u8]]| {
+        let all: Vec<u8> = parts.iter().flat_map(|part| [&(part.len() as u64).to_le_bytes(), *part].concat()).collect();
+        HEXLOWER.encode(&sha256(&all))
+    };
+    assert_eq!(counted(&[b"2026-11", "同意します".as_bytes(), b"I agree"]), golden("text-hash"));
+    assert_eq!(counted(&[&[11; 16], &[1; 16], b"POST /v1/consents", b"k-1"]), golden("idempotency-key"));
+    let chain = [clear(0xa0), sealed()]
+        .iter()
+        .fold([0; 32], |digest, entry| sha256(&[digest.as_slice(), &leaf_hash(&entry.encode())].concat()));
+    assert_eq!(HEXLOWER.encode(&chain), golden("records-digest"));
+}
+
+#[test]
+fn inclusion_proof() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut bytes, mut tree) = (frame::SEGMENT_MAGIC.to_vec(), Frontier::default());
+    for entry in [clear(0xa0), sealed(), clear(0xa2)] {
+        frame::put(&mut bytes, 0, false, &entry.encode());
+        tree.push(leaf_hash(&entry.encode()));
+    }
+    std::fs::write(dir.path().join("00000000.seg"), bytes).unwrap();
+    let key = LedgerKey::new("sekisho.example/ledger", [9; 32]).unwrap();
+    let checkpoint = key.checkpoint(3, tree.root()).unwrap();
+    let made = proof::prove(dir.path(), sealed().header.id(), &checkpoint).unwrap();
+    assert_eq!(made, golden("proof"));
+    let shown = proof::check(golden("proof"), golden("verifier-key")).unwrap();
+    assert_eq!((shown.entry, shown.index, shown.size), (sealed(), 1, 3));
+}
