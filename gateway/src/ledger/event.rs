@@ -6,6 +6,7 @@
 use minicbor::{Decode, Encode};
 
 use super::entry::{Bytes16, Bytes32, EntryType, encode};
+pub use super::parts::{BlockedFrom, LinkTarget, Outcome, Question, Terms};
 
 /// Bytes that are not the body of the entry's type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -341,118 +342,4 @@ events! {
         /// Which one.
         2 entry: Option<Bytes16>,
     }
-}
-
-/// What a consent says.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct Terms {
-    /// Who may receive: a party's code.
-    #[n(0)]
-    pub recipient: String,
-    /// What for: a purpose's code.
-    #[n(1)]
-    pub purpose: String,
-    /// What: category versions such as `vaccination@1`, sorted.
-    #[n(2)]
-    pub categories: Vec<String>,
-    /// From whom: a party's code; `None` is any.
-    #[n(3)]
-    pub source: Option<String>,
-    /// From, ms since the epoch.
-    #[n(4)]
-    pub from_ms: i64,
-    /// Until, ms since the epoch.
-    #[n(5)]
-    pub until_ms: i64,
-    /// First date of the data covered, `YYYY-MM-DD`; `None` is open.
-    #[n(6)]
-    pub data_from: Option<String>,
-    /// First date of the data no longer covered; `None` is open.
-    #[n(7)]
-    pub data_until: Option<String>,
-    /// SHA-256 of the text agreed to.
-    #[n(8)]
-    pub text_hash: Bytes32,
-}
-
-/// What a person is linked to.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub enum LinkTarget {
-    /// A login at an OpenID provider.
-    #[n(0)]
-    Login {
-        /// Issuer.
-        #[n(0)]
-        issuer: String,
-        /// Subject at that issuer.
-        #[n(1)]
-        sub: String,
-    },
-    /// The id under which a source knows the person.
-    #[n(1)]
-    Source {
-        /// The source's code.
-        #[n(0)]
-        party: String,
-        /// The person's id there.
-        #[n(1)]
-        id: String,
-    },
-}
-
-/// From whom a block hides.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub enum BlockedFrom {
-    /// A person.
-    #[n(0)]
-    Person(#[n(0)] Bytes16),
-    /// A party, by code.
-    #[n(1)]
-    Party(#[n(0)] String),
-}
-
-/// An access request as it was asked.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct Question {
-    /// About whom.
-    #[n(0)]
-    pub subject: Bytes16,
-    /// The receiving party's code; `None` when a person looks at our own pages.
-    #[n(1)]
-    pub party: Option<Bytes16>,
-    /// In which capacity: 0 system, 1 subject, 2 guardian, 3 staff.
-    #[n(2)]
-    pub capacity: u8,
-    /// Who acts, where a person does.
-    #[n(3)]
-    pub person: Option<Bytes16>,
-    /// The source.
-    #[n(4)]
-    pub source: Bytes16,
-    /// The purpose's code.
-    #[n(5)]
-    pub purpose: String,
-    /// The category versions, sorted.
-    #[n(6)]
-    pub categories: Vec<String>,
-}
-
-/// How a permitted release ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-pub enum Outcome {
-    /// All of it was handed to the connection.
-    #[n(0)]
-    Complete,
-    /// The barrier cut it.
-    #[n(1)]
-    Cut,
-    /// It failed: the source or the connection broke.
-    #[n(2)]
-    Failed,
-    /// A crash left it open.
-    #[n(3)]
-    Unknown,
-    /// Permitted, and nothing was sent: no data, a sign-in was needed, or a later look said no.
-    #[n(4)]
-    NothingSent,
 }

@@ -10,6 +10,7 @@ pub mod event;
 mod formats;
 pub mod frame;
 pub mod merkle;
+mod parts;
 pub mod proof;
 pub mod seal;
 pub mod verify;

@@ -5,25 +5,28 @@
 //! [`Store::update`] is the same for what people and officials record. Readers see a change only after it is durable, and
 //! from then on always. Read next: `embedded/writer.rs` for the order in which this happens, `state` for what is read.
 
+mod codes;
 pub mod conformance;
 pub mod embedded;
+mod error;
 mod explain;
+mod global;
 mod open;
 mod prepare;
+mod recorded;
 pub mod registry;
 pub mod state;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
 use quick_cache::sync::Cache;
-use sekisho_policy::{AccessRequest, ConsentId, Decision, Denial, PartyId, Permit, PersonId, Timestamp, decide};
+use sekisho_policy::{AccessRequest, ConsentId, Decision, PartyId, Permit, PersonId, Timestamp, decide};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 
-use crate::clock::{Clock, ClockError};
-use crate::ids::{EntryId, PairwiseId};
+use crate::clock::Clock;
+use crate::ids::PairwiseId;
 use crate::ledger::checkpoint::LedgerKey;
 use crate::ledger::entry::{Bytes16, Cause, Idempotency, KeyClass};
 use crate::ledger::event::{Closed, Event, KeyDestroyed};
@@ -33,96 +36,15 @@ use embedded::log::LogReader;
 use embedded::vault::Vault;
 pub use embedded::writer::Appended;
 use embedded::writer::{Append, Guard, Message, Refused, Slot, Writer};
+pub use error::StoreError;
 pub use explain::{Explained, Logged};
 pub use open::{OpenError, Options};
+use recorded::ruling;
+pub use recorded::{Recorded, Ruling};
 use state::{Global, Subject};
 
 /// Times that a computation is tried again when what it was based on changed meanwhile.
 const ATTEMPTS: usize = 32;
-/// How long a recorded permit may wait before it is used.
-const RECORDED_LIVES: Duration = Duration::from_secs(60);
-
-/// Why the store could not do it. Nothing was released, and nothing was acknowledged.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// There is no time to decide at.
-    #[error(transparent)]
-    Clock(#[from] ClockError),
-    /// The writer has stopped.
-    #[error("the store has stopped")]
-    Stopped,
-    /// The records kept changing.
-    #[error("the records about this person changed {ATTEMPTS} times in a row")]
-    Busy,
-    /// A key needed for recording was destroyed.
-    #[error(transparent)]
-    Vault(#[from] embedded::vault::VaultError),
-    /// The index can't be read.
-    #[error(transparent)]
-    Index(#[from] embedded::index::IndexError),
-    /// The ledger can't be read.
-    #[error(transparent)]
-    Log(#[from] embedded::log::LogError),
-    /// The idempotency key came with an earlier request.
-    #[error("this idempotency key was used by an earlier request: look up what it gave")]
-    Repeated,
-    /// A stored entry isn't what was written, or an event can't become one.
-    #[error("a ledger entry can't be opened or made: {0}")]
-    Entry(&'static str),
-}
-
-/// A permit whose decision is durable. Only [`Store::decide_and_record`] makes one; only this can fetch, forward or
-/// release (invariant 1). It can't be copied: one decision, one release.
-#[derive(Debug)]
-pub struct Recorded {
-    decision: EntryId,
-    request: AccessRequest,
-    permit: Permit,
-    at: Timestamp,
-    made: Instant,
-}
-
-impl Recorded {
-    /// The decision's entry.
-    #[must_use]
-    pub const fn decision(&self) -> EntryId {
-        self.decision
-    }
-
-    /// What was asked.
-    #[must_use]
-    pub const fn request(&self) -> &AccessRequest {
-        &self.request
-    }
-
-    /// What was permitted.
-    #[must_use]
-    pub const fn permit(&self) -> &Permit {
-        &self.permit
-    }
-
-    /// When it was decided.
-    #[must_use]
-    pub const fn at(&self) -> Timestamp {
-        self.at
-    }
-
-    /// Whether it has waited too long to be used.
-    #[must_use]
-    pub fn expired(&self) -> bool {
-        self.made.elapsed() > RECORDED_LIVES
-    }
-}
-
-/// A decision that is durable, either way.
-#[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "moved once; a permit is the common case")]
-pub enum Ruling {
-    /// Release may go on.
-    Permitted(Recorded),
-    /// Nothing may be released, and no source asked.
-    Denied(Denial),
-}
 
 /// One person's records as they stand, with what guards them against change.
 #[derive(Clone)]
@@ -309,7 +231,7 @@ impl Store {
             also_changes: ArrayVec::new(),
             reply: None,
         };
-        let sent = self.inner.writer.sender.try_send(Message::Append(Box::new(append)));
+        let sent = self.inner.writer.sender.try_send(Message::Append(append));
         if let Err(TrySendError::Full(message)) = sent
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
@@ -456,28 +378,5 @@ impl Store {
     /// When it can't be read.
     pub fn index_digest(&self) -> Result<Hash, StoreError> {
         Ok(self.inner.index.digest()?)
-    }
-}
-
-impl From<Refused> for StoreError {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::Changed => Self::Busy,
-            Refused::Repeated => Self::Repeated,
-            Refused::Stopped => Self::Stopped,
-        }
-    }
-}
-
-fn ruling(decision: Decision, request: &AccessRequest, appended: Appended) -> Ruling {
-    match decision {
-        Decision::Permit(permit) => Ruling::Permitted(Recorded {
-            decision: appended.entry,
-            request: request.clone(),
-            permit,
-            at: appended.at,
-            made: Instant::now(),
-        }),
-        Decision::Deny(denial) => Ruling::Denied(denial),
     }
 }

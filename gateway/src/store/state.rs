@@ -3,21 +3,19 @@
 //! Applying is the only way in which either comes about, live and at a rebuild alike. What an event says that this build
 //! does not understand makes the whole subject unreadable, which denies (P-2); it is never skipped.
 
-use std::sync::Arc;
-
 use jiff::civil::Date;
-use sekisho_policy as policy;
 use sekisho_policy::{
-    Authority, AuthorityId, BasisId, Block, BlockId, BlockTarget, CategoryCode, CategoryVersion, Code, Consent,
-    ConsentId, DataPeriod, Field, LegalBasis, Lift, Origin, Period, PersonId, PurposeCode, Refusal, RefusalId,
-    RefusalScope, Registry, Scope, SubjectRecords, Timestamp,
+    Authority, AuthorityId, BasisId, Block, BlockId, BlockTarget, Consent, ConsentId, DataPeriod, Field, LegalBasis,
+    Lift, Origin, Period, PersonId, Refusal, RefusalId, RefusalScope, Scope, SubjectRecords, Timestamp,
 };
 
 use crate::ids::{EntryId, LinkId, PairwiseId, TextId, party_id};
 use crate::ledger::entry::Header;
 use crate::ledger::event::{BlockedFrom, Event, LinkTarget, Terms};
 use crate::ledger::merkle::{Hash, sha256};
-use crate::store::registry::RegistryText;
+pub use crate::store::codes::category_version;
+use crate::store::codes::{categories, category_code, purpose};
+pub use crate::store::global::Global;
 
 /// Everything recorded about one person, as subject, as guardian and as user.
 #[derive(Clone, Debug)]
@@ -332,7 +330,7 @@ fn about(event: &Event) -> Option<PersonId> {
     Some(PersonId::of(person.0))
 }
 
-fn step(digest: &Hash, leaf: &Hash) -> Hash {
+pub(super) fn step(digest: &Hash, leaf: &Hash) -> Hash {
     sha256(&[digest.as_slice(), leaf].concat())
 }
 
@@ -385,78 +383,4 @@ fn scope<T: ?Sized, U>(
     parse: impl FnOnce(&T) -> Result<U, &'static str>,
 ) -> Result<Scope<U>, &'static str> {
     value.map_or(Ok(Scope::Any), |v| parse(v).map(Scope::Only))
-}
-
-fn purpose(text: &str, field: &'static str) -> Result<PurposeCode, &'static str> {
-    Code::parse(text).map(PurposeCode).map_err(|_| field)
-}
-
-fn category_code(text: &str, field: &'static str) -> Result<CategoryCode, &'static str> {
-    Code::parse(text).map(CategoryCode).map_err(|_| field)
-}
-
-/// Parses `vaccination@1`.
-#[must_use]
-pub fn category_version(text: &str) -> Option<CategoryVersion> {
-    let (code, version) = text.split_once('@')?;
-    let number: u16 = version.parse().ok()?;
-    // One spelling: no sign, no leading zero.
-    (number > 0 && number.to_string() == version)
-        .then(|| Code::parse(code).ok().map(|c| CategoryVersion { code: CategoryCode(c), version: number }))
-        .flatten()
-}
-
-fn categories(list: &[String], field: &'static str) -> Result<Box<[CategoryVersion]>, &'static str> {
-    list.iter().map(|c| category_version(c).ok_or(field)).collect()
-}
-
-/// The registry in force, and how it came about.
-#[derive(Clone, Debug)]
-pub struct Global {
-    /// What is registered, standings included.
-    pub registry: Arc<Registry>,
-    /// As configured.
-    pub text: Arc<RegistryText>,
-    /// Codes of the parties that are suspended, sorted.
-    pub suspended: Vec<String>,
-    /// How many entries shaped it.
-    pub entries: u64,
-    /// Their digest.
-    pub digest: Hash,
-}
-
-impl Global {
-    /// Nothing registered: everything is unknown, and denied.
-    #[must_use]
-    pub fn empty() -> Self {
-        let text = Arc::new(RegistryText::default());
-        let registry = text.to_policy(&[]).unwrap_or_else(|_| unreachable_empty());
-        Self { registry: Arc::new(registry), text, suspended: Vec::new(), entries: 0, digest: [0; 32] }
-    }
-
-    /// Takes in one entry, in ledger order. A registry that this build can't read leaves nothing registered.
-    pub fn apply(&mut self, leaf: &Hash, event: Option<&Event>) {
-        self.entries += 1;
-        self.digest = step(&self.digest, leaf);
-        match event {
-            Some(Event::RegistryActivated(e)) => {
-                self.text = Arc::new(serde_json::from_str(&e.text).unwrap_or_default());
-            }
-            Some(Event::StandingChanged(e)) => {
-                self.suspended.retain(|code| *code != e.party);
-                if e.suspended {
-                    self.suspended.push(e.party.clone());
-                    self.suspended.sort_unstable();
-                }
-            }
-            _ => return,
-        }
-        let registry = self.text.to_policy(&self.suspended).unwrap_or_else(|_| unreachable_empty());
-        self.registry = Arc::new(registry);
-    }
-}
-
-fn unreachable_empty() -> Registry {
-    #[expect(clippy::expect_used, reason = "nothing can be registered twice in an empty registry")]
-    Registry::new(Vec::new(), Vec::new(), Vec::new(), policy::Rules::default()).expect("an empty registry")
 }

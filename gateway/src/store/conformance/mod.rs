@@ -18,7 +18,7 @@ use crate::ids::TextId;
 use crate::ledger::entry::Cause;
 use sekisho_policy::{ConsentId, Denial};
 
-/// Races that [`all`] runs between a decision and a change of what it is based on.
+/// Races that [`race()`] runs between a decision and a change of what it is based on.
 pub const RACES: usize = 2_000;
 
 /// Runs the whole suite.
@@ -26,24 +26,56 @@ pub const RACES: usize = 2_000;
 /// # Panics
 /// When a promise isn't kept.
 pub async fn all(open: impl AsyncFn(&str, Clock) -> Store) {
-    decisions::nobody_and_the_unknown(&open).await;
-    decisions::a_permit_and_a_denial(&open).await;
-    decisions::durable_before_it_is_told(&open).await;
-    decisions::what_a_crash_left_open_is_unknown(&open).await;
-    decisions::a_revocation_ends_a_permit(&open).await;
-    decisions::the_registry_counts_at_once(&open).await;
-    decisions::a_clock_too_far_behind_denies(&open).await;
-    decisions::old_decisions_can_be_explained(&open).await;
-    decisions::what_is_about_people_is_never_in_clear(&open).await;
-    decisions::an_erased_person_is_denied(&open).await;
-    look_ups::the_access_log_goes_back_in_pages(&open).await;
-    look_ups::logins_and_their_ends(&open).await;
-    look_ups::pairwise_ids(&open).await;
-    look_ups::consents_and_wards(&open).await;
-    look_ups::an_idempotency_key_counts_once(&open).await;
-    races::of_two_updates_on_one_view_one_is_computed_again(&open).await;
-    races::updates_that_share_another_are_guarded(&open).await;
-    races::no_decision_outlives_what_it_was_made_on(&open, RACES).await;
+    decide(&open).await;
+    look_up(&open).await;
+    update(&open).await;
+    race(&open).await;
+}
+
+/// Decisions: recorded, durable, on the current records, explained later.
+///
+/// # Panics
+/// When a promise isn't kept.
+pub async fn decide(open: &impl AsyncFn(&str, Clock) -> Store) {
+    decisions::nobody_and_the_unknown(open).await;
+    decisions::a_permit_and_a_denial(open).await;
+    decisions::durable_before_it_is_told(open).await;
+    decisions::what_a_crash_left_open_is_unknown(open).await;
+    decisions::a_revocation_ends_a_permit(open).await;
+    decisions::the_registry_counts_at_once(open).await;
+    decisions::a_clock_too_far_behind_denies(open).await;
+    decisions::old_decisions_can_be_explained(open).await;
+    decisions::what_is_about_people_is_never_in_clear(open).await;
+    decisions::an_erased_person_is_denied(open).await;
+}
+
+/// Look-ups and the access log.
+///
+/// # Panics
+/// When a promise isn't kept.
+pub async fn look_up(open: &impl AsyncFn(&str, Clock) -> Store) {
+    look_ups::the_access_log_goes_back_in_pages(open).await;
+    look_ups::logins_and_their_ends(open).await;
+    look_ups::pairwise_ids(open).await;
+    look_ups::consents_and_wards(open).await;
+}
+
+/// Updates against each other.
+///
+/// # Panics
+/// When a promise isn't kept.
+pub async fn update(open: &impl AsyncFn(&str, Clock) -> Store) {
+    look_ups::an_idempotency_key_counts_once(open).await;
+    races::of_two_updates_on_one_view_one_is_computed_again(open).await;
+    races::updates_that_share_another_are_guarded(open).await;
+}
+
+/// Decisions against changes of what they are based on: [`RACES`] times.
+///
+/// # Panics
+/// When a promise isn't kept.
+pub async fn race(open: &impl AsyncFn(&str, Clock) -> Store) {
+    races::no_decision_outlives_what_it_was_made_on(open, RACES).await;
 }
 
 /// A store with a registry and one person who has consented.

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use sekisho_policy::{ConsentId, PartyId, PersonId};
 use sled::{Batch, Tree};
 
+use super::index_files::{open_database, opening};
 use super::log::Location;
 use crate::ids::{EntryId, PairwiseId};
 use crate::ledger::event::{Event, LinkTarget};
@@ -55,9 +56,6 @@ pub struct Index {
 }
 
 const WATERMARK: &[u8] = b"watermark";
-/// Times that a lock which the last user has not let go of yet is tried again, 20 ms apart.
-const LOCK_ATTEMPTS: u32 = 100;
-
 /// How far an index had come: so many entries, under this root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
@@ -372,24 +370,6 @@ impl Index {
         }
         Ok(sha256(&all))
     }
-}
-
-fn opening(path: &Path) -> PathBuf {
-    path.with_extension("opening")
-}
-
-/// sled lets go of its lock a moment after the last handle. The directory's own lock is ours, so nobody else can hold it.
-fn open_database(path: &Path) -> Result<sled::Db, IndexError> {
-    let config = sled::Config::new().path(path).cache_capacity(256 << 20).flush_every_ms(None);
-    for _ in 0..LOCK_ATTEMPTS {
-        match config.open() {
-            Err(sled::Error::Io(error)) if error.to_string().contains("acquire lock") => {
-                std::thread::sleep(std::time::Duration::from_millis(20));
-            }
-            other => return Ok(other?),
-        }
-    }
-    Ok(config.open()?)
 }
 
 /// The registry's list of entries stands under the id that no person has.

@@ -1,6 +1,8 @@
 //! The embedded engine: ledger segments, vault (redb), index (sled), one writer.
 
+mod high_water;
 pub mod index;
+mod index_files;
 pub mod log;
 mod scan;
 pub mod vault;

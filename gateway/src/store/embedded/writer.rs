@@ -154,7 +154,7 @@ pub(crate) struct Append {
 }
 
 pub(crate) enum Message {
-    Append(Box<Append>),
+    Append(Append),
     Checkpoint(oneshot::Sender<Vec<u8>>),
     Mark(oneshot::Sender<()>),
     /// Something about this slot has changed that is not in the ledger: look again.
@@ -205,7 +205,7 @@ impl Writer {
             also_changes: also_changes.into_iter().collect(),
             reply: Some(reply),
         };
-        self.sender.send(Message::Append(Box::new(append))).await.map_err(|_| Refused::Stopped)?;
+        self.sender.send(Message::Append(append)).await.map_err(|_| Refused::Stopped)?;
         answer.await.map_err(|_| Refused::Stopped)?
     }
 }
@@ -244,7 +244,7 @@ impl Thread {
         let mut after = Vec::new();
         for message in messages {
             match message {
-                Message::Append(append) => self.take(*append, &mut placed, &mut answers, &mut slots),
+                Message::Append(append) => self.take(append, &mut placed, &mut answers, &mut slots),
                 other => after.push(other),
             }
         }
