@@ -78,7 +78,7 @@ EVENTS = {
     "consent-approved": (8, record(i(5), i(1), i(1), TERMS, 1, None, "h")),
     "consent-ended": (9, record(i(5), 3, i(1), None)),
     "consent-superseded": (9, record(i(5), 3, i(1), i(6))),
-    "proposal-declined": (10, record(i(5), i(1))),
+    "proposal-closed": (10, record(i(5), i(1), True)),
     "refused": (11, record(i(6), i(1), i(1), "app", None, ["vaccination"], 4)),
     "refusal-lifted": (12, record(i(6), i(1), 5)),
     "block-set-person": (13, record(i(7), i(1), choice(0, i(4)), 6, None, "e")),

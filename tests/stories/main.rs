@@ -1,3 +1,12 @@
 //! The stories: what users and attackers do, told against a running gateway over real TLS.
 
+mod callers;
+mod configuration;
+mod consents;
+mod denials;
+mod family;
+mod paths;
+mod portal;
 mod revocation;
+mod sources;
+mod time;

@@ -15,12 +15,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// Transfers that must be cut in each of the four ways; together more than the 1,000 that the bar asks for.
-const CUT_MIN: u32 = 20;
 /// Trials after which each way gives up.
 const TRIALS_MAX: u32 = 1_500;
-/// Entries of the answer: about 4.5 MB, longer on the wire than a revocation takes.
-const ENTRIES: usize = 8_000;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Way {
@@ -31,6 +27,20 @@ enum Way {
 }
 
 impl Way {
+    /// Transfers that must be cut in this way; together more than the 1,000 that the bar asks for.
+    fn cut_min(self) -> u32 {
+        if self.stalls() { 400 } else { 110 }
+    }
+
+    /// Entries of the answer: enough to be under way for longer than a revocation takes.
+    fn entries(self) -> usize {
+        if self.stalls() { 1_500 } else { 5_000 }
+    }
+
+    fn stalls(self) -> bool {
+        matches!(self, Self::Http1Stalled | Self::Http2Stalled)
+    }
+
     fn http2(self) -> bool {
         matches!(self, Self::Http2Fast | Self::Http2Stalled)
     }
@@ -86,9 +96,9 @@ async fn transfer(town: &Town, tap: &Tap, patient: &str, way: Way) -> tokio::tas
 
 async fn trials(way: Way) {
     let town = Town::open().await;
-    town.world.city.set_knobs(Knobs { entries: Some(ENTRIES), ..Knobs::default() });
+    town.world.city.set_knobs(Knobs { entries: Some(way.entries()), ..Knobs::default() });
     let (mut cut, mut trials, mut after_total) = (0, 0, 0);
-    while cut < CUT_MIN {
+    while cut < way.cut_min() {
         trials += 1;
         assert!(trials <= TRIALS_MAX, "{way:?}: only {cut} of {trials} transfers were under way when it was revoked");
         let (consent, patient) = town.consent().await;

@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::ids::{TextId, party_id};
 use crate::ledger::entry::{Bytes16, Cause, Idempotency};
 use crate::ledger::event::{
-    ConsentApproved, ConsentEnded, ConsentProposed, Event, ProposalDeclined, RefusalLifted, Refused, Terms,
+    ConsentApproved, ConsentEnded, ConsentProposed, Event, ProposalClosed, RefusalLifted, Refused, Terms,
 };
 use crate::store::registry::party_kind;
 use crate::store::state::{Ending, Global, Proposal, Subject, category_version, data_period};
@@ -66,7 +66,7 @@ const fn field(field: &'static str, why: &'static str) -> GiveError {
 }
 
 fn draft(events: impl IntoIterator<Item = Event>, idempotency: Option<Idempotency>, cause: Cause) -> Draft {
-    Draft { events: events.into_iter().collect(), cause: Some(cause), idempotency }
+    Draft { events: events.into_iter().collect(), cause: Some(cause), idempotency, beside: None }
 }
 
 /// Records a party's proposal to the person who is signed in with it.
@@ -186,7 +186,13 @@ pub async fn approve(app: &App, id: ConsentId, approval: &Approval) -> Result<()
         let terms = proposal.terms.clone();
         let superseded = superseded(&snapshot.subject, id, person, &proposal.terms, now);
         let events = [Event::ConsentApproved(approved)].into_iter().chain(superseded);
-        Ok((terms, draft(events, approval.idempotency, Cause::Person)))
+        let mut drafted = draft(events, approval.idempotency, Cause::Person);
+        if subject != person {
+            // In the same group: the proposal can't be answered a second time for another child.
+            let closed = ProposalClosed { consent: Bytes16(*id.bytes()), by: Bytes16(*person.bytes()), approved: true };
+            drafted.beside = Some((person, Event::ProposalClosed(closed)));
+        }
+        Ok((terms, drafted))
     });
     let (terms, _) = recorded.await?;
     mint_pairwise(&app.store, subject, &terms.recipient).await?;
@@ -269,8 +275,8 @@ pub async fn decline(app: &App, id: ConsentId, person: PersonId) -> Result<(), G
     let recorded = app.store.update(person, |snapshot, _, _| {
         let proposal = snapshot.subject.proposals.iter().find(|p| p.consent == id);
         let declined = proposal.ok_or(GiveError::Unknown("proposal"))?.declined;
-        let event = ProposalDeclined { consent: Bytes16(*id.bytes()), by: Bytes16(*person.bytes()) };
-        let events = (!declined).then_some(Event::ProposalDeclined(event));
+        let event = ProposalClosed { consent: Bytes16(*id.bytes()), by: Bytes16(*person.bytes()), approved: false };
+        let events = (!declined).then_some(Event::ProposalClosed(event));
         Ok::<_, GiveError>(((), draft(events, None, Cause::Person)))
     });
     recorded.await.map(|_| ())

@@ -71,7 +71,7 @@ pub struct NewPerson {
 }
 
 fn draft(events: impl IntoIterator<Item = Event>, cause: Cause) -> Draft {
-    Draft { events: events.into_iter().collect(), cause: Some(cause), idempotency: None }
+    Draft { events: events.into_iter().collect(), cause: Some(cause), ..Draft::default() }
 }
 
 fn enrolled(person: PersonId, new: &NewPerson) -> Result<Event, ActError> {

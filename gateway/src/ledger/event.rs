@@ -171,12 +171,14 @@ events! {
         3 superseded_by: Option<Bytes16>,
     }
 
-    /// A proposal was declined.
-    ProposalDeclined {
+    /// A proposal was answered: declined, or approved for another subject than the person it was made to.
+    ProposalClosed {
         /// Which.
         0 consent: Bytes16,
         /// By whom.
         1 by: Bytes16,
+        /// Approved, or declined.
+        2 approved: bool,
     }
 
     /// A refusal.

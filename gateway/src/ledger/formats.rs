@@ -140,7 +140,7 @@ fn records() -> Vec<(&'static str, Event)> {
         ("consent-approved", Event::ConsentApproved(approved)),
         ("consent-ended", consent_ended(None)),
         ("consent-superseded", consent_ended(Some(i(6)))),
-        ("proposal-declined", Event::ProposalDeclined(ProposalDeclined { consent: i(5), by: i(1) })),
+        ("proposal-closed", Event::ProposalClosed(ProposalClosed { consent: i(5), by: i(1), approved: true })),
         ("refused", Event::Refused(refused)),
         ("refusal-lifted", Event::RefusalLifted(RefusalLifted { refusal: i(6), by: i(1), at_ms: 5 })),
         ("block-set-person", block(BlockedFrom::Person(i(4)), None)),

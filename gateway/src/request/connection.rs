@@ -70,7 +70,7 @@ impl Connection {
 
     /// Aborts the connection. When it returns `true`, nothing more can leave; else [`Connection::closed`] tells when.
     pub fn abort(&self) -> bool {
-        if sabotage::off(Check::AbortConnection) {
+        if sabotage::off(Check::Cut) {
             return true;
         }
         self.aborted.store(true, Ordering::Release);
@@ -213,7 +213,7 @@ impl Drop for Socket {
     fn drop(&mut self) {
         // An unfinished release must not go on leaving from the kernel's queue when nobody can cut it any more.
         let owes = |c: &Arc<Connection>| c.unfinished.load(Ordering::Acquire) > 0;
-        if self.connection.get().is_some_and(owes) && !sabotage::off(Check::AbortConnection) {
+        if self.connection.get().is_some_and(owes) && !sabotage::off(Check::Cut) {
             disconnect(&self.tcp);
         }
     }

@@ -53,7 +53,7 @@ impl Handle {
     /// Whether it was cut: not one byte more.
     #[must_use]
     pub fn is_cut(&self) -> bool {
-        self.cut.load(Ordering::Acquire) && !sabotage::off(Check::CutFrames)
+        self.cut.load(Ordering::Acquire) && !sabotage::off(Check::Cut)
     }
 
     /// Counts bytes handed to the connection.

@@ -63,6 +63,8 @@ pub struct Draft {
     pub cause: Option<Cause>,
     /// The idempotency key that came with it.
     pub idempotency: Option<Idempotency>,
+    /// An event about one of the others that the update names, in the same group.
+    pub beside: Option<(PersonId, Event)>,
 }
 
 struct Inner {
@@ -166,11 +168,14 @@ impl Store {
             if drafted.events.is_empty() {
                 return Ok((value, None));
             }
-            let mut prepared: ArrayVec<_, 3> = ArrayVec::new();
+            let mut prepared: ArrayVec<_, 4> = ArrayVec::new();
             let mut idempotency = drafted.idempotency;
             let cause = drafted.cause.unwrap_or(Cause::Gateway);
             for event in drafted.events {
                 prepared.push(self.prepare(person, event, now, cause, idempotency.take())?);
+            }
+            if let Some((other, event)) = drafted.beside {
+                prepared.push(self.prepare(other, event, now, cause, None)?);
             }
             guards.push(global_guard);
             guards.push(snapshot.guard);

@@ -197,7 +197,10 @@ impl Subject {
                 declined: false,
                 revision: self.entries,
             }),
-            Event::ProposalDeclined(e) => {
+            Event::ProposalClosed(e) if e.approved => {
+                self.proposals.retain(|p| p.consent != ConsentId::of(e.consent.0))
+            }
+            Event::ProposalClosed(e) => {
                 let revision = self.entries;
                 for p in self.proposals.iter_mut().filter(|p| p.consent == ConsentId::of(e.consent.0)) {
                     (p.declined, p.revision) = (true, revision);

@@ -127,6 +127,7 @@ pub(super) async fn an_idempotency_key_counts_once(open: &impl AsyncFn(&str, Clo
                     events: [event.clone()].into_iter().collect(),
                     cause: Some(Cause::Person),
                     idempotency: Some(key),
+                    beside: None,
                 };
                 store.update(person, |_, _, _| Ok::<_, StoreError>(((), drafted()))).await
             })

@@ -108,7 +108,7 @@ pub async fn record(store: &Store, person: PersonId, event: Event) -> Result<Opt
 /// A draft of these events.
 #[must_use]
 pub fn draft(events: impl IntoIterator<Item = Event>) -> Draft {
-    Draft { events: events.into_iter().collect(), cause: Some(Cause::Person), idempotency: None }
+    Draft { events: events.into_iter().collect(), cause: Some(Cause::Person), ..Draft::default() }
 }
 
 /// A consent for a hundred days from [`START`].

@@ -147,13 +147,12 @@ impl Versions {
 }
 
 pub(crate) struct Append {
-    pub(crate) entries: ArrayVec<Prepared, 3>,
+    pub(crate) entries: ArrayVec<Prepared, 4>,
     pub(crate) guards: ArrayVec<Guard, GUARDS_MAX>,
     pub(crate) also_changes: ArrayVec<Slot, 2>,
     pub(crate) reply: Option<oneshot::Sender<Result<Appended, Refused>>>,
 }
 
-#[expect(clippy::large_enum_variant, reason = "an append is the common case; boxing it would allocate on the hot path")]
 pub(crate) enum Message {
     Append(Append),
     Checkpoint(oneshot::Sender<Vec<u8>>),

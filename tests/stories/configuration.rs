@@ -1,0 +1,49 @@
+//! `sekisho check`: every problem of a configuration at once, with its line.
+
+use sekisho::config::Config;
+use sekisho_tests::town::Town;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_problem_is_reported_at_once_with_its_line() {
+    let town = Town::open().await;
+    let good = std::fs::read_to_string(&town.world.config).unwrap();
+    let bent = good
+        .replace("listen = ", "lissten = ")
+        .replace("certificate = \"server.pem\"", "certificate = \"nowhere.pem\"")
+        .replace("kind = \"clinic\"", "kind = \"hospital\"")
+        .replacen("purpose = \"phr-view\"", "purpose = \"nothing\"", 1)
+        .replacen("categories = [\"vaccination@1\"]", "categories = [\"vaccination@9\"]", 1)
+        .replace("longest_days = 92", "longest_days = \"long\"")
+        .replace("scope = \"patient/Patient.r\"\n", "");
+    let problems = Config::parse(&bent, town.directory.path()).unwrap_err();
+    let lines: Vec<&str> = bent.lines().collect();
+    let line_of = |needle: &str| 1 + lines.iter().position(|l| l.contains(needle)).unwrap();
+    for (needle, said) in [
+        ("lissten", "`lissten` is not known"),
+        ("nowhere.pem", "nowhere.pem, which cannot be read"),
+        ("hospital", "but must be one of phr-app"),
+        ("purpose = \"nothing\"", "a registered purpose"),
+        ("vaccination@9", "not a registered version"),
+        ("longest_days = \"long\"", "a whole number"),
+    ] {
+        let found = problems.iter().find(|p| p.message.contains(said));
+        let found = found.unwrap_or_else(|| panic!("nothing said {said}: {problems:#?}"));
+        assert_eq!(found.line, line_of(needle), "{said}");
+    }
+    assert!(problems.iter().any(|p| p.message.contains("`listen` is missing")), "{problems:#?}");
+    assert!(problems.iter().any(|p| p.message.contains("`scope` is missing")), "{problems:#?}");
+    assert!(Config::parse(&good, town.directory.path()).is_ok());
+    town.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn routes_that_one_request_could_match_both_are_a_mistake() {
+    let town = Town::open().await;
+    let good = std::fs::read_to_string(&town.world.config).unwrap();
+    let bent = good.replace("path = \"/clinic/Immunization\"", "path = \"/fhir/Immunization\"");
+    let problems = Config::parse(&bent, town.directory.path()).unwrap_err();
+    assert!(problems.iter().any(|p| p.message.contains("overlap")), "{problems:#?}");
+    let broken = Config::parse("[server\nx", town.directory.path()).unwrap_err();
+    assert!(broken.iter().any(|p| p.line == 1), "{broken:#?}");
+    town.gateway.stop().await;
+}
