@@ -153,6 +153,7 @@ pub(crate) struct Append {
     pub(crate) reply: Option<oneshot::Sender<Result<Appended, Refused>>>,
 }
 
+#[expect(clippy::large_enum_variant, reason = "an append is the common case; boxing it would allocate on the hot path")]
 pub(crate) enum Message {
     Append(Append),
     Checkpoint(oneshot::Sender<Vec<u8>>),
