@@ -158,12 +158,12 @@ impl Store {
     /// When the store can't be read.
     pub fn access_log(&self, person: PersonId, before: u64, limit: usize) -> Result<Vec<Logged>, StoreError> {
         let mut lines = Vec::new();
-        for item in self.inner.index.log_of(person, before).take(limit) {
-            let (position, location) = item?;
-            let opened = self.read(location)?;
+        for line in self.inner.index.log_of(person, before, limit)? {
+            let position = line.position;
+            let opened = self.read(line.decided)?;
             let Some(Event::Decided(decided)) = opened.event else { continue };
             let entry = opened.header.id();
-            let closed = match self.inner.index.outcome(entry)? {
+            let closed = match line.closed {
                 Some(location) => self.read(location)?.event,
                 None => None,
             };

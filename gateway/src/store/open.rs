@@ -170,9 +170,7 @@ impl Store {
 
     /// Outcomes that a crash kept from being recorded are unknown, and said to be.
     async fn close_open_decisions(&self) -> Result<(), StoreError> {
-        let open: Vec<(EntryId, Location)> = self.inner.index.open_decisions().collect();
-        for (decision, location) in open {
-            let Some(person) = self.read(location)?.person else { continue };
+        for (decision, person) in self.inner.index.open_decisions() {
             self.close(
                 person,
                 Closed {

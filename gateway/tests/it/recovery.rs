@@ -202,7 +202,7 @@ async fn an_index_that_is_missing_or_cut_or_of_another_boot_is_rebuilt() {
     before.opens_as_it_was().await;
     assert!(!tampered.exists(), "what a start broke off on is not tried again");
     rewrite_mark(&index, |mark| {
-        mark[40] = 0;
+        mark[48] = 0;
         mark.truncate(41);
         mark.extend(b"another boot");
     });
@@ -253,7 +253,7 @@ async fn after_a_clean_stop_the_index_is_not_rebuilt() {
     permitted(&store, before.people[0]).await;
     store.stop().await.unwrap();
     drop(store);
-    rewrite_mark(&before.directory().join("index"), |mark| mark[40] = 0);
+    rewrite_mark(&before.directory().join("index"), |mark| mark[48] = 0);
     let store = open(before.directory()).await.unwrap();
     assert!(witness.exists());
     assert_ne!(store.index_digest().unwrap(), before.digest);

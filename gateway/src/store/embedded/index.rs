@@ -7,12 +7,16 @@
 //! those entries; else it is deleted and rebuilt. A file beside it stands while it is being opened: where sled ends the
 //! process on a broken file, the next start finds that and does not try again.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sekisho_policy::{ConsentId, PartyId, PersonId};
-use sled::{Batch, Tree};
+use sled::Tree;
 
 use super::index_files::{open_database, opening};
+use super::lines::{Line, Open};
 use super::log::Location;
 use crate::ids::{EntryId, PairwiseId};
 use crate::ledger::event::{Event, LinkTarget};
@@ -51,8 +55,13 @@ pub struct Index {
     consents: Tree,
     wards: Tree,
     idempotency: Tree,
-    open_decisions: Tree,
-    outcomes: Tree,
+    /// Permits without outcome, as of the last mark.
+    open_then: Tree,
+    /// Permits without outcome, now. A permit's line goes into `log` together with its outcome: a release is one entry
+    /// and one line there, not six changes on the way of every commit.
+    open: Mutex<HashMap<EntryId, Open>>,
+    /// Entries in `entries`.
+    known: AtomicU64,
 }
 
 const WATERMARK: &[u8] = b"watermark";
@@ -81,7 +90,7 @@ impl Index {
         let opened = std::thread::spawn(move || {
             let index = Self::open_at(&path).ok()?;
             let mark = index.trusted(&boot)?;
-            index.readable(mark.count).then_some((index, mark))
+            index.readable().then_some((index, mark))
         });
         opened.join().ok().flatten()
     }
@@ -118,8 +127,9 @@ impl Index {
             consents: db.open_tree("consents")?,
             wards: db.open_tree("wards")?,
             idempotency: db.open_tree("idempotency")?,
-            open_decisions: db.open_tree("open")?,
-            outcomes: db.open_tree("outcomes")?,
+            open_then: db.open_tree("open")?,
+            open: Mutex::default(),
+            known: AtomicU64::new(0),
             path: path.to_owned(),
             db,
         })
@@ -134,19 +144,33 @@ impl Index {
     fn trusted(&self, boot: &str) -> Option<Mark> {
         let mark = self.db.get(WATERMARK).ok()??;
         let (count, rest) = mark.split_first_chunk::<8>()?;
+        let (known, rest) = rest.split_first_chunk::<8>()?;
+        self.known.store(u64::from_be_bytes(*known), Ordering::Release);
         let (root, rest) = rest.split_first_chunk::<32>()?;
         let (clean, in_boot) = rest.split_first()?;
         let mark = Mark { count: u64::from_le_bytes(*count), root: *root };
         (*clean == 1 || in_boot == boot.as_bytes()).then_some(mark)
     }
 
-    /// Whether everything can be read, and at least so many entries are there.
-    fn readable(&self, count: u64) -> bool {
-        let entries = self.entries.len() as u64;
-        entries >= count && self.trees().into_iter().all(|tree| tree.iter().all(|item| item.is_ok()))
+    /// Whether everything can be read, and at least as many entries are there as were at the mark; takes up the permits
+    /// that were open then.
+    fn readable(&self) -> bool {
+        let known = self.known.swap(self.entries.len() as u64, Ordering::AcqRel);
+        let whole = self.trees().into_iter().all(|tree| tree.iter().all(|item| item.is_ok()));
+        let opened = self.open_then.iter().map(|item| {
+            let (id, value) = item.ok()?;
+            Some((EntryId::from_bytes(*id.first_chunk::<16>()?), Open::read(&value)?))
+        });
+        let Some(opened) = opened.collect::<Option<HashMap<_, _>>>() else { return false };
+        *self.opens() = opened;
+        whole && self.known.load(Ordering::Acquire) >= known
     }
 
-    fn trees(&self) -> [&Tree; 10] {
+    fn opens(&self) -> MutexGuard<'_, HashMap<EntryId, Open>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn trees(&self) -> [&Tree; 8] {
         [
             &self.state,
             &self.log,
@@ -156,8 +180,6 @@ impl Index {
             &self.consents,
             &self.wards,
             &self.idempotency,
-            &self.open_decisions,
-            &self.outcomes,
         ]
     }
 
@@ -166,9 +188,13 @@ impl Index {
     /// # Errors
     /// When sled fails.
     pub fn mark(&self, mark: Mark, boot: &str, clean: bool) -> Result<(), IndexError> {
+        self.open_then.clear()?;
+        for (id, open) in self.opens().iter() {
+            self.open_then.insert(id.bytes(), open.written())?;
+        }
         self.db.flush()?;
-        let count = mark.count.to_le_bytes();
-        let mark = [count.as_slice(), &mark.root, &[u8::from(clean)], boot.as_bytes()].concat();
+        let (count, known) = (mark.count.to_le_bytes(), self.known.load(Ordering::Acquire).to_be_bytes());
+        let mark = [count.as_slice(), &known, &mark.root, &[u8::from(clean)], boot.as_bytes()].concat();
         self.db.insert(WATERMARK, mark)?;
         self.db.flush()?;
         Ok(())
@@ -179,10 +205,15 @@ impl Index {
     /// # Errors
     /// When sled fails.
     pub fn apply<'a>(&self, placed: impl IntoIterator<Item = Placed<'a>>) -> Result<(), IndexError> {
-        let (mut entries, mut log) = (Batch::default(), Batch::default());
         for one in placed {
+            if let (Some(person), Some(Event::Closed(closed))) = (one.person, one.event) {
+                self.close(person, EntryId::from_bytes(closed.decision.0), one.location)?;
+                continue;
+            }
             let location = one.location.number().to_be_bytes();
-            entries.insert(one.id.bytes(), &location);
+            if self.entries.insert(one.id.bytes(), &location)?.is_none() {
+                self.known.fetch_add(1, Ordering::AcqRel);
+            }
             let Some(person) = one.person else {
                 if one.event.is_some_and(|e| e.entry_type().changes_registry()) {
                     self.append_state(GLOBAL, one.location)?;
@@ -190,15 +221,12 @@ impl Index {
                 continue;
             };
             match one.event {
-                Some(Event::Decided(decided)) => {
-                    log.insert(log_key(person, one.position).as_slice(), &location);
-                    if decided.kept != 0 {
-                        self.open_decisions.insert(one.id.bytes(), &location)?;
-                    }
+                Some(Event::Decided(decided)) if decided.kept != 0 => {
+                    let open = Open { person, position: one.position, location: one.location };
+                    self.opens().insert(one.id, open);
                 }
-                Some(Event::Closed(closed)) => {
-                    self.outcomes.insert(closed.decision.0, &location)?;
-                    self.open_decisions.remove(closed.decision.0)?;
+                Some(Event::Decided(_)) => {
+                    self.log.insert(log_key(person, one.position), &location)?;
                 }
                 event => {
                     self.append_state(*person.bytes(), one.location)?;
@@ -209,8 +237,18 @@ impl Index {
                 self.idempotency.insert(key, &location)?;
             }
         }
-        self.entries.apply_batch(entries)?;
-        self.log.apply_batch(log)?;
+        Ok(())
+    }
+
+    /// A permit's line, with its outcome. A second pass finds it closed already.
+    fn close(&self, person: PersonId, decision: EntryId, closed: Location) -> Result<(), IndexError> {
+        let Some(open) = self.opens().get(&decision).copied().filter(|open| open.person == person) else {
+            return Ok(());
+        };
+        let line = [open.location.number().to_be_bytes(), closed.number().to_be_bytes()].concat();
+        self.log.insert(log_key(person, open.position), line)?;
+        // Only now: a reader finds it in one of the two at every moment.
+        self.opens().remove(&decision);
         Ok(())
     }
 
@@ -282,13 +320,25 @@ impl Index {
         Ok(numbers.iter().map(|n| Location::from_number(u64::from_be_bytes(*n))).collect())
     }
 
-    /// Decisions about a person before a position, newest first.
-    pub fn log_of(&self, person: PersonId, before: u64) -> impl Iterator<Item = Result<(u64, Location), IndexError>> {
-        self.log.range(log_key(person, 0)..log_key(person, before)).rev().map(|item| {
-            let (key, location) = item?;
+    /// Decisions about a person before a position, newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// When sled fails.
+    pub fn log_of(&self, person: PersonId, before: u64, limit: usize) -> Result<Vec<Line>, IndexError> {
+        let line = |open: &Open| Line { position: open.position, decided: open.location, closed: None };
+        let mine = |open: &&Open| open.person == person && open.position < before;
+        let mut lines: Vec<Line> = self.opens().values().filter(mine).map(line).collect();
+        for item in self.log.range(log_key(person, 0)..log_key(person, before)).rev().take(limit) {
+            let (key, value) = item?;
             let position = key.last_chunk::<8>().map_or(0, |p| u64::from_be_bytes(*p));
-            Ok((position, number(&location)))
-        })
+            let closed = value.get(8..).filter(|rest| rest.len() == 8).map(number);
+            lines.push(Line { position, decided: number(&value), closed });
+        }
+        lines.sort_unstable_by_key(|line| std::cmp::Reverse(line.position));
+        // One that was closed between the two looks stands in both.
+        lines.dedup_by_key(|line| line.position);
+        lines.truncate(limit);
+        Ok(lines)
     }
 
     /// Where an entry lies.
@@ -339,20 +389,10 @@ impl Index {
         Ok(self.idempotency.get(key)?.map(|l| number(&l)))
     }
 
-    /// Where the outcome of a decision lies.
-    ///
-    /// # Errors
-    /// When sled fails.
-    pub fn outcome(&self, decision: EntryId) -> Result<Option<Location>, IndexError> {
-        Ok(self.outcomes.get(decision.bytes())?.map(|l| number(&l)))
-    }
-
     /// Permits whose outcome is not recorded: what a crash left open.
-    pub fn open_decisions(&self) -> impl Iterator<Item = (EntryId, Location)> {
-        self.open_decisions.iter().filter_map(|item| {
-            let (id, location) = item.ok()?;
-            Some((EntryId::from_bytes(*id.first_chunk::<16>()?), number(&location)))
-        })
+    #[must_use]
+    pub fn open_decisions(&self) -> Vec<(EntryId, PersonId)> {
+        self.opens().iter().map(|(id, open)| (*id, open.person)).collect()
     }
 
     /// SHA-256 over all that was taken in: two indexes with the same digest answer alike.
@@ -368,6 +408,11 @@ impl Index {
             }
             all = sha256(&all).to_vec();
         }
+        let opens = self.opens();
+        let mut open: Vec<_> =
+            opens.iter().map(|(id, open)| [id.bytes().as_slice(), &open.written()].concat()).collect();
+        open.sort_unstable();
+        all.extend(open.concat());
         Ok(sha256(&all))
     }
 }

@@ -3,6 +3,7 @@
 mod high_water;
 pub mod index;
 mod index_files;
+mod lines;
 pub mod log;
 mod scan;
 pub mod vault;
