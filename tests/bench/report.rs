@@ -6,14 +6,14 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::Failure;
-use crate::rounds::{Rounds, Run};
+use crate::rounds::{Rounds, Run, is_quiet};
 
 /// Sekisho's requests per second must be at least this share of nginx's.
 const RATIO_MIN: f64 = 0.4;
 /// If nginx's core was idle for longer, load or upstream were the limit: its figure would be too low.
 const IDLE_MAX: f64 = 0.1;
-/// If other programs used more of the proxies' core, the figures are noisy.
-const OTHERS_MAX: f64 = 0.1;
+/// Undisturbed rounds, at least.
+const QUIET_MIN: usize = 5;
 
 /// One figure against its bar.
 #[derive(Serialize)]
@@ -50,8 +50,10 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
     Some((below + at) / 2.0)
 }
 
+/// A proxy's runs in the rounds that count.
 fn of<'a>(measured: &'a Rounds, proxy: &str) -> Vec<&'a Run> {
-    measured.rounds.iter().flatten().filter(|run| run.proxy == proxy).collect()
+    let quiet = measured.rounds.iter().filter(|runs| is_quiet(runs));
+    quiet.flatten().filter(|run| run.proxy == proxy).collect()
 }
 
 /// Sekisho's requests per second by nginx's, round by round.
@@ -74,16 +76,13 @@ pub fn rounds(measured: &Rounds) {
             line(proxy, "median", |figure| median(runs.iter().map(|run| figure(run)).collect()));
         }
     }
-    let others = |run: &Run| 1.0 - run.core_share - run.idle_share;
-    let disturbed =
-        measured.rounds.iter().flatten().filter(|run| run.proxy == "nginx" && others(run) > OTHERS_MAX).count();
+    let disturbed = measured.rounds.iter().filter(|runs| !is_quiet(runs)).count();
     if disturbed > 0 {
-        println!(
-            "In {disturbed} rounds other programs used more than 10 % of the proxies' core: the figures are noisy."
-        );
+        println!("{disturbed} rounds don't count, in medians and ratios: other programs used the proxies' core.");
     }
-    for (number, ratio) in ratios(measured).iter().enumerate() {
-        println!("round {}: Sekisho answers {ratio:.3} of nginx's requests/s", number + 1);
+    let ratios: Vec<String> = ratios(measured).iter().map(|ratio| format!("{ratio:.3}")).collect();
+    if !ratios.is_empty() {
+        println!("Sekisho's requests/s by nginx's, round by round: {}", ratios.join(" "));
     }
     for run in measured.rounds.last().into_iter().flatten() {
         println!("{}: {}", run.proxy, run.load.tls);
@@ -111,7 +110,17 @@ fn line(proxy: &str, round: &str, take: impl Fn(Figure) -> Option<f64>) {
 
 /// Everything that has a bar.
 pub fn bars(decisions: &[Bar], measured: &Rounds) -> Result<Vec<Bar>, Failure> {
-    let ratio = median(ratios(measured)).ok_or("no round measured both proxies")?;
+    let all_ratios = ratios(measured);
+    if all_ratios.len() < QUIET_MIN {
+        let rounds = measured.rounds.len();
+        return Err(format!(
+            "the proxies had their core to themselves in {} of {rounds} rounds, and {QUIET_MIN} are needed: the figures \
+             would say nothing. Run it again when nothing else runs",
+            all_ratios.len()
+        )
+        .into());
+    }
+    let ratio = median(all_ratios).ok_or("no round measured both proxies")?;
     let idle =
         median(of(measured, "nginx").iter().map(|run| run.idle_share).collect()).ok_or("nginx was not measured")?;
     let mut all: Vec<Bar> = decisions.iter().map(|bar| Bar { name: bar.name.clone(), ..*bar }).collect();

@@ -167,6 +167,18 @@ impl Town {
         log["items"][0].clone()
     }
 
+    /// What became of the newest decision about the child: waits until its outcome is in the record.
+    pub async fn newest_outcome(&self) -> String {
+        let patience = std::time::Instant::now();
+        loop {
+            let outcome = self.newest_decision().await["outcome"].as_str().unwrap_or_default().to_owned();
+            if outcome != "under-way" {
+                return outcome;
+            }
+            assert!(patience.elapsed().as_secs() < 20, "no outcome is recorded");
+        }
+    }
+
     /// A decision explained over the operators' socket.
     pub async fn explain(&self, decision: &str) -> Value {
         let path = format!("/decisions/{decision}");

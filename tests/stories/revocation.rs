@@ -70,8 +70,11 @@ async fn transfer(town: &Town, tap: &Tap, patient: &str, way: Way) -> tokio::tas
     let stream = TokioIo::new(connect(town, tap, way.http2()).await);
     let request = request(town, patient, way.http2());
     if way.http2() {
-        let (mut sender, connection) =
-            hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+        let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+        if way.stalls() {
+            builder.initial_stream_window_size(65_535).initial_connection_window_size(65_535);
+        }
+        let (mut sender, connection) = builder.handshake(stream).await.unwrap();
         let driving = tokio::spawn(connection);
         tokio::spawn(async move {
             if let Ok(response) = sender.send_request(request).await {

@@ -17,6 +17,7 @@ use crate::ledger::entry::Bytes32;
 use crate::ledger::event::{Event, Terms};
 use crate::request::authenticate::Caller;
 use crate::sabotage::{self, Check};
+use crate::store::StoreError;
 
 /// Scope of a token that may propose.
 const PROPOSE_SCOPE: &str = "consent/propose";
@@ -44,17 +45,18 @@ pub(super) async fn propose(call: &Call<'_>) -> Result<Answer, Problem> {
         return Err(Problem::scope(PROPOSE_SCOPE));
     }
     let idempotency = call.idempotency(&caller, "POST /v1/consents")?;
-    if let Some(again) = idempotency
-        && let Some((event, body)) = call.app.store.by_idempotency(again.key.0)?
-    {
-        let Event::ConsentProposed(before) = event else { return Err(Problem::key_reused()) };
-        if body != again.body.0 {
-            return Err(Problem::key_reused());
-        }
+    if let Some((Event::ConsentProposed(before), _)) = call.earlier(idempotency)? {
         return created(call, &caller, ConsentId::of(before.consent.0)).await;
     }
     let terms = terms(call, call.json()?, &party.code)?;
-    let id = give::propose(call.app, &party.code, person, &terms, idempotency).await?;
+    let id = match give::propose(call.app, &party.code, person, &terms, idempotency).await {
+        // The same request came twice at once, and the other was first.
+        Err(GiveError::Store(StoreError::Repeated)) => match call.earlier(idempotency)? {
+            Some((Event::ConsentProposed(before), _)) => ConsentId::of(before.consent.0),
+            _ => return Err(Problem::not_now()),
+        },
+        other => other?,
+    };
     created(call, &caller, id).await
 }
 
@@ -296,11 +298,14 @@ struct NewRefusal {
 pub(super) async fn refuse(call: &Call<'_>) -> Result<Answer, Problem> {
     let (person, caller) = call.person().await?;
     let idempotency = call.idempotency(&caller, "POST /v1/refusals")?;
-    if let Some(again) = idempotency
-        && let Some((_, body)) = call.app.store.by_idempotency(again.key.0)?
-        && body != again.body.0
-    {
-        return Err(Problem::key_reused());
+    if let Some((Event::Refused(before), ending)) = call.earlier(idempotency)? {
+        let (id, about) = (RefusalId::of(before.refusal.0), PersonId::of(before.subject.0));
+        // Acknowledged again, after making sure again.
+        let transfers_cut = call.app.barrier.after_person(about).await.map_err(GiveError::from)?;
+        let narrowed = Narrowed { ending, transfers_cut };
+        let mut answer = receipt(call, "refused", id.text(), &narrowed, &[]);
+        answer.status = StatusCode::CREATED;
+        return Ok(answer);
     }
     let body: NewRefusal = call.json()?;
     let scope = RefusedScope { recipient: body.recipient, purpose: body.purpose, categories: body.categories };

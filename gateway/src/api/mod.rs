@@ -23,11 +23,13 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::ledger::entry::{Bytes32, Idempotency};
+use crate::ledger::event::Event;
 use crate::ledger::merkle::sha256;
 use crate::request::authenticate::{AuthError, Caller, authenticate};
 use crate::request::body::ReplyBody;
 use crate::request::connection::Connection;
 use crate::request::token::TokenError;
+use crate::store::state::Ending;
 use problem::Problem;
 
 /// Largest request body, in bytes.
@@ -211,6 +213,16 @@ impl Call<'_> {
         let Some(value) = self.headers.get(http::header::IF_MATCH) else { return Ok(None) };
         let tag = value.to_str().ok().and_then(|t| t.strip_prefix("\"r")?.strip_suffix('"')?.parse().ok());
         tag.map(Some).ok_or_else(|| Problem::field("If-Match", "must be the ETag that was given"))
+    }
+
+    /// What this very request recorded when it came before. The same key with another body is a mistake.
+    fn earlier(&self, idempotency: Option<Idempotency>) -> Result<Option<(Event, Ending)>, Problem> {
+        let Some(again) = idempotency else { return Ok(None) };
+        match self.app.store.by_idempotency(again.key.0)? {
+            Some((event, body, ending)) if body == again.body.0 => Ok(Some((event, ending))),
+            Some(_) => Err(Problem::key_reused()),
+            None => Ok(None),
+        }
     }
 
     /// The idempotency key, scoped to party, person and route, with the hash of this body (design §6).

@@ -240,6 +240,8 @@ fn every_event() {
             assert_ne!(Event::decode(kind, &bent).as_ref(), Ok(event), "{name}, byte {at}");
         }
     }
+    let spelled_out = [0x83, 0x61, b'o', 0x61, b'w', 0xf6];
+    assert_eq!(Event::decode(EntryType::OperatorRead, &spelled_out), Err(BodyError), "an absent field at the end");
     let named = PAGE.matches("```golden event-").count();
     assert_eq!(all.len(), named);
     for number in 1..=22 {

@@ -1,7 +1,7 @@
 //! The request path: authenticate → classify → decide and record → fetch → narrow → release → close (design §3).
 //!
 //! [`handle`] calls the steps in order; reading it is reading the life of a request. The compiler keeps the order: what
-//! fetches takes the [`Recorded`](crate::store::Recorded) that only the store's `decide_and_record` makes.
+//! fetches takes the [`Recorded`] that only the store's `decide_and_record` makes.
 
 pub mod authenticate;
 pub mod body;

@@ -8,7 +8,7 @@ use sekisho_policy::{
     Timestamp, decide,
 };
 
-use super::state::{Global, Subject, category_version};
+use super::state::{Ending, Global, Subject, category_version};
 use super::{Store, StoreError};
 use crate::ids::{EntryId, TextId};
 use crate::ledger::entry::{Bytes16, Bytes32};
@@ -173,14 +173,15 @@ impl Store {
         Ok(lines)
     }
 
-    /// The event that came with an idempotency key, with the hash of the body that came with it.
+    /// The event that came with an idempotency key, the hash of the body that came with it, and its entry.
     ///
     /// # Errors
     /// When the store can't be read.
-    pub fn by_idempotency(&self, key: [u8; 32]) -> Result<Option<(Event, [u8; 32])>, StoreError> {
+    pub fn by_idempotency(&self, key: [u8; 32]) -> Result<Option<(Event, [u8; 32], Ending)>, StoreError> {
         let Some(location) = self.inner.index.idempotency(key)? else { return Ok(None) };
         let opened = self.read(location)?;
+        let ending = Ending { entry: opened.header.id(), leaf: opened.leaf, at: opened.header.at() };
         let body = opened.header.idempotency().map(|i| i.body.0);
-        Ok(opened.event.zip(body))
+        Ok(opened.event.zip(body).map(|(event, body)| (event, body, ending)))
     }
 }

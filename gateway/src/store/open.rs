@@ -1,6 +1,7 @@
 //! Opening the store: lock, vault, ledger, index, and closing what a crash left open.
 
 use std::collections::HashSet;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -114,36 +115,16 @@ impl Store {
 
     fn open_blocking(options: Options) -> Result<Self, OpenError> {
         let Options { directory, origin, master_key, clock } = options;
-        std::fs::create_dir_all(&directory)?;
+        // Whoever else has an account on the machine has no business in here.
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
         let lock = Arc::new(lock(&directory)?);
         refuse_without_vault(&directory)?;
         let vault = Vault::open(&directory.join("vault.redb"), &SealKey::new(master_key))?;
         let key = Arc::new(LedgerKey::new(&origin, vault.secret("ledger-signing-seed")?)?);
         let boot = boot_id();
-        let index_path = directory.join("index");
-        let known = Index::open(&index_path, &boot);
-        let ledger = read_ledger(&directory, &key, known.as_ref().map(|(_, mark)| *mark))?;
-        write_new(&directory.join("checkpoint.vkey"), key.verifier_key().as_bytes())?;
-        for id in &ledger.destroyed {
-            if vault.holds(*id)? {
-                vault.destroy(*id)?;
-            }
-        }
-        let (index, taken) = match known {
-            Some((index, mark)) if ledger.fits => (index, mark),
-            other => {
-                drop(other);
-                (Index::fresh(&index_path)?, Mark { count: 0, root: Frontier::default().root() })
-            }
-        };
-        let reader = LogReader::new(&directory.join("ledger"));
-        // From here on it is not what a clean stop left.
-        index.mark(taken, &boot, false)?;
-        take_in(&index, &vault, &reader, &clock, &ledger, taken.count)?;
-        index.mark(Mark { count: ledger.log.count(), root: ledger.frontier.root() }, &boot, false)?;
-        index.opened()?;
-
+        let (index, ledger) = index_and_ledger(&directory, &boot, &key, &vault, &clock)?;
         let nobody = PersonId::of(*first_16(&vault.secret("nobody")?));
+        let ledger_path = directory.join("ledger");
         let index = Arc::new(index);
         let parts = Parts {
             log: ledger.log,
@@ -160,6 +141,7 @@ impl Store {
         let never = Guard { slot: Slot::GLOBAL, seen: u64::MAX };
         let global = arc_swap::ArcSwap::from_pointee((never, Arc::new(Global::empty())));
         let subjects = Cache::new(CACHED_SUBJECTS);
+        let reader = LogReader::new(&ledger_path);
         let inner = Inner { vault, index, reader, writer, clock, key, subjects, global, nobody, _lock: lock };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -245,6 +227,48 @@ struct Ledger {
     destroyed: HashSet<KeyId>,
     /// Whether it begins with what the index had taken in.
     fits: bool,
+}
+
+/// Opens the index, reads the ledger, and brings the one up to date with the other.
+fn index_and_ledger(
+    directory: &Path,
+    boot: &str,
+    key: &LedgerKey,
+    vault: &Vault,
+    clock: &Clock,
+) -> Result<(Index, Ledger), OpenError> {
+    let path = directory.join("index");
+    let known = Index::open(&path, boot);
+    let ledger = match read_ledger(directory, key, known.as_ref().map(|(_, mark)| *mark)) {
+        Ok(ledger) => ledger,
+        Err(error) => {
+            // The index is not to blame.
+            if let Some((index, _)) = known {
+                index.opened()?;
+            }
+            return Err(error);
+        }
+    };
+    write_new(&directory.join("checkpoint.vkey"), key.verifier_key().as_bytes())?;
+    for id in &ledger.destroyed {
+        if vault.holds(*id)? {
+            vault.destroy(*id)?;
+        }
+    }
+    let (index, taken) = match known {
+        Some((index, mark)) if ledger.fits => (index, mark),
+        other => {
+            drop(other);
+            (Index::fresh(&path)?, Mark { count: 0, root: Frontier::default().root() })
+        }
+    };
+    // From here on it is not what a clean stop left.
+    index.mark(taken, boot, false)?;
+    let reader = LogReader::new(&directory.join("ledger"));
+    take_in(&index, vault, &reader, clock, &ledger, taken.count)?;
+    index.mark(Mark { count: ledger.log.count(), root: ledger.frontier.root() }, boot, false)?;
+    index.opened()?;
+    Ok((index, ledger))
 }
 
 /// Reads the whole ledger, and compares it with the checkpoint beside it and with the index's mark.

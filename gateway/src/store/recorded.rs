@@ -13,6 +13,8 @@ const RECORDED_LIVES: Duration = Duration::from_secs(60);
 
 /// A permit whose decision is durable. Only [`Store::decide_and_record`] makes one; only this can fetch, forward or
 /// release (invariant 1). It can't be copied: one decision, one release.
+///
+/// [`Store::decide_and_record`]: super::Store::decide_and_record
 #[derive(Debug)]
 pub struct Recorded {
     decision: EntryId,

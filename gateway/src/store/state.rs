@@ -250,6 +250,15 @@ impl Subject {
                     a.ended = Some(Ending { entry: header.id(), leaf: *leaf, at: header.at() });
                 }
             }
+            Event::Refused(_) | Event::RefusalLifted(_) => self.take_refusal(event)?,
+            _ => self.take_protection(event)?,
+        }
+        Ok(())
+    }
+
+    fn take_refusal(&mut self, event: &Event) -> Result<(), &'static str> {
+        let records = &mut self.records;
+        match event {
             Event::Refused(e) => records.refusals.push(Refusal {
                 id: RefusalId::of(e.refusal.0),
                 grantor: PersonId::of(e.grantor.0),
@@ -269,7 +278,7 @@ impl Subject {
                     r.lift = Some(Lift { by: PersonId::of(e.by.0), at: Timestamp::from_millis(e.at_ms) });
                 }
             }
-            _ => self.take_protection(event)?,
+            _ => return Err("entry.type"),
         }
         Ok(())
     }

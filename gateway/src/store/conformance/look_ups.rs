@@ -141,7 +141,7 @@ pub(super) async fn an_idempotency_key_counts_once(open: &impl AsyncFn(&str, Clo
         }
     }
     assert_eq!(counted, 1);
-    let (event, body) = store.by_idempotency(key.key.0).unwrap().unwrap();
+    let (event, body, _) = store.by_idempotency(key.key.0).unwrap().unwrap();
     assert!(matches!(event, Event::ConsentApproved(_)));
     assert_eq!(body, key.body.0);
     assert_eq!(store.snapshot(person).await.unwrap().subject.records.consents.len(), 1);

@@ -3,9 +3,11 @@
 //! Three levels: the operator's master key opens the KEK, the KEK opens each person's content and record key, and those
 //! open entries. Erasure destroys a slot. The KEK is not rotated yet: until then, old copies of the file still hold the key.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use quick_cache::sync::Cache;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use sekisho_policy::PersonId;
@@ -85,6 +87,8 @@ pub struct Vault {
     kek: SealKey,
     by_id: Cache<KeyId, OwnedKey>,
     by_owner: Cache<(PersonId, KeyClass), OwnedKey>,
+    /// Destroyed by this process: whoever was reading one meanwhile may have put it back into a cache.
+    gone: ArcSwap<HashSet<KeyId>>,
 }
 
 impl Vault {
@@ -111,7 +115,8 @@ impl Vault {
             }
         };
         write.commit().map_err(database)?;
-        Ok(Self { db, kek, by_id: Cache::new(CACHED_KEYS), by_owner: Cache::new(CACHED_KEYS) })
+        let (by_id, by_owner) = (Cache::new(CACHED_KEYS), Cache::new(CACHED_KEYS));
+        Ok(Self { db, kek, by_id, by_owner, gone: ArcSwap::default() })
     }
 
     /// A named secret of 32 bytes, made on first use.
@@ -162,13 +167,19 @@ impl Vault {
     /// # Errors
     /// [`VaultError::Destroyed`] when there is none.
     pub fn key_of(&self, person: PersonId, class: KeyClass) -> Result<OwnedKey, VaultError> {
-        self.by_owner.get_or_insert_with(&(person, class), || {
+        let key = self.by_owner.get_or_insert_with(&(person, class), || {
             let read = self.db.begin_read().map_err(database)?;
             let owners = read.open_table(OWNERS).map_err(database)?;
             let found = owners.get(&owner_key(person, class)).map_err(database)?;
             let id = found.map(|v| KeyId::of(*v.value())).ok_or(VaultError::Destroyed)?;
             self.key(id)
-        })
+        })?;
+        if self.gone.load().contains(&key.id) {
+            // Someone who has been given new keys since has others.
+            self.by_owner.remove(&(person, class));
+            return Err(VaultError::Destroyed);
+        }
+        Ok(key)
     }
 
     /// The key with this id.
@@ -176,6 +187,9 @@ impl Vault {
     /// # Errors
     /// [`VaultError::Destroyed`] when there is none.
     pub fn key(&self, id: KeyId) -> Result<OwnedKey, VaultError> {
+        if self.gone.load().contains(&id) {
+            return Err(VaultError::Destroyed);
+        }
         self.by_id.get_or_insert_with(&id, || {
             let read = self.db.begin_read().map_err(database)?;
             let keys = read.open_table(KEYS).map_err(database)?;
@@ -196,6 +210,7 @@ impl Vault {
     /// # Errors
     /// When the vault can't be written.
     pub fn destroy(&self, id: KeyId) -> Result<(), VaultError> {
+        self.gone.rcu(|gone| gone.iter().copied().chain([id]).collect::<HashSet<_>>());
         let write = self.db.begin_write().map_err(database)?;
         let mut owned = None;
         {

@@ -153,6 +153,7 @@ pub(crate) struct Append {
     pub(crate) reply: Option<oneshot::Sender<Result<Appended, Refused>>>,
 }
 
+#[expect(clippy::large_enum_variant, reason = "an append is the common case; boxing it would allocate on the hot path")]
 pub(crate) enum Message {
     Append(Append),
     Checkpoint(oneshot::Sender<Vec<u8>>),
@@ -288,8 +289,9 @@ impl Thread {
     /// later request of this group, and every reader, from using what is about to change.
     fn take(&mut self, append: Append, placed: &mut Vec<Placing>, answers: &mut Vec<Answer>, slots: &mut Vec<Slot>) {
         if let Some(refused) = self.refused(&append) {
-            if let Some(reply) = append.reply {
-                let _ = reply.send(Err(refused));
+            match append.reply {
+                Some(reply) => drop(reply.send(Err(refused))),
+                None => tracing::warn!(?refused, "an outcome came too late to be recorded; the next start closes it"),
             }
             return;
         }
@@ -319,7 +321,7 @@ impl Thread {
     }
 
     fn commit(&mut self, placed: Vec<Placing>, answers: Vec<Answer>, slots: Vec<Slot>) {
-        if placed.is_empty() {
+        if placed.is_empty() && slots.is_empty() {
             return;
         }
         if let Err(error) = self.parts.log.sync() {
