@@ -208,6 +208,21 @@ def digest_chain(*entries):
     return digest
 
 
+def receipt():
+    """RFC 7515 compact, EdDSA; kid is the RFC 7638 thumbprint."""
+    b64url = lambda data: base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+    compact = lambda value: json.dumps(value, separators=(",", ":")).encode()
+    thumbprint = b64url(sha(compact({"crv": "Ed25519", "kty": "OKP", "x": b64url(PUBLIC[1:])})))
+    claims = {
+        "iss": "https://sekisho.example", "event": "revoked", "entry": "ent-" + base32(i(1)), "leaf": b64(h(2)),
+        "iat": 1795305600, "at": "2026-11-22T00:00:00.123Z", "about": "cns-x", "transfers_cut": 2,
+        "asked_to_erase": ["app"],
+    }
+    header = {"typ": "sekisho-receipt+jwt", "alg": "EdDSA", "kid": thumbprint}
+    signed = f"{b64url(compact(header))}.{b64url(compact(claims))}"
+    return f"{signed}.{b64url(SIGNER.sign(signed.encode()))}"
+
+
 def vectors():
     count = bytes(range(16))
     prefixes = ["ent", "lnk", "key", "psn", "prt", "cns", "rfs", "blk", "aut", "bss"]
@@ -229,6 +244,7 @@ def vectors():
         "text-hash": counted("2026-11".encode(), "同意します".encode(), "I agree".encode()).hex(),
         "idempotency-key": counted(i(11), i(1), b"POST /v1/consents", b"k-1").hex(),
         "proof": proof(),
+        "receipt": re.sub(r"(.{118})(?=.)", r"\1\n", receipt()),
     }
     out.update({f"event-{name}": f"{kind:02x} {cbor(value).hex()}" for name, (kind, value) in EVENTS.items()})
     return out

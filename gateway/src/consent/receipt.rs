@@ -78,3 +78,22 @@ pub fn key_set(key: &LedgerKey) -> Value {
     let x = data_encoding::BASE64URL_NOPAD.encode(key.public_key());
     json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": x, "use": "sig", "alg": "EdDSA", "kid": key_id(key)}]})
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::EntryId;
+    use sekisho_policy::Timestamp;
+
+    #[test]
+    fn golden_receipt() {
+        let key = LedgerKey::new("sekisho.example/ledger", [9; 32]).unwrap();
+        let ending =
+            Ending { entry: EntryId::of([1; 16]), leaf: [2; 32], at: Timestamp::from_millis(1_795_305_600_123) };
+        let mut receipt = Receipt::new("https://sekisho.example", "revoked", &ending, "cns-x".to_owned(), 2);
+        receipt.asked_to_erase = vec!["app".to_owned()];
+        let page = include_str!("../../../docs/formats.md");
+        let golden = page.split_once("```golden receipt\n").unwrap().1.split_once("\n```").unwrap().0.replace('\n', "");
+        assert_eq!(receipt.sign(&key).unwrap(), golden);
+    }
+}
