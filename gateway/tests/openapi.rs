@@ -1,4 +1,5 @@
 //! The API's description against the API: the same routes, every problem in it and in the error catalogue.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test: it panics where a promise is broken")]
 
 use std::collections::{BTreeMap, BTreeSet};
 
