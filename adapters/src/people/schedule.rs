@@ -1,6 +1,6 @@
 //! The routine vaccination schedule (定期接種): which doses a child of a birth date has had by a day.
 //!
-//! Pure: the same child and the same draws give the same doses. Windows and intervals are in [`rules`]; what happens
+//! Pure: the same child and the same draws give the same doses. Windows and intervals are in [`super::rules`]; what happens
 //! within them (on time, late, started very late, given up) is drawn.
 
 use jiff::civil::Date;
