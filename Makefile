@@ -1,4 +1,4 @@
-# Builds need the Rust that Cargo.toml names. What tests and bench need beside it: scripts/install-test-tools.
+# Builds need the Rust that Cargo.toml names. What is needed beside it: scripts/install-test-tools.
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 ARGS ?=
@@ -9,6 +9,7 @@ help: ## What there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
 
 demo: ## The whole gateway on this machine, with stand-ins for everything around it
+	scripts/install-test-tools
 	$(CARGO) run -p sekisho -- demo $(ARGS)
 
 test: ## Every test, and the deliberate mistakes that tests must notice
