@@ -43,6 +43,11 @@ async fn routes_that_one_request_could_match_both_are_a_mistake() {
     let bent = good.replace("path = \"/clinic/Immunization\"", "path = \"/fhir/Immunization\"");
     let problems = Config::parse(&bent, town.directory.path()).unwrap_err();
     assert!(problems.iter().any(|p| p.message.contains("overlap")), "{problems:#?}");
+    let shared = good.replace("clients = [\"midori-emr\"]", "clients = [\"yotsuba-app\"]");
+    let problems = Config::parse(&shared, town.directory.path()).unwrap_err();
+    assert!(problems.iter().any(|p| p.message.contains("must be one party's")), "{problems:#?}");
+    let own = good.replace("clients = [\"midori-emr\"]", "clients = [\"sekisho-pages\"]");
+    assert!(Config::parse(&own, town.directory.path()).is_err(), "our own client is no party's");
     let broken = Config::parse("[server\nx", town.directory.path()).unwrap_err();
     assert!(broken.iter().any(|p| p.line == 1), "{broken:#?}");
     town.gateway.stop().await;

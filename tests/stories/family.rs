@@ -110,6 +110,8 @@ async fn a_legal_basis_releases_to_the_citys_machine_and_shows_to_no_citizen() {
     town.act(&end, json!({})).await;
     let (_, answer) = town.call(&town.world.clinic_http, Method::GET, &search, &token, None).await;
     assert_eq!(answer["total"], 0);
+    let (_, seen) = town.person(Method::GET, &log, town.mother(), None).await;
+    assert_eq!(seen["items"], json!([]), "nor what was asked after its end: {seen}");
     town.gateway.stop().await;
 }
 
@@ -120,5 +122,110 @@ async fn a_my_number_is_taken_from_nobody() {
     let link = json!({"to": {"party": "my-portal", "id": "111111111118"}, "evidence": "e", "verified_by": "v"});
     let Err(SocketError::Refused(why)) = town.world.act(&path, &link).await else { panic!("it was taken") };
     assert!(!why.contains("1111"), "and it is not repeated");
+    town.gateway.stop().await;
+}
+
+/// The link of the child to its id at a source.
+async fn link_of(town: &Town, source: &str) -> String {
+    use sekisho::ids::TextId;
+    use sekisho::ledger::event::LinkTarget;
+    let subject = TextId::parse(town.child()).unwrap();
+    let snapshot = town.gateway.app.store.snapshot(subject).await.unwrap();
+    let of = |l: &&sekisho::store::state::Link| matches!(&l.to, LinkTarget::Source { party, .. } if party == source);
+    snapshot.subject.links.iter().find(of).unwrap().id.text()
+}
+
+async fn end_link(town: &Town, source: &str) {
+    let path = format!("/people/{}/links/{}/end", town.child(), link_of(town, source).await);
+    town.act(&path, json!({"reason": "別人の記録だった"})).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_repair_the_wrong_accounts_sign_in_is_worth_nothing() {
+    let town = Town::open().await;
+    let (_, patient) = town.consent().await;
+    let path = format!("/portal/Immunization?patient={patient}");
+    let token = town.world.app_token(town.mother()).unwrap();
+    let (_, outcome) = town.call(&town.world.app_http, Method::GET, &path, &token, None).await;
+    let url = outcome["issue"][0]["diagnostics"].as_str().unwrap().to_owned();
+    let wrong = sekisho::demo::world::portal_account(town.child_at_city());
+    assert_eq!(town.world.sign_in_at_portal(&url, &wrong).await.unwrap(), 200);
+    assert_eq!(town.call(&town.world.app_http, Method::GET, &path, &token, None).await.0, 200);
+    end_link(&town, "my-portal").await;
+    let right = sekisho::demo::world::portal_account(&town.world.families[1].children[0].person.id);
+    let link = json!({"to": {"party": "my-portal", "id": right}, "evidence": "e", "verified_by": "v"});
+    town.act(&format!("/people/{}/links", town.child()), link).await;
+    let (status, answer) = town.call(&town.world.app_http, Method::GET, &path, &token, None).await;
+    assert_eq!(status, 409, "the right account has to sign in: {answer}");
+    town.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_ends_while_the_source_is_asked_releases_nothing() {
+    use sekisho_adapters::fhir_server::stand_in::Knobs;
+    use sekisho_adapters::stand_in::Faults;
+    let town = Town::open().await;
+    let (_, patient) = town.consent().await;
+    let before = town.world.city.requests();
+    let faults = Faults { latency_ms: 1_500, ..Faults::default() };
+    town.world.city.set_knobs(Knobs { faults, ..Knobs::default() });
+    let ending = async {
+        while town.world.city.requests() == before {
+            tokio::task::yield_now().await;
+        }
+        end_link(&town, "fuchu-city").await;
+    };
+    let (items, ()) = tokio::join!(town.items(&patient), ending);
+    assert_eq!(items, 0);
+    town.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_hides_the_child_from_the_guardian_it_names() {
+    let town = Town::open().await;
+    let (consent, patient) = town.consent().await;
+    assert!(town.items(&patient).await > 0);
+    let log = format!("/v1/access-log?subject={}", town.child());
+    assert_eq!(town.person(Method::GET, &log, town.father(), None).await.0, 200, "not yet blocked");
+    let misspelt = json!({"party": "yotsuba-prh", "evidence": "支援措置"});
+    let path = format!("/people/{}/blocks", town.child());
+    assert!(town.world.act(&path, &misspelt).await.is_err(), "a block that would block nobody");
+    town.act(&path, json!({"person": town.people.parents[1], "evidence": "支援措置"})).await;
+    let (_, me) = town.person(Method::GET, "/v1/me", town.father(), None).await;
+    assert_eq!(me["subjects"].as_array().unwrap().len(), 1, "himself only: {me}");
+    assert_eq!(town.person(Method::GET, &log, town.father(), None).await.0, 404);
+    let (_, list) = town.person(Method::GET, "/v1/consents", town.father(), None).await;
+    assert_eq!(list["items"], json!([]));
+    let revoke = format!("/v1/consents/{consent}/revoke");
+    assert_eq!(town.person(Method::POST, &revoke, town.father(), None).await.0, 404);
+    assert_eq!(town.refuse(town.father(), json!({})).await.0, 403);
+    assert!(town.items(&patient).await > 0, "the mother's consent stands");
+    town.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_the_young_person_decides_about_is_not_the_parents_to_see_or_stop() {
+    let town = Town::open_with(sekisho::clock::Clock::system(), |text| {
+        text.replace("label_en = \"Vaccination history\"", "label_en = \"Vaccination history\"\nown_consent_age = 0")
+    })
+    .await;
+    let link = json!({
+        "to": {"issuer": town.world.issuer.base_url(), "sub": "the-child"}, "evidence": "e", "verified_by": "v",
+    });
+    town.act(&format!("/people/{}/links", town.child()), link).await;
+    let (consent, patient) = town.world.consent("the-child", town.child(), &town.in_seconds(3_600)).await.unwrap();
+    let token = town.world.app_token("the-child").unwrap();
+    let (_, answer) =
+        town.call(&town.world.app_http, Method::GET, &sekisho_tests::town::history(&patient), &token, None).await;
+    assert!(answer["total"].as_u64().unwrap() > 0);
+    assert_eq!(town.items(&patient).await, 0, "not to the mother");
+    let path = format!("/v1/consents/{consent}");
+    assert_eq!(town.person(Method::GET, &path, town.mother(), None).await.0, 404);
+    assert_eq!(town.person(Method::POST, &format!("{path}/revoke"), town.mother(), None).await.0, 404);
+    let (_, log) =
+        town.person(Method::GET, &format!("/v1/access-log?subject={}", town.child()), town.mother(), None).await;
+    assert_eq!(log["items"], json!([]));
+    let (_, log) = town.person(Method::GET, "/v1/access-log", "the-child", None).await;
+    assert!(!log["items"].as_array().unwrap().is_empty());
     town.gateway.stop().await;
 }

@@ -116,7 +116,8 @@ async fn connection(app: Arc<App>, stream: UnixStream) {
     };
     let service = service_fn(move |request: Request<Incoming>| {
         let (app, acting) = (Arc::clone(&app), acting.clone());
-        async move { Ok::<_, std::convert::Infallible>(answer(&app, &acting, request).await) }
+        // In a task of its own: an act whose caller hangs up is carried through all the same.
+        tokio::spawn(async move { answer(&app, &acting, request).await })
     });
     let served = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
     if let Err(error) = served {

@@ -18,6 +18,7 @@ use crate::ledger::event::{Event, Terms};
 use crate::request::authenticate::Caller;
 use crate::sabotage::{self, Check};
 use crate::store::StoreError;
+use crate::store::state::Agreement;
 
 /// Scope of a token that may propose.
 const PROPOSE_SCOPE: &str = "consent/propose";
@@ -109,6 +110,7 @@ async fn shown(call: &Call<'_>, caller: &Caller, id: ConsentId) -> Result<Answer
     let person = store.person_of_consent(id)?.ok_or_else(Problem::not_found)?;
     let snapshot = store.snapshot(person).await?;
     let subject = &snapshot.subject;
+    let global = store.registry().await?;
     let now = store.clock().now().map_err(crate::store::StoreError::from)?;
     let found =
         match (subject.agreements.iter().find(|a| a.consent == id), subject.proposals.iter().find(|p| p.consent == id))
@@ -122,7 +124,9 @@ async fn shown(call: &Call<'_>, caller: &Caller, id: ConsentId) -> Result<Answer
     let (view, terms, revision) = found.ok_or_else(Problem::not_found)?;
     let may = match (&caller.party, caller.person) {
         (Some(party), _) => *party.code == *terms.recipient,
-        (None, Some(asking)) => asking == person || give::may_decide(subject, asking, now).is_ok(),
+        (None, Some(asking)) => {
+            asking == person || give::may_decide_on(subject, &global, asking, &terms.categories, now)
+        }
         (None, None) => false,
     };
     if !may {
@@ -147,11 +151,14 @@ pub(super) async fn decided_by(call: &Call<'_>, person: PersonId, now: Timestamp
 pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Problem> {
     let (person, caller) = call.person().await?;
     let now = call.app.store.clock().now().map_err(crate::store::StoreError::from)?;
+    let global = call.app.store.registry().await?;
     let mut views: Vec<Value> = Vec::new();
     for subject in decided_by(call, person, now).await? {
         let snapshot = call.app.store.snapshot(subject).await?;
         let subject_records = &snapshot.subject;
-        views.extend(subject_records.agreements.iter().map(|a| agreement_view(subject_records, a, &caller, now)));
+        let own = |a: &&Agreement| give::may_decide_on(subject_records, &global, person, &a.terms.categories, now);
+        let agreements = subject_records.agreements.iter().filter(own);
+        views.extend(agreements.map(|a| agreement_view(subject_records, a, &caller, now)));
         if subject == person {
             for proposal in &subject_records.proposals {
                 // One that was approved for a child lives on as the child's consent.
@@ -249,15 +256,21 @@ pub(super) async fn decline(call: &Call<'_>, id: &str) -> Result<Answer, Problem
     let body: Declined = if call.body.is_empty() { Declined { subject: None } } else { call.json()? };
     let snapshot = call.app.store.snapshot(person).await?;
     let proposal = snapshot.subject.proposals.iter().find(|p| p.consent == id).ok_or_else(Problem::not_found)?;
+    // Whoever may not refuse for the subject has not declined either.
+    let about = body.subject.as_deref().map(subject).transpose()?;
+    if let Some(about) = about {
+        let now = call.app.store.clock().now().map_err(crate::store::StoreError::from)?;
+        give::may_decide(&call.app.store.snapshot(about).await?.subject, person, now)?;
+    }
     give::decline(call.app, id, person).await?;
-    let Some(about) = body.subject else { return shown(call, &caller, id).await };
+    let Some(about) = about else { return shown(call, &caller, id).await };
     let codes = proposal.terms.categories.iter().filter_map(|c| c.split_once('@').map(|(code, _)| code.to_owned()));
     let scope = RefusedScope {
         recipient: Some(proposal.terms.recipient.clone()),
         purpose: Some(proposal.terms.purpose.clone()),
         categories: Some(codes.collect()),
     };
-    let (refusal, narrowed) = give::refuse(call.app, subject(&about)?, person, &scope, None).await?;
+    let (refusal, narrowed) = give::refuse(call.app, about, person, &scope, None).await?;
     Ok(receipt(call, "refused", refusal.text(), &narrowed, &[]))
 }
 

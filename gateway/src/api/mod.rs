@@ -112,6 +112,7 @@ pub struct Call<'a> {
     headers: HeaderMap,
     query: Vec<(String, String)>,
     body: Bytes,
+    caller: Option<Caller>,
 }
 
 /// Answers one request to the API.
@@ -124,8 +125,11 @@ async fn answer(app: &Arc<App>, connection: &Arc<Connection>, request: Request<I
     let (parts, body) = request.into_parts();
     let path = parts.uri.path().to_owned();
     let query = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
+    // Before the body: nobody unknown may hold a place while a body trickles in.
+    let open = path == "/v1/openapi.json" || !path.starts_with("/v1/");
+    let caller = if open { None } else { Some(known(app, connection, &parts.headers).await?) };
     let body = read(body).await?;
-    let call = Call { app, connection, headers: parts.headers, query, body };
+    let call = Call { app, connection, headers: parts.headers, query, body, caller };
     let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     match (parts.method.as_str(), segments.as_slice()) {
         ("GET", ["v1", "consents"]) => consents::list(&call).await,
@@ -179,15 +183,19 @@ fn protected_resource(app: &App) -> Answer {
     }))
 }
 
+async fn known(app: &App, connection: &Connection, headers: &HeaderMap) -> Result<Caller, Problem> {
+    authenticate(app, connection, headers).await.map_err(|error| {
+        tracing::info!(%error, "not authenticated");
+        match error {
+            AuthError::Store(_) | AuthError::Token(TokenError::KeysUnavailable) => Problem::not_now(),
+            AuthError::Token(_) | AuthError::Certificate(_) => Problem::unauthenticated(),
+        }
+    })
+}
+
 impl Call<'_> {
     async fn caller(&self) -> Result<Caller, Problem> {
-        authenticate(self.app, self.connection, &self.headers).await.map_err(|error| {
-            tracing::info!(%error, "not authenticated");
-            match error {
-                AuthError::Store(_) | AuthError::Token(TokenError::KeysUnavailable) => Problem::not_now(),
-                AuthError::Token(_) | AuthError::Certificate(_) => Problem::unauthenticated(),
-            }
-        })
+        self.caller.clone().ok_or_else(Problem::unauthenticated)
     }
 
     /// A person at our own client, linked by enrolment.

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::consents::{decided_by, limit};
 use super::problem::Problem;
 use super::{Answer, Call};
+use crate::consent::give;
 use crate::consent::people::rfc3339;
 use crate::ids::TextId;
 use crate::ledger::event::{Closed, Outcome, Terms};
@@ -151,6 +152,8 @@ pub(super) async fn access_log(call: &Call<'_>) -> Result<Answer, Problem> {
         Some(cursor) => cursors.open(cursor).ok_or_else(|| Problem::field("cursor", "is not one that was given"))?,
     };
     let global = call.app.store.registry().await?;
+    let snapshot = call.app.store.snapshot(subject).await?;
+    let about = &snapshot.subject;
     let (mut items, mut more) = (Vec::new(), true);
     // Hidden lines are passed over, so a page is always full while there is more: bounded by the log itself.
     while more && items.len() < limit {
@@ -162,7 +165,9 @@ pub(super) async fn access_log(call: &Call<'_>) -> Result<Answer, Problem> {
                 break;
             }
             before = line.position;
-            if !line.decided.by_basis {
+            // What rests on a legal basis is nobody's to see here; what only the subject decides about, the subject's.
+            let own = give::may_decide_on(about, &global, person, &line.decided.question.categories, now);
+            if !line.decided.by_basis && own {
                 items.push(line_view(&line, &global));
             }
         }

@@ -197,6 +197,7 @@ impl Config {
         let mut issuers = Vec::new();
         top.each("issuer", |s| issuers.push(issuer(s, base)));
         let (registry, credentials, texts) = registry::read(&mut top);
+        registry::compare(&mut top, &credentials, &issuers);
         let mut sources = Vec::new();
         top.each("source", |s| sources.extend(source(s, base, &registry)));
         let mut routes = Vec::new();
@@ -205,7 +206,13 @@ impl Config {
         let mut operators = Vec::new();
         top.each("operator", |s| {
             let name = s.text("name", "the name that goes into the ledger").value;
-            let uid = s.number("uid", 0, 0..=u64::from(u32::MAX));
+            // Without a user id an operator is nobody, not root.
+            let missing = u64::from(u32::MAX);
+            let uid = s.number("uid", missing, 0..=missing);
+            if uid == missing {
+                let offset = s.offset();
+                s.wrong(offset, "uid", "is missing (the operator's Unix user id)");
+            }
             operators.push(Operator { name, uid: u32::try_from(uid).unwrap_or(u32::MAX) });
         });
         top.done();

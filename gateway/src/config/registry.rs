@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sekisho_policy::Code;
 
 use super::read::{At, Section};
-use super::{ConsentText, Credentials};
+use super::{ConsentText, Credentials, Issuer};
 use crate::ids::party_id;
 use crate::ledger::merkle::sha256;
 use crate::store::registry::{CategoryText, Coverage, PartyText, PurposeText, RegistryText, RulesText, party_kind};
@@ -37,6 +37,20 @@ pub(super) fn read(top: &mut Section<'_, '_, '_>) -> Read {
         top.problems.at(0, error.to_string());
     }
     (registry, credentials, texts)
+}
+
+/// A certificate or client that two parties share, or that is our own, would let one speak for the other.
+pub(super) fn compare(top: &mut Section<'_, '_, '_>, credentials: &[Credentials], issuers: &[Issuer]) {
+    let mut seen: BTreeMap<&str, &str> =
+        issuers.iter().map(|i| (i.own_client.as_str(), "the gateway itself")).collect();
+    for one in credentials {
+        for proof in one.certificates.iter().chain(&one.clients) {
+            if let Some(other) = seen.insert(proof, &one.code) {
+                let message = format!("`{proof}` belongs to `{}` and to `{other}`: it must be one party's", one.code);
+                top.problems.at(0, message);
+            }
+        }
+    }
 }
 
 fn code(s: &mut Section<'_, '_, '_>) -> String {

@@ -64,12 +64,13 @@ impl Barrier {
         self.cut(self.releases.all()).await
     }
 
-    /// Cuts every release about a person, covered or not: for when what is being released may be somebody else's.
+    /// Cuts every release about a person, or asked for by one, covered or not: for when what is being released may be somebody else's.
     ///
     /// # Errors
     /// When it can't be made sure; then nothing may be acknowledged.
     pub async fn everything_about(&self, person: PersonId) -> Result<u32, BarrierError> {
-        let handles = self.releases.of(person);
+        let concerns = |h: &Arc<Handle>| h.request().subject == person || h.request().receiver.person() == Some(person);
+        let handles: Vec<_> = self.releases.all().into_iter().filter(concerns).collect();
         let cut = handles.len();
         let closing: Vec<_> = handles.into_iter().filter(|handle| !handle.cut()).collect();
         Self::silent(&closing).await?;

@@ -3,7 +3,9 @@
 //! A party proposes; the person decides, signed in with our own client and, to grant, with step-up. An app can't grant
 //! itself: nothing here makes a consent of a proposal but [`approve`], which no party's token reaches.
 
-use sekisho_policy::{AccessRequest, Actor, Categories, ConsentId, PersonId, Receiver, RefusalId, Timestamp};
+use sekisho_policy::{
+    AccessRequest, Actor, Block, BlockTarget, Categories, ConsentId, PersonId, Receiver, RefusalId, Timestamp,
+};
 
 use super::barrier::BarrierError;
 use super::people::mint_pairwise;
@@ -17,8 +19,8 @@ use crate::store::registry::party_kind;
 use crate::store::state::{Ending, Global, Proposal, Subject, category_version, data_period};
 use crate::store::{Draft, Snapshot, StoreError};
 
-/// Refusals kept about one person, at most: a decision looks at all of them.
-const REFUSALS_MAX: usize = 1_000;
+/// Refusals that one person lets stand about another, at most: a decision looks at all of them.
+const REFUSALS_MAX: usize = 200;
 /// Proposals that wait for one person, at most.
 const PROPOSALS_MAX: usize = 100;
 /// Consents kept about one person, at most, ended ones included.
@@ -172,7 +174,9 @@ pub async fn approve(app: &App, id: ConsentId, approval: &Approval) -> Result<()
             return Err(GiveError::TooMany("consents"));
         }
         check_terms(app, global, &proposal.proposed_by, &proposal.terms, now)?;
-        may_decide(&snapshot.subject, person, now)?;
+        if !may_decide_on(&snapshot.subject, global, person, &proposal.terms.categories, now) {
+            return Err(GiveError::NoAuthority);
+        }
         no_refusal_stands(&snapshot.subject, global, &proposal.terms, person, now)?;
         let approved = ConsentApproved {
             consent: Bytes16(*id.bytes()),
@@ -204,7 +208,8 @@ fn open_proposal(snapshot: &Snapshot, id: ConsentId) -> Option<&Proposal> {
     snapshot.subject.proposals.iter().find(|p| p.consent == id && !p.declined)
 }
 
-/// Up to two older consents of the same grantor to the same recipient for the same purpose, which the new one replaces.
+/// Up to two older consents that the new one replaces: of the same grantor, to the same recipient, for the same purpose and
+/// source, and for nothing that the new one does not name.
 fn superseded(subject: &Subject, by: ConsentId, grantor: PersonId, terms: &Terms, now: Timestamp) -> Vec<Event> {
     let records = &subject.records;
     let older = records.consents.iter().filter(move |c| {
@@ -212,6 +217,8 @@ fn superseded(subject: &Subject, by: ConsentId, grantor: PersonId, terms: &Terms
         live && c.grantor == grantor
             && c.recipient == party_id(&terms.recipient)
             && c.purpose.0.as_str() == terms.purpose
+            && c.source == terms.source.as_deref().map(party_id)
+            && c.categories.iter().all(|old| terms.categories.contains(&old.to_string()))
     });
     older
         .take(2)
@@ -226,16 +233,48 @@ fn superseded(subject: &Subject, by: ConsentId, grantor: PersonId, terms: &Terms
         .collect()
 }
 
-/// Whether a person may decide about a subject now: it is themself, or they hold authority.
+/// Whether a person may decide about a subject now, in general: it is themself, or they hold authority and no block hides
+/// the subject from them.
 ///
 /// # Errors
 /// When they may not.
 pub fn may_decide(subject: &Subject, person: PersonId, now: Timestamp) -> Result<(), GiveError> {
     let records = &subject.records;
-    let own = records.subject == person;
-    let adult_at = sekisho_policy::age_reached_at(records.birth, 18);
-    let guardian = now < adult_at && records.authorities.iter().any(|a| a.guardian == person && a.period.contains(now));
-    if subject.enrolled && (own || guardian) { Ok(()) } else { Err(GiveError::NoAuthority) }
+    if subject.enrolled && (records.subject == person || guards(subject, person, 18, now)) {
+        return Ok(());
+    }
+    Err(GiveError::NoAuthority)
+}
+
+/// Whether a person may decide about these categories of a subject now (P-8): a guardian up to the age from which the
+/// subject decides alone, for every one of them.
+#[must_use]
+pub fn may_decide_on(
+    subject: &Subject,
+    global: &Global,
+    person: PersonId,
+    categories: &[String],
+    now: Timestamp,
+) -> bool {
+    if !subject.enrolled || subject.records.subject == person {
+        return subject.enrolled;
+    }
+    let age = |category: &String| {
+        let version = category_version(category).and_then(|v| global.text.category(v));
+        // One that is no longer registered is taken for one that only its subject decides about.
+        version.map_or(0, |c| c.own_consent_age.min(18))
+    };
+    let youngest = categories.iter().map(age).min().unwrap_or(0);
+    guards(subject, person, youngest, now)
+}
+
+/// Authority now, below this age, and no block on the guardian.
+fn guards(subject: &Subject, person: PersonId, age: u8, now: Timestamp) -> bool {
+    let records = &subject.records;
+    let hidden = |b: &Block| b.target == BlockTarget::Person(person) && b.period.contains(now);
+    now < sekisho_policy::age_reached_at(records.birth, age)
+        && records.authorities.iter().any(|a| a.guardian == person && a.period.contains(now))
+        && !records.blocks.iter().any(hidden)
 }
 
 /// Granting what a refusal stands against would be a consent that does nothing: the person is told to lift it first.
@@ -316,7 +355,8 @@ pub async fn refuse(
     let recorded = app.store.update(subject, |snapshot, global, now| {
         may_decide(&snapshot.subject, person, now)?;
         check_scope(global, scope)?;
-        if snapshot.subject.records.refusals.len() >= REFUSALS_MAX {
+        let own = |r: &&sekisho_policy::Refusal| r.grantor == person && r.lift.is_none();
+        if snapshot.subject.records.refusals.iter().filter(own).count() >= REFUSALS_MAX {
             return Err(GiveError::TooMany("refusals"));
         }
         let refused = Refused {
@@ -388,12 +428,15 @@ pub enum Revoker<'a> {
 /// When there is no such consent for this caller; or it is recorded but can't be acknowledged yet.
 pub async fn revoke(app: &App, id: ConsentId, revoker: Revoker<'_>) -> Result<Narrowed, GiveError> {
     let subject = app.store.person_of_consent(id)?.ok_or(GiveError::Unknown("consent"))?;
-    let recorded = app.store.update(subject, |snapshot, _, now| {
+    let recorded = app.store.update(subject, |snapshot, global, now| {
         let records = &snapshot.subject.records;
         let consent = records.consents.iter().find(|c| c.id == id).ok_or(GiveError::Unknown("consent"))?;
         let (may, by, cause) = match revoker {
             Revoker::Person(person) => {
-                let may = consent.grantor == person || may_decide(&snapshot.subject, person, now).is_ok();
+                let terms = snapshot.subject.agreements.iter().find(|a| a.consent == id).map(|a| &a.terms);
+                let categories = terms.map(|t| t.categories.as_slice()).unwrap_or_default();
+                let may =
+                    consent.grantor == person || may_decide_on(&snapshot.subject, global, person, categories, now);
                 (may, person, Cause::Person)
             }
             Revoker::Party(code) => {

@@ -263,6 +263,16 @@ pub async fn block(
     cause: Cause,
 ) -> Result<(BlockId, u32), ActError> {
     let id = BlockId::mint();
+    match &target {
+        // A misspelt target would be a block that blocks nobody.
+        BlockedFrom::Party(code) if app.store.registry().await?.text.party(code).is_none() => {
+            return Err(ActError::Unknown("party"));
+        }
+        BlockedFrom::Person(person) if !app.store.snapshot(PersonId::of(person.0)).await?.subject.enrolled => {
+            return Err(ActError::Unknown("person to be blocked"));
+        }
+        _ => {}
+    }
     app.store
         .update(subject, |snapshot, _, now| {
             if !snapshot.subject.enrolled {

@@ -4,6 +4,7 @@
 //! does not allow by name is denied.
 
 use http::Method;
+use sekisho_adapters::my_number;
 use sekisho_policy::{AccessRequest, Code, PersonId, PurposeCode, Receiver};
 
 use super::authenticate::Caller;
@@ -66,7 +67,7 @@ pub fn classify<'a>(
         SubjectIn::Path => in_path.unwrap_or_default(),
         SubjectIn::Query(name) => take(&mut passed, name).ok_or(Unclassified::NoRoute)?,
     };
-    if passed.iter().any(|(name, _)| !route.query.contains(name)) {
+    if passed.iter().any(|(name, value)| !route.query.contains(name) || my_number::contained_in(value)) {
         return Err(Unclassified::NoRoute);
     }
     if !caller.claims.has_scope(&route.scope) {

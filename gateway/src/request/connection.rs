@@ -132,23 +132,20 @@ impl Connection {
         }
     }
 
-    fn take_draining(&self) -> Vec<Arc<Handle>> {
-        let mut draining = self.draining.lock().unwrap_or_else(PoisonError::into_inner);
-        self.draining_len.store(0, Ordering::Release);
-        let handles = std::mem::take(&mut draining.handles);
-        self.finish(handles.len());
-        handles
-    }
-
     /// hyper's buffers are empty. With HTTP/2, streams may still hold what their windows don't allow: compare the sums.
     fn flushed(&self) {
         if self.draining_len.load(Ordering::Acquire) == 0 {
             return;
         }
+        let mut draining = self.draining.lock().unwrap_or_else(PoisonError::into_inner);
+        // Under the lock: a body adds to the sum before it comes into the list, so whatever is in the list is in the sum.
         if self.http2 && self.handed.load(Ordering::Acquire) != self.written.load(Ordering::Acquire) {
             return;
         }
-        let handles = self.take_draining();
+        let handles = std::mem::take(&mut draining.handles);
+        self.draining_len.store(0, Ordering::Release);
+        drop(draining);
+        self.finish(handles.len());
         let Some(tcp) = self.tcp.upgrade() else { return handles.iter().for_each(|h| h.connection_lost()) };
         if kernel_queue_empty(&tcp).is_ok() {
             return handles.iter().for_each(|h| h.left());

@@ -64,7 +64,7 @@ struct Known {
 
 struct Portal {
     client: PortalClient,
-    jobs: quick_cache::sync::Cache<PersonId, ProcessId>,
+    jobs: quick_cache::sync::Cache<(PersonId, String), ProcessId>,
     notices: quick_cache::sync::Cache<String, Arc<Notify>>,
 }
 
@@ -199,16 +199,17 @@ impl Portal {
         sign_ins: &SignIns,
     ) -> Fetched {
         let subject = recorded.request().subject;
-        let Some(token) = sign_ins.token(store, subject, &known.config) else {
+        let Some(token) = sign_ins.token(store, subject, &known.config, account) else {
             return sign_ins.begin(subject, &known.config, &self.client);
         };
         let deadline = Instant::now() + Duration::from_millis(known.config.timeout_ms);
-        let answer = self.result(subject, &token, deadline).await;
+        let job = (subject, account.to_owned());
+        let answer = self.result(&job, &token, deadline).await;
         if !matches!(
             answer,
             Ok(PortalAnswer::Pending) | Err(PortalError::RateLimited { .. } | PortalError::Upstream(_))
         ) {
-            self.jobs.remove(&subject);
+            self.jobs.remove(&job);
         }
         match answer {
             Ok(PortalAnswer::Pending) => Fetched::NotReady(3),
@@ -247,15 +248,15 @@ impl Portal {
     /// Goes on with the request that is under way for the subject, or makes one; asks until it is ready or time is up.
     async fn result(
         &self,
-        subject: PersonId,
+        job: &(PersonId, String),
         token: &sekisho_adapters::my_portal::PortalToken,
         deadline: Instant,
     ) -> Result<PortalAnswer, PortalError> {
-        let process = match self.jobs.get(&subject) {
+        let process = match self.jobs.get(job) {
             Some(process) => process,
             None => match self.client.request(token).await? {
                 Ok(process) => {
-                    self.jobs.insert(subject, process.clone());
+                    self.jobs.insert(job.clone(), process.clone());
                     process
                 }
                 Err(municipality) => return Ok(PortalAnswer::NotSupported { municipality }),

@@ -28,7 +28,7 @@ use crate::ledger::event::{Closed, Outcome};
 use crate::ledger::merkle::sha256;
 use crate::sabotage::{self, Check};
 use crate::store::{Recorded, Ruling};
-use authenticate::{AuthError, authenticate};
+use authenticate::{AuthError, Caller, authenticate};
 use body::ReplyBody;
 use classify::{Asked, Unclassified, classify};
 use connection::Connection;
@@ -67,7 +67,7 @@ async fn steps(
         }
     };
     let narrowed = fetch_and_narrow(app, &recorded, &asked).await?;
-    release(app, connection, recorded, &asked, narrowed).await
+    release(app, connection, recorded, &asked, &caller, narrowed).await
 }
 
 fn unauthenticated(error: AuthError) -> Reply {
@@ -139,6 +139,10 @@ async fn fetch_and_narrow(app: &App, recorded: &Recorded, asked: &Asked<'_>) -> 
     let snapshot = app.store.snapshot(recorded.request().subject).await.map_err(|_| not_sent(Reply::not_now(5)))?;
     let global = app.store.registry().await.map_err(|_| not_sent(Reply::not_now(5)))?;
     let fetched = app.sources.fetch(recorded, asked, &snapshot.subject, &app.store, &app.sign_ins).await;
+    // What a source says of its own state is about the person as well: it goes no further than the permit.
+    if !matches!(fetched, Fetched::Resources { .. }) && !still_permitted(app, recorded).await {
+        return Err(not_sent(nothing(app, asked)));
+    }
     let (resources, unmapped) = match fetched {
         Fetched::Resources { resources, unmapped } => (resources, unmapped),
         Fetched::NoData => return Err(not_sent(nothing(app, asked))),
@@ -178,12 +182,31 @@ async fn fetch_and_narrow(app: &App, recorded: &Recorded, asked: &Asked<'_>) -> 
         Reply::searchset(entries, &self_link(app, asked))
     };
     let contents = Contents { items, withheld, digest: sha256(&reply.body) };
-    Ok(Prepared { reply, contents })
+    Ok(Prepared { reply, contents, id_at_source: id_at_source.to_owned() })
 }
 
 struct Prepared {
     reply: Reply,
     contents: Contents,
+    id_at_source: String,
+}
+
+async fn still_permitted(app: &App, recorded: &Recorded) -> bool {
+    app.store.still_permitted(recorded.request(), recorded.permit()).await.unwrap_or(false)
+}
+
+/// Whether the links that led here still hold: the subject's id at the source, and the caller's login.
+async fn still_linked(app: &App, recorded: &Recorded, asked: &Asked<'_>, caller: &Caller, id_at_source: &str) -> bool {
+    let Ok(snapshot) = app.store.snapshot(recorded.request().subject).await else { return false };
+    let same_id = snapshot.subject.id_at(&asked.route.source.code) == Some(id_at_source);
+    let same_login = match caller.person {
+        Some(person) if person != app.store.nobody() => {
+            let now = app.store.person_of_login(&caller.claims.iss, &caller.claims.sub).await;
+            now.is_ok_and(|holder| holder == Some(person))
+        }
+        _ => true,
+    };
+    same_id && same_login
 }
 
 /// Registers the release, looks at the records once more, and hands the body over. From the registration on, whatever
@@ -193,10 +216,12 @@ async fn release(
     connection: &Arc<Connection>,
     recorded: Recorded,
     asked: &Asked<'_>,
+    caller: &Caller,
     prepared: Prepared,
 ) -> Result<Response<ReplyBody>, Reply> {
     let handle = app.releases.register(&recorded, prepared.contents, connection);
-    let still = app.store.still_permitted(recorded.request(), recorded.permit()).await.unwrap_or(false);
+    let still = still_permitted(app, &recorded).await
+        && still_linked(app, &recorded, asked, caller, &prepared.id_at_source).await;
     if (!still || recorded.expired()) && !sabotage::off(Check::DecideAgain) {
         handle.nothing_sent();
         return Err(nothing(app, asked));

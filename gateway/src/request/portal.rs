@@ -66,7 +66,13 @@ impl SignIns {
     }
 
     /// The subject's token at a source, while it lasts.
-    pub(super) fn token(&self, store: &Store, subject: PersonId, source: &Source) -> Option<PortalToken> {
+    pub(super) fn token(
+        &self,
+        store: &Store,
+        subject: PersonId,
+        source: &Source,
+        account: &str,
+    ) -> Option<PortalToken> {
         let kept = match store.vault().token(subject, *source.party.bytes()) {
             Ok(kept) => kept?,
             Err(error) => {
@@ -74,7 +80,13 @@ impl SignIns {
                 return None;
             }
         };
-        let (expiry_ms, token) = kept.split_first_chunk::<8>()?;
+        let (expiry_ms, rest) = kept.split_first_chunk::<8>()?;
+        let (length, rest) = rest.split_first_chunk::<2>()?;
+        let (kept_for, token) = rest.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
+        // A token of an account that is no longer, or never was, the linked one would bring somebody else's records.
+        if kept_for != account.as_bytes() && !sabotage::off(Check::PortalAccount) {
+            return None;
+        }
         let now = store.clock().now().ok()?;
         let lasts = now.millis() < i64::from_le_bytes(*expiry_ms);
         lasts.then(|| String::from_utf8(token.to_vec()).ok().map(PortalToken::from_kept)).flatten()
@@ -109,7 +121,9 @@ impl SignIns {
         let Ok(now) = store.clock().now() else { return CameBack::Failed };
         let lasts_ms = i64::try_from(session.expires_in_s.min(86_400 * 90)).unwrap_or(0) * 1_000;
         let expiry = now.plus_millis(lasts_ms).millis().to_le_bytes();
-        let kept = [expiry.as_slice(), session.token.secret().as_bytes()].concat();
+        let account = session.account.as_str().as_bytes();
+        let Ok(length) = u16::try_from(account.len()) else { return CameBack::Failed };
+        let kept = [expiry.as_slice(), &length.to_le_bytes(), account, session.token.secret().as_bytes()].concat();
         let (store, begun) = (store.clone(), std::sync::Arc::clone(&begun));
         let put = move || store.vault().put_token(begun.subject, *begun.source.party.bytes(), &kept);
         match tokio::task::spawn_blocking(put).await {

@@ -186,8 +186,12 @@ async fn limited(
     let narrows = crate::api::narrows(request.method(), request.uri().path());
     let slots = if narrows { &slots.revocations } else { &slots.requests };
     let Ok(_place) = slots.try_acquire() else { return Ok(Reply::not_now(1).plain(&connection)) };
-    let work = tower::service_fn(|request| async {
-        Ok::<_, std::convert::Infallible>(route(&app, &connection, request).await)
+    // In a task of its own: a client that hangs up must not leave an act recorded but not enforced, or a decision
+    // without its outcome.
+    let answering = Arc::clone(&connection);
+    let work = tower::service_fn(|request| {
+        let (app, connection) = (Arc::clone(&app), Arc::clone(&answering));
+        tokio::spawn(async move { route(&app, &connection, request).await })
     });
     let response = ServiceBuilder::new().timeout(REQUEST_TAKES_MAX).service(work).oneshot(request).await;
     Ok(response.unwrap_or_else(|_| Reply::not_now(5).plain(&connection)))

@@ -65,8 +65,15 @@ pub(super) fn decided(
         registry: global.entries,
         registry_digest: Bytes32(global.digest),
         kept: kept_bits(request, decision),
-        by_basis: by_basis(decision),
+        by_basis: by_basis(decision) || official(request, subject),
     }
+}
+
+/// Whether a legal basis was ever recorded for this recipient and purpose: what is asked around it, refused or not, would
+/// show that there was one.
+fn official(request: &AccessRequest, subject: &Subject) -> bool {
+    let party = request.receiver.party();
+    subject.records.bases.iter().any(|b| Some(b.recipient) == party && b.purpose == request.purpose)
 }
 
 fn by_basis(decision: &Decision) -> bool {
