@@ -188,7 +188,7 @@ fn unusable(what: &'static str, path: &Path, why: impl std::fmt::Display) -> Bui
     BuildError::File { what, path: path.display().to_string(), why: why.to_string() }
 }
 
-/// Reads the master key: 32 bytes in base64, as `sekisho init` writes it.
+/// Reads the master key: 32 bytes in base64 (for example `head -c 32 /dev/urandom | base64`).
 ///
 /// # Errors
 /// When the file can't be read or isn't that.

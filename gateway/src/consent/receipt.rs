@@ -32,7 +32,7 @@ pub struct Receipt {
     pub about: String,
     /// Transfers under way that were cut.
     pub transfers_cut: u32,
-    /// Parties that hold data from before and are asked to erase it.
+    /// Parties that may hold data from before, and whom the request to erase (消去のお願い) concerns. Sending it comes later.
     pub asked_to_erase: Vec<String>,
 }
 
