@@ -7,6 +7,14 @@
 /// Whether the text contains twelve digits that could be an individual number.
 #[must_use]
 pub fn contained_in(text: &str) -> bool {
+    // Most texts have no twelve digits. A full-width digit begins with the byte EF, as do some other letters.
+    let could_be_a_digit = |b: &u8| b.is_ascii_digit() || *b == 0xef;
+    text.len() >= DIGITS && text.bytes().filter(could_be_a_digit).count() >= DIGITS && look(text)
+}
+
+const DIGITS: usize = 12;
+
+fn look(text: &str) -> bool {
     let mut run = Run::default();
     let mut joined = Run::default();
     for c in text.chars() {
@@ -39,7 +47,7 @@ fn digit(c: char) -> Option<u32> {
 /// The last twelve digits of a run, and how many there were.
 #[derive(Default)]
 struct Run {
-    last: [u32; 12],
+    last: [u32; DIGITS],
     count: usize,
 }
 
@@ -52,7 +60,7 @@ impl Run {
     }
 
     fn ends_valid(&self) -> bool {
-        if self.count != 12 {
+        if self.count != DIGITS {
             return false;
         }
         let [eleven @ .., check] = self.last;

@@ -7,6 +7,7 @@
 use std::fmt;
 
 use data_encoding::{Encoding, Specification};
+use rand::RngCore as _;
 use sekisho_policy::{AuthorityId, BasisId, BlockId, ConsentId, PartyId, PersonId, RefusalId};
 use std::sync::LazyLock;
 
@@ -37,7 +38,7 @@ pub trait TextId: Copy {
 
     /// A fresh random id.
     fn mint() -> Self {
-        Self::of(random())
+        Self::of(unpredictable())
     }
 
     /// `prefix-letters`.
@@ -66,7 +67,16 @@ fn decode(letters: &str) -> Result<[u8; 16], IdError> {
     BASE32.decode(letters.as_bytes()).ok().and_then(|b| b.try_into().ok()).ok_or(IdError)
 }
 
-/// Random bytes from the operating system's source, by way of aws-lc.
+/// Random bytes for ids and nonces, of which every request takes some: from a generator of this thread that nobody can
+/// predict (ChaCha12, seeded and reseeded by the operating system).
+#[must_use]
+pub fn unpredictable<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    rand::rng().fill_bytes(&mut bytes);
+    bytes
+}
+
+/// Random bytes for keys and secrets: from the operating system's source, by way of aws-lc.
 #[must_use]
 pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];

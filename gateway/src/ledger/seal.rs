@@ -8,7 +8,7 @@ use std::fmt;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use zeroize::Zeroizing;
 
-use crate::ids::random;
+use crate::ids::{random, unpredictable};
 
 /// Bytes of a key.
 pub const KEY_BYTES: usize = 32;
@@ -48,7 +48,7 @@ impl SealKey {
     /// nonce ‖ ciphertext ‖ tag.
     #[must_use]
     pub fn seal(&self, aad: &[u8], plain: &[u8]) -> Vec<u8> {
-        self.seal_with_nonce(random(), aad, plain)
+        self.seal_with_nonce(unpredictable(), aad, plain)
     }
 
     pub(super) fn seal_with_nonce(&self, nonce: [u8; NONCE_LEN], aad: &[u8], plain: &[u8]) -> Vec<u8> {

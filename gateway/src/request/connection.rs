@@ -220,13 +220,24 @@ impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
             ready!(self.tcp.poll_read_ready(cx))?;
-            match self.tcp.try_read(buf.initialize_unfilled()) {
-                Ok(read) => {
+            let mut last = None;
+            let read = self.tcp.try_io(Interest::READABLE, || {
+                let unfilled = buf.initialize_unfilled();
+                let read = rustix::io::read(&*self.tcp, &mut *unfilled)?;
+                if read == 0 || read == unfilled.len() {
+                    return Ok(read);
+                }
+                // Less than there was room for: the queue is empty. Saying so saves the call that would find it empty.
+                last = Some(read);
+                Err(io::ErrorKind::WouldBlock.into())
+            });
+            match (last, read) {
+                (Some(read), _) | (None, Ok(read)) => {
                     buf.advance(read);
                     return Poll::Ready(Ok(()));
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
+                (None, Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
+                (None, Err(error)) => return Poll::Ready(Err(error)),
             }
         }
     }

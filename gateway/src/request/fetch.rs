@@ -12,14 +12,13 @@ use http::{Request, StatusCode};
 use sekisho_adapters::http::{HttpClient, HttpError};
 use sekisho_adapters::my_portal::{PortalAnswer, PortalClient, PortalError, ProcessId, map};
 use sekisho_policy::{PartyId, PersonId};
-use serde_json::Value;
 use tokio::sync::Notify;
 
 use super::classify::Asked;
-use super::narrow;
+use super::json::Json;
+use super::narrow::{Narrowed, Narrowing};
 use super::portal::SignIns;
 use crate::config::{Source, SourceKind, SubjectIn};
-use crate::store::state::Subject;
 use crate::store::{Recorded, Store};
 
 /// Pages of one search that are followed.
@@ -32,10 +31,10 @@ const PORTAL_POLL: Duration = Duration::from_millis(500);
 /// What a source answered.
 #[derive(Debug)]
 pub enum Fetched {
-    /// These resources; some could not be mapped.
-    Resources {
-        /// FHIR resources with the source's ids.
-        resources: Vec<Value>,
+    /// What may pass of the source's answer; some of it could not be mapped.
+    Narrowed {
+        /// What may pass.
+        narrowed: Narrowed,
         /// Items of the source that could not be mapped.
         unmapped: u32,
     },
@@ -96,7 +95,7 @@ impl Sources {
         &self,
         recorded: &Recorded,
         asked: &Asked<'_>,
-        subject: &Subject,
+        narrowing: &Narrowing<'_>,
         store: &Store,
         sign_ins: &SignIns,
     ) -> Fetched {
@@ -106,10 +105,9 @@ impl Sources {
         let Some(known) = self.known.get(&recorded.request().source) else {
             return Fetched::Failed("the source is not configured".to_owned());
         };
-        let Some(id) = subject.id_at(&known.config.code) else { return Fetched::NoData };
         match &known.portal {
-            None => known.fhir(asked, id).await,
-            Some(portal) => portal.ask(recorded, known, id, store, sign_ins).await,
+            None => known.fhir(asked, narrowing).await,
+            Some(portal) => portal.ask(recorded, known, narrowing, store, sign_ins).await,
         }
     }
 }
@@ -136,7 +134,8 @@ impl Known {
     }
 
     /// A FHIR server: one search with its pages, or one read.
-    async fn fhir(&self, asked: &Asked<'_>, id: &str) -> Fetched {
+    async fn fhir(&self, asked: &Asked<'_>, narrowing: &Narrowing<'_>) -> Fetched {
+        let id = narrowing.id_at_source();
         let mut url = format!("{}{}", self.config.url, asked.route.source.path.replace("{patient}", id));
         let mut query: Vec<(String, String)> = asked.query.clone();
         if let SubjectIn::Query(name) = &asked.route.subject {
@@ -146,32 +145,31 @@ impl Known {
             let encoded = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
             url = format!("{url}?{encoded}");
         }
-        let mut resources = Vec::new();
+        let mut narrowed = Narrowed::default();
         for _ in 0..PAGES_MAX {
             let body = match self.get(&url).await {
                 Ok(Some(body)) => body,
                 Ok(None) => return Fetched::NoData,
                 Err(failed) => return failed,
             };
-            if asked.route.read {
-                return match serde_json::from_slice(&body) {
-                    Ok(resource) => Fetched::Resources { resources: vec![resource], unmapped: 0 },
-                    Err(_) => Fetched::Failed("the source's answer is not JSON".to_owned()),
-                };
-            }
-            let page = match narrow::page(&body) {
-                Ok(page) => page,
-                Err(error) => return Fetched::Failed(error.to_string()),
+            let next = if asked.route.read {
+                narrowing.read(&body, &mut narrowed).map(|()| None)
+            } else {
+                narrowing.page(&body, &mut narrowed)
             };
-            let next = narrow::next_page(&page).map(str::to_owned);
-            resources.extend(narrow::resources(page));
             match next {
-                None => return Fetched::Resources { resources, unmapped: 0 },
-                Some(next) if next.starts_with(&format!("{}/", self.config.url)) => url = next,
-                Some(_) => return Fetched::Failed("the source's next page is at another place".to_owned()),
+                Err(error) => return Fetched::Failed(error.to_string()),
+                Ok(None) => return Fetched::Narrowed { narrowed, unmapped: 0 },
+                Ok(Some(next)) if self.is_ours(&next) => url = next,
+                Ok(Some(_)) => return Fetched::Failed("the source's next page is at another place".to_owned()),
             }
         }
         Fetched::Failed(format!("the source's answer has more than {PAGES_MAX} pages"))
+    }
+
+    /// Whether a URL lies under the source's own.
+    fn is_ours(&self, url: &str) -> bool {
+        url.strip_prefix(self.config.url.as_str()).is_some_and(|rest| rest.starts_with('/'))
     }
 
     async fn get(&self, url: &str) -> Result<Option<Bytes>, Fetched> {
@@ -194,10 +192,11 @@ impl Portal {
         &self,
         recorded: &Recorded,
         known: &Known,
-        account: &str,
+        narrowing: &Narrowing<'_>,
         store: &Store,
         sign_ins: &SignIns,
     ) -> Fetched {
+        let account = narrowing.id_at_source();
         let subject = recorded.request().subject;
         let Some(token) = sign_ins.token(store, subject, &known.config, account) else {
             return sign_ins.begin(subject, &known.config, &self.client);
@@ -225,10 +224,9 @@ impl Portal {
                     );
                 }
                 let unmapped = mapped.unmapped.iter().filter(|u| u.record_left_out).count();
-                Fetched::Resources {
-                    resources: mapped.immunizations,
-                    unmapped: u32::try_from(unmapped).unwrap_or(u32::MAX),
-                }
+                let mut narrowed = Narrowed::default();
+                narrowing.entries(mapped.immunizations.into_iter().map(Json::from), &mut narrowed);
+                Fetched::Narrowed { narrowed, unmapped: u32::try_from(unmapped).unwrap_or(u32::MAX) }
             }
             Ok(PortalAnswer::WithoutData) => Fetched::NoData,
             Ok(PortalAnswer::NotSupported { .. }) => Fetched::NotSupported,

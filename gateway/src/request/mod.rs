@@ -8,6 +8,7 @@ pub mod body;
 pub mod classify;
 pub mod connection;
 pub mod fetch;
+mod json;
 pub mod narrow;
 pub mod portal;
 pub mod releases;
@@ -20,7 +21,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use serde_json::Value;
 
 use crate::app::App;
 use crate::ledger::entry::{Bytes16, Cause};
@@ -99,7 +99,7 @@ fn denied(app: &App, asked: &Asked<'_>, denial: &sekisho_policy::Denial) -> Repl
 }
 
 fn nothing(app: &App, asked: &Asked<'_>) -> Reply {
-    if asked.route.read { Reply::not_found() } else { Reply::searchset(Vec::new(), &self_link(app, asked)) }
+    if asked.route.read { Reply::not_found() } else { Reply::searchset(&[], 0, &self_link(app, asked)) }
 }
 
 /// Our own URL for what was asked.
@@ -138,13 +138,20 @@ async fn fetch_and_narrow(app: &App, recorded: &Recorded, asked: &Asked<'_>) -> 
     };
     let snapshot = app.store.snapshot(recorded.request().subject).await.map_err(|_| not_sent(Reply::not_now(5)))?;
     let global = app.store.registry().await.map_err(|_| not_sent(Reply::not_now(5)))?;
-    let fetched = app.sources.fetch(recorded, asked, &snapshot.subject, &app.store, &app.sign_ins).await;
+    let party = recorded.request().receiver.party().and_then(|id| global.text.party_code(id));
+    let pairwise = party.and_then(|code| snapshot.subject.pairwise_at(code));
+    let id_at_source = snapshot.subject.id_at(&asked.route.source.code);
+    let (Some(pairwise), Some(id_at_source)) = (pairwise, id_at_source) else {
+        return Err(not_sent(nothing(app, asked)));
+    };
+    let narrowing = Narrowing::new(recorded.permit(), &global.text, pairwise, id_at_source, &app.config.server.url);
+    let fetched = app.sources.fetch(recorded, asked, &narrowing, &app.store, &app.sign_ins).await;
     // What a source says of its own state is about the person as well: it goes no further than the permit.
-    if !matches!(fetched, Fetched::Resources { .. }) && !still_permitted(app, recorded).await {
+    if !matches!(fetched, Fetched::Narrowed { .. }) && !still_permitted(app, recorded).await {
         return Err(not_sent(nothing(app, asked)));
     }
-    let (resources, unmapped) = match fetched {
-        Fetched::Resources { resources, unmapped } => (resources, unmapped),
+    let (narrowed, unmapped) = match fetched {
+        Fetched::Narrowed { narrowed, unmapped } => (narrowed, unmapped),
         Fetched::NoData => return Err(not_sent(nothing(app, asked))),
         Fetched::MustSignIn(url) => return Err(not_sent(Reply::must_sign_in(&url))),
         Fetched::NotReady(seconds) => return Err(not_sent(Reply::source_slow(seconds))),
@@ -154,32 +161,15 @@ async fn fetch_and_narrow(app: &App, recorded: &Recorded, asked: &Asked<'_>) -> 
             return Err(not_sent(Reply::source_failed()));
         }
     };
-    let party = recorded.request().receiver.party().and_then(|id| global.text.party_code(id));
-    let pairwise = party.and_then(|code| snapshot.subject.pairwise_at(code));
-    let id_at_source = snapshot.subject.id_at(&asked.route.source.code);
-    let (Some(pairwise), Some(id_at_source)) = (pairwise, id_at_source) else {
-        return Err(not_sent(nothing(app, asked)));
-    };
-    let narrowing = Narrowing {
-        permit: recorded.permit(),
-        registry: &global.text,
-        pairwise,
-        id_at_source,
-        base: &app.config.server.url,
-    };
-    let Narrowed { mut entries, dropped } = narrowing.narrow(resources);
+    let Narrowed { json, items, dropped } = narrowed;
     if dropped.total() > 0 {
         tracing::info!(?dropped, source = asked.route.source.code, "not everything the source gave may pass");
     }
-    let items = u32::try_from(entries.len()).unwrap_or(u32::MAX);
     let withheld = dropped.total().saturating_add(unmapped);
-    let reply = if asked.route.read {
-        match entries.pop().and_then(|mut entry| entry.get_mut("resource").map(Value::take)) {
-            Some(resource) => Reply::ok(&resource),
-            None => return Err(not_sent(Reply::not_found())),
-        }
-    } else {
-        Reply::searchset(entries, &self_link(app, asked))
+    let reply = match (asked.route.read, items) {
+        (false, _) => Reply::searchset(&json, items, &self_link(app, asked)),
+        (true, 0) => return Err(not_sent(Reply::not_found())),
+        (true, _) => Reply::ok(json.into()),
     };
     let contents = Contents { items, withheld, digest: sha256(&reply.body) };
     Ok(Prepared { reply, contents, id_at_source: id_at_source.to_owned() })
@@ -214,14 +204,15 @@ async fn still_linked(app: &App, recorded: &Recorded, asked: &Asked<'_>, caller:
 async fn release(
     app: &App,
     connection: &Arc<Connection>,
-    recorded: Recorded,
+    recorded: Box<Recorded>,
     asked: &Asked<'_>,
     caller: &Caller,
     prepared: Prepared,
 ) -> Result<Response<ReplyBody>, Reply> {
-    let handle = app.releases.register(&recorded, prepared.contents, connection);
-    let still = still_permitted(app, &recorded).await
-        && still_linked(app, &recorded, asked, caller, &prepared.id_at_source).await;
+    let handle = app.releases.register(recorded, prepared.contents, connection);
+    let recorded = handle.recorded();
+    let still = still_permitted(app, recorded).await
+        && still_linked(app, recorded, asked, caller, &prepared.id_at_source).await;
     if (!still || recorded.expired()) && !sabotage::off(Check::DecideAgain) {
         handle.nothing_sent();
         return Err(nothing(app, asked));

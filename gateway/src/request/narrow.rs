@@ -5,30 +5,32 @@
 //! `UNDELIVERED`) and anything that could hold a My Number are dropped and counted. Narrative, metadata, extensions and
 //! identifiers never pass. What can't be told is withheld.
 
+use std::borrow::Cow;
+
 use aws_lc_rs::hmac;
 use jiff::ToSpan;
 use jiff::civil::Date;
 use sekisho_adapters::my_number;
 use sekisho_policy::{DataScope, Kept, Permit};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
 
+use super::json::{self, Json, Members, member, take};
 use crate::ids::PairwiseId;
 use crate::sabotage::{self, Check};
 use crate::store::registry::{Coverage, RegistryText};
 use crate::store::state::Pairwise;
 
+/// An id this long is looked for anywhere in a text; a shorter one only where it stands by itself: `12` is in many a date.
+const TELLING_ID_LETTERS: usize = 8;
+
 /// What narrowing needs to know.
 pub struct Narrowing<'a> {
-    /// What may pass.
-    pub permit: &'a Permit,
-    /// What the categories cover.
-    pub registry: &'a RegistryText,
-    /// What the receiving party knows the subject by.
-    pub pairwise: &'a Pairwise,
-    /// What the source knows the subject by.
-    pub id_at_source: &'a str,
-    /// Our base URL, for links.
-    pub base: &'a str,
+    permit: &'a Permit,
+    registry: &'a RegistryText,
+    pairwise: &'a Pairwise,
+    secret: hmac::Key,
+    id_at_source: &'a str,
+    base: &'a str,
 }
 
 /// Why a resource was dropped; counts of these go into the record, never content.
@@ -59,10 +61,12 @@ impl Dropped {
 }
 
 /// What may pass.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Default)]
 pub struct Narrowed {
-    /// Bundle entries, rewritten.
-    pub entries: Vec<Value>,
+    /// JSON of the items, a comma between two: Bundle entries, or for a read the resource.
+    pub json: Vec<u8>,
+    /// How many items.
+    pub items: u32,
     /// What was dropped.
     pub dropped: Dropped,
 }
@@ -70,76 +74,116 @@ pub struct Narrowed {
 /// The source's answer is not what it should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NarrowError {
-    /// Not JSON.
-    #[error("the answer is not JSON")]
+    /// Not JSON, or JSON that two readers could take differently.
+    #[error("the answer is not JSON, or a name stands twice in an object")]
     NotJson,
     /// JSON, but not a searchset Bundle.
     #[error("the answer is not a FHIR searchset Bundle")]
     NotABundle,
 }
 
-/// The `next` link of a page, if there is one.
-#[must_use]
-pub fn next_page(bundle: &Value) -> Option<&str> {
-    let links = bundle.get("link")?.as_array()?;
-    let next = links.iter().find(|l| l.get("relation").and_then(Value::as_str) == Some("next"))?;
-    next.get("url")?.as_str()
+/// An entry of the Bundle that is released.
+#[derive(Serialize)]
+struct Entry<'a> {
+    #[serde(rename = "fullUrl")]
+    full_url: String,
+    resource: &'a Json<'a>,
+    search: Search,
 }
 
-/// Parses one page of a search.
-///
-/// # Errors
-/// When it isn't one.
-pub fn page(body: &[u8]) -> Result<Value, NarrowError> {
-    let bundle: Value = serde_json::from_slice(body).map_err(|_| NarrowError::NotJson)?;
-    let text = |name: &str| bundle.get(name).and_then(Value::as_str);
-    let searchset = text("resourceType") == Some("Bundle") && text("type") == Some("searchset");
-    let entries_ok = bundle.get("entry").is_none_or(Value::is_array);
-    if searchset && entries_ok { Ok(bundle) } else { Err(NarrowError::NotABundle) }
+#[derive(Serialize)]
+struct Search {
+    mode: &'static str,
 }
 
-/// The resources of a page.
-#[must_use]
-pub fn resources(bundle: Value) -> Vec<Value> {
-    let Value::Object(mut bundle) = bundle else { return Vec::new() };
-    let Some(Value::Array(entries)) = bundle.remove("entry") else { return Vec::new() };
-    entries
-        .into_iter()
-        .map(|entry| match entry {
-            Value::Object(mut entry) => entry.remove("resource").unwrap_or(Value::Null),
-            _ => Value::Null,
-        })
-        .collect()
+/// The URL of a page's `next` link, if there is one.
+fn next_page(bundle: &Members<'_>) -> Option<String> {
+    let links = member(bundle, "link")?.as_array()?;
+    let next = links.iter().find(|l| l.get("relation").and_then(Json::as_str) == Some("next"))?;
+    next.get("url")?.as_str().map(str::to_owned)
 }
 
 /// Which count a dropped resource goes to.
 type Why = fn(&mut Dropped) -> &mut u32;
 
-impl Narrowing<'_> {
-    /// Narrows the resources of a source's answer.
+impl<'a> Narrowing<'a> {
+    /// For what `permit` lets pass, of what `registry` says the categories cover, about whom the source knows by
+    /// `id_at_source` and the receiving party by `pairwise`; `base` is our own URL, for links.
     #[must_use]
-    pub fn narrow(&self, resources: Vec<Value>) -> Narrowed {
-        let mut narrowed = Narrowed { entries: Vec::with_capacity(resources.len()), dropped: Dropped::default() };
+    pub fn new(
+        permit: &'a Permit,
+        registry: &'a RegistryText,
+        pairwise: &'a Pairwise,
+        id_at_source: &'a str,
+        base: &'a str,
+    ) -> Self {
+        let secret = hmac::Key::new(hmac::HMAC_SHA256, &pairwise.secret);
+        Self { permit, registry, pairwise, secret, id_at_source, base }
+    }
+
+    /// What the source knows the subject by.
+    #[must_use]
+    pub const fn id_at_source(&self) -> &'a str {
+        self.id_at_source
+    }
+
+    /// Narrows one page of a search; gives the URL of the next page, if the source names one.
+    ///
+    /// # Errors
+    /// When it isn't a page of a search.
+    pub fn page(&self, body: &[u8], narrowed: &mut Narrowed) -> Result<Option<String>, NarrowError> {
+        let Ok(Json::Object(mut bundle)) = json::read(body) else { return Err(NarrowError::NotJson) };
+        let text = |name: &str| member(&bundle, name).and_then(Json::as_str);
+        if text("resourceType") != Some("Bundle") || text("type") != Some("searchset") {
+            return Err(NarrowError::NotABundle);
+        }
+        let entries = match take(&mut bundle, "entry") {
+            None => Vec::new(),
+            Some(Json::Array(entries)) => entries,
+            Some(_) => return Err(NarrowError::NotABundle),
+        };
+        narrowed.json.reserve(body.len());
+        self.entries(
+            entries.into_iter().map(|entry| match entry {
+                Json::Object(mut entry) => take(&mut entry, "resource").unwrap_or(Json::Null),
+                _ => Json::Null,
+            }),
+            narrowed,
+        );
+        Ok(next_page(&bundle))
+    }
+
+    /// Narrows resources to Bundle entries.
+    pub fn entries<'r>(&self, resources: impl IntoIterator<Item = Json<'r>>, narrowed: &mut Narrowed) {
         for resource in resources {
             match self.one(resource) {
                 Ok((kind, id, resource)) => {
                     let full_url = format!("{}/fhir/{kind}/{id}", self.base);
-                    narrowed
-                        .entries
-                        .push(json!({"fullUrl": full_url, "resource": resource, "search": {"mode": "match"}}));
+                    narrowed.push(&Entry { full_url, resource: &resource, search: Search { mode: "match" } });
                 }
                 Err(count) => *count(&mut narrowed.dropped) += 1,
             }
         }
-        narrowed
     }
 
-    fn one(&self, resource: Value) -> Result<(String, String, Value), Why> {
-        let Value::Object(mut resource) = resource else { return Err(|d| &mut d.malformed) };
-        let Some(kind) = resource.get("resourceType").and_then(Value::as_str).map(str::to_owned) else {
-            return Err(|d| &mut d.malformed);
-        };
-        let Some(id) = resource.get("id").and_then(Value::as_str).map(str::to_owned) else {
+    /// Narrows the answer to a read: one resource.
+    ///
+    /// # Errors
+    /// When it isn't JSON.
+    pub fn read(&self, body: &[u8], narrowed: &mut Narrowed) -> Result<(), NarrowError> {
+        let resource = json::read(body).map_err(|_| NarrowError::NotJson)?;
+        match self.one(resource) {
+            Ok((_, _, resource)) => narrowed.push(&resource),
+            Err(count) => *count(&mut narrowed.dropped) += 1,
+        }
+        Ok(())
+    }
+
+    fn one<'r>(&self, resource: Json<'r>) -> Result<(Cow<'r, str>, String, Json<'r>), Why> {
+        let Json::Object(mut resource) = resource else { return Err(|d| &mut d.malformed) };
+        let (Some(Json::Text(kind)), Some(Json::Text(id))) =
+            (member(&resource, "resourceType").cloned(), member(&resource, "id").cloned())
+        else {
             return Err(|d| &mut d.malformed);
         };
         if !self.is_the_subjects(&kind, &id, &resource) && !sabotage::off(Check::OtherPeople) {
@@ -151,52 +195,74 @@ impl Narrowing<'_> {
         if any_text(&resource, &my_number::contained_in) && !sabotage::off(Check::MyNumber) {
             return Err(|d| &mut d.my_number);
         }
+        let Allowed { elements, extensions } = self.allowed(&kind, &resource)?;
+        let passing = self.passing_extensions(take(&mut resource, "extension"), &extensions);
+        resource.retain(|(name, _)| elements.contains(&name.as_ref()));
+        self.clean_members(&mut resource);
+        resource.extend(passing.map(|extensions| (Cow::Borrowed("extension"), extensions)));
+        if any_text(&resource, &|text| self.tells_the_id(text)) && !sabotage::off(Check::Rewrite) {
+            return Err(|d| &mut d.leaking);
+        }
+        let id = self.rewritten(&kind, &id);
+        let mut out: Members<'r> = Vec::with_capacity(resource.len() + 2);
+        out.push((Cow::Borrowed("resourceType"), Json::Text(kind.clone())));
+        out.push((Cow::Borrowed("id"), Json::Text(Cow::Owned(id.clone()))));
+        // Registered or not: a name stands once.
+        out.extend(resource.into_iter().filter(|(name, _)| name != "resourceType" && name != "id"));
+        Ok((kind, id, Json::Object(out)))
+    }
+
+    /// Which elements and extensions of a resource the permit covers.
+    fn allowed(&self, kind: &str, resource: &Members<'_>) -> Result<Allowed<'a>, Why> {
         let mut outside_dates = false;
-        let (mut allowed, mut extensions): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
+        let mut allowed = Allowed::default();
         for kept in self.permit.kept() {
-            for coverage in self.coverage(kept).filter(|c| c.resource == kind && covers_code(c, &resource)) {
-                if in_scope(&kept.data, coverage, &resource) {
-                    allowed.extend(coverage.elements.iter().map(String::as_str));
-                    extensions.extend(coverage.extensions.iter().map(String::as_str));
+            for coverage in self.coverage(kept).filter(|c| c.resource == kind && covers_code(c, resource)) {
+                if in_scope(&kept.data, coverage, resource) {
+                    allowed.elements.extend(coverage.elements.iter().map(String::as_str));
+                    allowed.extensions.extend(coverage.extensions.iter().map(String::as_str));
                 } else {
                     outside_dates = true;
                 }
             }
         }
-        if allowed.is_empty() {
-            return if outside_dates { Err(|d| &mut d.outside_dates) } else { Err(|d| &mut d.not_covered) };
+        match (allowed.elements.is_empty(), outside_dates) {
+            (false, _) => Ok(allowed),
+            (true, true) => Err(|d| &mut d.outside_dates),
+            (true, false) => Err(|d| &mut d.not_covered),
         }
-        let passing = self.passing_extensions(resource.remove("extension"), &extensions);
-        resource.retain(|name, _| allowed.contains(&name.as_str()));
-        let id = self.rewritten(&kind, &id);
-        self.clean_members(&mut resource);
-        resource.extend(passing.map(|extensions| ("extension".to_owned(), extensions)));
-        if any_text(&resource, &|text| text.contains(self.id_at_source)) && !sabotage::off(Check::Rewrite) {
-            return Err(|d| &mut d.leaking);
-        }
-        let mut out = Map::with_capacity(resource.len() + 2);
-        out.insert("resourceType".to_owned(), Value::String(kind.clone()));
-        out.insert("id".to_owned(), Value::String(id.clone()));
-        out.extend(resource);
-        Ok((kind, id, Value::Object(out)))
     }
 
-    fn coverage(&self, kept: &Kept) -> impl Iterator<Item = &Coverage> {
+    fn coverage(&self, kept: &Kept) -> impl Iterator<Item = &'a Coverage> + use<'a> {
         self.registry.category(kept.category).into_iter().flat_map(|c| &c.covers)
     }
 
     /// Whether the resource is about the subject: it is the subject's Patient, or refers to it, and to no other.
-    fn is_the_subjects(&self, kind: &str, id: &str, resource: &Map<String, Value>) -> bool {
+    fn is_the_subjects(&self, kind: &str, id: &str, resource: &Members<'_>) -> bool {
         if kind == "Patient" {
             return id == self.id_at_source;
         }
-        let mut about = ["patient", "subject"].into_iter().filter_map(|name| resource.get(name)).peekable();
+        let mut about = ["patient", "subject"].into_iter().filter_map(|name| member(resource, name)).peekable();
         about.peek().is_some() && about.all(|reference| self.is_the_patient(reference))
     }
 
-    fn is_the_patient(&self, reference: &Value) -> bool {
-        let text = reference.get("reference").and_then(Value::as_str);
+    fn is_the_patient(&self, reference: &Json<'_>) -> bool {
+        let text = reference.get("reference").and_then(Json::as_str);
         text.and_then(|t| t.strip_prefix("Patient/")) == Some(self.id_at_source)
+    }
+
+    /// Whether a text says what the source knows the subject by.
+    fn tells_the_id(&self, text: &str) -> bool {
+        let id = self.id_at_source;
+        if id.len() >= TELLING_ID_LETTERS {
+            return text.contains(id);
+        }
+        let in_an_id = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
+        text.match_indices(id).any(|(at, _)| {
+            let before = text.get(..at).and_then(|t| t.chars().next_back());
+            let after = text.get(at + id.len()..).and_then(|t| t.chars().next());
+            !before.is_some_and(in_an_id) && !after.is_some_and(in_an_id)
+        })
     }
 
     /// What the receiving party knows a resource by: the pairwise id for the patient, else an id derived from it under
@@ -208,8 +274,7 @@ impl Narrowing<'_> {
         if sabotage::off(Check::Rewrite) {
             return id.to_owned();
         }
-        let key = hmac::Key::new(hmac::HMAC_SHA256, &self.pairwise.secret);
-        let mut context = hmac::Context::with_key(&key);
+        let mut context = hmac::Context::with_key(&self.secret);
         context.update(kind.as_bytes());
         context.update(b"/");
         context.update(id.as_bytes());
@@ -219,39 +284,34 @@ impl Narrowing<'_> {
     }
 
     /// The extensions that are registered by URL, without what may be nested in them.
-    fn passing_extensions(&self, extensions: Option<Value>, registered: &[&str]) -> Option<Value> {
-        let Some(Value::Array(mut items)) = extensions else { return None };
+    fn passing_extensions<'r>(&self, extensions: Option<Json<'r>>, registered: &[&str]) -> Option<Json<'r>> {
+        let Some(Json::Array(mut items)) = extensions else { return None };
         items.retain_mut(|item| {
-            let known = item.get("url").and_then(Value::as_str).is_some_and(|url| registered.contains(&url));
+            let known = item.get("url").and_then(Json::as_str).is_some_and(|url| registered.contains(&url));
             known && self.clean(item)
         });
-        (!items.is_empty()).then_some(Value::Array(items))
+        (!items.is_empty()).then_some(Json::Array(items))
     }
 
-    fn clean_members(&self, object: &mut Map<String, Value>) {
-        object.retain(|name, value| {
-            let passes =
-                !matches!(name.as_str(), "extension" | "modifierExtension" | "id" | "identifier" | "contained")
-                    && !name.starts_with('_');
-            passes && self.clean(value)
+    fn clean_members(&self, object: &mut Members<'_>) {
+        object.retain_mut(|(name, value)| {
+            let never = matches!(name.as_ref(), "extension" | "modifierExtension" | "id" | "identifier" | "contained");
+            !never && !name.starts_with('_') && self.clean(value)
         });
     }
 
     /// Rewrites references and drops what never passes; `false` drops the value itself.
-    fn clean(&self, value: &mut Value) -> bool {
+    fn clean(&self, value: &mut Json<'_>) -> bool {
         match value {
-            Value::Object(object) => {
-                let reference = object.get("reference").map(|r| r.as_str().map(str::to_owned));
-                match reference {
-                    Some(Some(text)) => self.rewrite_reference(&text, object),
-                    Some(None) => false,
-                    None => {
-                        self.clean_members(object);
-                        !object.is_empty()
-                    }
+            Json::Object(object) => match take(object, "reference") {
+                Some(Json::Text(text)) => self.rewrite_reference(&text, object),
+                Some(_) => false,
+                None => {
+                    self.clean_members(object);
+                    !object.is_empty()
                 }
-            }
-            Value::Array(items) => {
+            },
+            Json::Array(items) => {
                 items.retain_mut(|item| self.clean(item));
                 !items.is_empty()
             }
@@ -260,14 +320,31 @@ impl Narrowing<'_> {
     }
 
     /// A reference keeps its target, rewritten, and nothing else: displays are other people's names.
-    fn rewrite_reference(&self, text: &str, object: &mut Map<String, Value>) -> bool {
+    fn rewrite_reference(&self, text: &str, object: &mut Members<'_>) -> bool {
         let Some((kind, id)) = text.split_once('/').filter(|(k, i)| is_letters(k) && is_fhir_id(i)) else {
             return false;
         };
         let target = format!("{kind}/{}", self.rewritten(kind, id));
         object.clear();
-        object.insert("reference".to_owned(), Value::String(target));
+        object.push((Cow::Borrowed("reference"), Json::Text(Cow::Owned(target))));
         true
+    }
+}
+
+#[derive(Default)]
+struct Allowed<'a> {
+    elements: Vec<&'a str>,
+    extensions: Vec<&'a str>,
+}
+
+impl Narrowed {
+    fn push(&mut self, item: &impl Serialize) {
+        if self.items > 0 {
+            self.json.push(b',');
+        }
+        // A tree of our own always serialises, and a vector always takes it.
+        let _ = serde_json::to_writer(&mut self.json, item);
+        self.items = self.items.saturating_add(1);
     }
 }
 
@@ -281,44 +358,35 @@ fn is_fhir_id(text: &str) -> bool {
 
 /// 不開示: tagged so that it must not reach the patient. Published files misspell the system and the case, so the
 /// system is not looked at and the case does not matter.
-fn is_hidden(resource: &Map<String, Value>) -> bool {
-    let Some(meta) = resource.get("meta") else { return false };
+fn is_hidden(resource: &Members<'_>) -> bool {
+    let Some(meta) = member(resource, "meta") else { return false };
     ["tag", "security"].into_iter().filter_map(|name| meta.get(name)?.as_array()).flatten().any(|coding| {
-        let code = coding.get("code").and_then(Value::as_str).unwrap_or_default().trim();
+        let code = coding.get("code").and_then(Json::as_str).unwrap_or_default().trim();
         code.eq_ignore_ascii_case("UNINFORMED") || code.eq_ignore_ascii_case("UNDELIVERED")
     })
 }
 
 /// Whether any text or number in the resource, names included, is found.
-fn any_text(object: &Map<String, Value>, found: &impl Fn(&str) -> bool) -> bool {
-    fn look(value: &Value, found: &impl Fn(&str) -> bool) -> bool {
-        match value {
-            Value::String(text) => found(text),
-            Value::Number(number) => found(&number.to_string()),
-            Value::Array(items) => items.iter().any(|item| look(item, found)),
-            Value::Object(object) => any_text(object, found),
-            Value::Null | Value::Bool(_) => false,
-        }
-    }
-    object.iter().any(|(name, value)| found(name) || look(value, found))
+fn any_text(resource: &Members<'_>, found: &impl Fn(&str) -> bool) -> bool {
+    resource.iter().any(|(name, value)| found(name) || value.any_text(found))
 }
 
-fn covers_code(coverage: &Coverage, resource: &Map<String, Value>) -> bool {
+fn covers_code(coverage: &Coverage, resource: &Members<'_>) -> bool {
     if coverage.codes.is_empty() {
         return true;
     }
-    let Some(element) = coverage.code_element.as_deref().and_then(|name| resource.get(name)) else { return false };
-    let codings = element.get("coding").and_then(Value::as_array);
+    let Some(element) = coverage.code_element.as_deref().and_then(|name| member(resource, name)) else { return false };
+    let codings = element.get("coding").and_then(Json::as_array);
     codings.into_iter().flatten().any(|coding| {
-        let text = |name: &str| coding.get(name).and_then(Value::as_str).unwrap_or_default();
+        let text = |name: &str| coding.get(name).and_then(Json::as_str).unwrap_or_default();
         let (system, code) = (text("system"), text("code"));
         coverage.codes.iter().any(|wanted| wanted.split_once('|') == Some((system, code)))
     })
 }
 
-fn in_scope(scope: &DataScope, coverage: &Coverage, resource: &Map<String, Value>) -> bool {
+fn in_scope(scope: &DataScope, coverage: &Coverage, resource: &Members<'_>) -> bool {
     let DataScope::Within(periods) = scope else { return true };
-    let date = coverage.date_elements.iter().find_map(|name| resource.get(name)?.as_str());
+    let date = coverage.date_elements.iter().find_map(|name| member(resource, name)?.as_str());
     let Some((first, last)) = date.and_then(span_of_date) else { return false };
     periods.iter().any(|period| period.covers(first, last))
 }

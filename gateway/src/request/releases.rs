@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use sekisho_policy::{AccessRequest, Permit, PersonId, Timestamp};
 
 use super::connection::Connection;
-use crate::ids::EntryId;
 use crate::ledger::entry::{Bytes16, Bytes32};
 use crate::ledger::event::{Closed, Outcome};
 use crate::sabotage::{self, Check};
@@ -36,9 +35,7 @@ pub struct Contents {
 
 /// One release under way.
 pub struct Handle {
-    decision: EntryId,
-    request: AccessRequest,
-    permit: Permit,
+    recorded: Box<Recorded>,
     contents: Contents,
     connection: Arc<Connection>,
     releases: Arc<Releases>,
@@ -64,13 +61,19 @@ impl Handle {
     /// What was asked.
     #[must_use]
     pub const fn request(&self) -> &AccessRequest {
-        &self.request
+        self.recorded.request()
     }
 
     /// What was permitted.
     #[must_use]
     pub const fn permit(&self) -> &Permit {
-        &self.permit
+        self.recorded.permit()
+    }
+
+    /// The durable decision behind it.
+    #[must_use]
+    pub const fn recorded(&self) -> &Recorded {
+        &self.recorded
     }
 
     /// Cuts it: no frame more, and the connection aborted. When it returns `true` nothing can leave any more; else
@@ -114,9 +117,9 @@ impl Handle {
         self.releases.remove(self);
         let complete = outcome == Outcome::Complete;
         self.releases.store.close(
-            self.request.subject,
+            self.request().subject,
             Closed {
-                decision: Bytes16(*self.decision.bytes()),
+                decision: Bytes16(*self.recorded.decision().bytes()),
                 outcome,
                 items: self.contents.items,
                 withheld: self.contents.withheld,
@@ -148,14 +151,12 @@ impl Releases {
     /// Registers a release. From here on the barrier sees it.
     pub fn register(
         self: &Arc<Self>,
-        recorded: &Recorded,
+        recorded: Box<Recorded>,
         contents: Contents,
         connection: &Arc<Connection>,
     ) -> Arc<Handle> {
         let handle = Arc::new(Handle {
-            decision: recorded.decision(),
-            request: recorded.request().clone(),
-            permit: recorded.permit().clone(),
+            recorded,
             contents,
             connection: Arc::clone(connection),
             releases: Arc::clone(self),
@@ -166,14 +167,14 @@ impl Releases {
             sent: AtomicU64::new(0),
         });
         connection.begin();
-        self.with(handle.request.subject, |all| all.push(Arc::clone(&handle)));
+        self.with(handle.request().subject, |all| all.push(Arc::clone(&handle)));
         self.time(&handle);
         handle
     }
 
     /// Cuts the release the instant its permit runs out, if that is soon.
     fn time(&self, handle: &Arc<Handle>) {
-        let until = handle.permit.until();
+        let until = handle.permit().until();
         let clock = self.store.clock().clone();
         let soon = clock.now().is_ok_and(|now| until.millis().saturating_sub(now.millis()) <= TIMER_WITHIN_MS);
         if until == Timestamp::MAX || !soon || sabotage::off(Check::UntilMidStream) {
@@ -221,7 +222,7 @@ impl Releases {
     }
 
     fn remove(&self, handle: &Handle) {
-        let subject = handle.request.subject;
+        let subject = handle.request().subject;
         let mut shard = self.shard(subject).lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(all) = shard.get_mut(&subject) {
             all.retain(|h| !std::ptr::eq(Arc::as_ptr(h), handle));

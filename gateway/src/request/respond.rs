@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::body::ReplyBody;
 use super::connection::Connection;
@@ -39,29 +39,20 @@ impl Reply {
         Self { status, body: Bytes::from(body.to_string()), challenge: None, retry_after_s: None }
     }
 
-    /// A searchset of these entries.
+    /// A searchset of so many entries, whose JSON is given, a comma between two.
     #[must_use]
-    pub fn searchset(entries: Vec<Value>, self_link: &str) -> Self {
-        let mut bundle = json!({
-            "resourceType": "Bundle",
-            "type": "searchset",
-            "total": entries.len(),
-            "link": [{"relation": "self", "url": self_link}],
-        });
+    pub fn searchset(entries: &[u8], total: u32, self_link: &str) -> Self {
+        let link = json!([{"relation": "self", "url": self_link}]);
+        let head = format!(r#"{{"resourceType":"Bundle","type":"searchset","total":{total},"link":{link}"#);
         // FHIR forbids an empty array.
-        if !entries.is_empty()
-            && let Some(bundle) = bundle.as_object_mut()
-        {
-            bundle.insert("entry".to_owned(), Value::Array(entries));
-        }
-        Self::ok(&bundle)
+        let (before, after) = if total == 0 { ("", "}") } else { (r#","entry":["#, "]}") };
+        let parts = [head.as_bytes(), before.as_bytes(), entries, after.as_bytes()];
+        Self::ok(Bytes::from(parts.concat()))
     }
 
-    /// One resource.
+    /// One resource, as JSON.
     #[must_use]
-    pub fn ok(resource: &Value) -> Self {
-        // A tree of our own always serialises.
-        let body = Bytes::from(serde_json::to_vec(resource).unwrap_or_default());
+    pub fn ok(body: Bytes) -> Self {
         Self { status: StatusCode::OK, body, challenge: None, retry_after_s: None }
     }
 

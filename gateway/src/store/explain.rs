@@ -142,7 +142,7 @@ impl Store {
     /// # Errors
     /// When the entry is not a decision, or something it was made on can't be read any more.
     pub fn explain(&self, entry: EntryId) -> Result<Explained, StoreError> {
-        let location = self.inner.index.entry(entry)?.ok_or(StoreError::Entry("no such decision"))?;
+        let location = self.inner.index.decision(entry)?.ok_or(StoreError::Entry("no such decision"))?;
         let opened = self.read(location)?;
         let Some(Event::Decided(recorded)) = opened.event else {
             return Err(StoreError::Entry("not a decision, or its key was destroyed"));

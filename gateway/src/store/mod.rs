@@ -105,7 +105,7 @@ impl Store {
             let decision = decide(&snapshot.subject.records, &global.registry, request, now);
             let event = explain::decided(request, route, now, &snapshot.subject, &global, &decision);
             let prepared = self.prepare(request.subject, Event::Decided(event), now, cause, None)?;
-            match self.inner.writer.append([prepared], [global_guard, snapshot.guard], []).await {
+            match self.inner.writer.append(vec![prepared], [global_guard, snapshot.guard], []).await {
                 Ok(appended) => return Ok(ruling(decision, request, appended)),
                 Err(Refused::Changed) => {}
                 Err(refused) => return Err(refused.into()),
@@ -168,7 +168,7 @@ impl Store {
             if drafted.events.is_empty() {
                 return Ok((value, None));
             }
-            let mut prepared: ArrayVec<_, 4> = ArrayVec::new();
+            let mut prepared = Vec::with_capacity(drafted.events.len() + 1);
             let mut idempotency = drafted.idempotency;
             let cause = drafted.cause.unwrap_or(Cause::Gateway);
             for event in drafted.events {
@@ -195,7 +195,7 @@ impl Store {
     pub async fn record_global(&self, event: Event, cause: Cause) -> Result<Appended, StoreError> {
         let now = self.inner.clock.now()?;
         let prepared = prepare::in_clear(event, now, cause)?;
-        Ok(self.inner.writer.append([prepared], [], []).await?)
+        Ok(self.inner.writer.append(vec![prepared], [], []).await?)
     }
 
     /// Destroys a person's key of one class, and with it what it had sealed: first in the ledger, so that a start, and a
@@ -208,7 +208,7 @@ impl Store {
         let key = self.inner.vault.key_of(person, class)?.id;
         let slot = Slot::of(person.bytes());
         let event = Event::KeyDestroyed(KeyDestroyed { key: Bytes16(*key.bytes()) });
-        let appended = self.inner.writer.append([prepare::in_clear(event, now, cause)?], [], [slot]).await?;
+        let appended = self.inner.writer.append(vec![prepare::in_clear(event, now, cause)?], [], [slot]).await?;
         let store = self.clone();
         let destroyed = tokio::task::spawn_blocking(move || store.inner.vault.destroy(key)).await;
         destroyed.map_err(|_| StoreError::Stopped)??;
@@ -226,7 +226,7 @@ impl Store {
             Err(error) => return tracing::error!(%error, "an outcome could not be sealed; the next start closes it"),
         };
         let append = Append {
-            entries: [prepared].into_iter().collect(),
+            entries: vec![prepared],
             guards: ArrayVec::new(),
             also_changes: ArrayVec::new(),
             reply: None,

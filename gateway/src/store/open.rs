@@ -346,6 +346,7 @@ fn take_in(
                 event: entry.event.as_ref(),
             },
         ))?;
+        index.write_behind()?;
     }
     Ok(())
 }

@@ -58,23 +58,22 @@ impl Recorded {
 
 /// A decision that is durable, either way.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "moved once; a permit is the common case")]
 pub enum Ruling {
     /// Release may go on.
-    Permitted(Recorded),
+    Permitted(Box<Recorded>),
     /// Nothing may be released, and no source asked.
     Denied(Denial),
 }
 
 pub(super) fn ruling(decision: Decision, request: &AccessRequest, appended: Appended) -> Ruling {
     match decision {
-        Decision::Permit(permit) => Ruling::Permitted(Recorded {
+        Decision::Permit(permit) => Ruling::Permitted(Box::new(Recorded {
             decision: appended.entry,
             request: request.clone(),
             permit,
             at: appended.at,
             made: Instant::now(),
-        }),
+        })),
         Decision::Deny(denial) => Ruling::Denied(denial),
     }
 }

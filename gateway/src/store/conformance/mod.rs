@@ -95,7 +95,7 @@ async fn ask(store: &Store, person: PersonId) -> Ruling {
 
 async fn permitted(store: &Store, person: PersonId) -> Recorded {
     match ask(store, person).await {
-        Ruling::Permitted(recorded) => recorded,
+        Ruling::Permitted(recorded) => *recorded,
         Ruling::Denied(denial) => unexpected(&denial),
     }
 }

@@ -6,18 +6,22 @@
 //! trusted only after a clean stop or within the same boot, when all of it can be read, and when the ledger begins with
 //! those entries; else it is deleted and rebuilt. A file beside it stands while it is being opened: where sled ends the
 //! process on a broken file, the next start finds that and does not try again.
+//!
+//! What shapes records is written at once. Decisions are noted in memory and written behind, in `pages`.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use quick_cache::sync::Cache;
 use sekisho_policy::{ConsentId, PartyId, PersonId};
 use sled::Tree;
 
 use super::index_files::{open_database, opening};
 use super::lines::{Line, Open};
 use super::log::Location;
+use super::pages::{self, Behind, log_key, window};
 use crate::ids::{EntryId, PairwiseId};
 use crate::ledger::event::{Event, LinkTarget};
 use crate::ledger::merkle::{Hash, sha256};
@@ -49,7 +53,7 @@ pub struct Index {
     path: PathBuf,
     state: Tree,
     log: Tree,
-    entries: Tree,
+    decisions: Tree,
     logins: Tree,
     pairwise: Tree,
     consents: Tree,
@@ -57,13 +61,18 @@ pub struct Index {
     idempotency: Tree,
     /// Permits without outcome, as of the last mark.
     open_then: Tree,
-    /// Permits without outcome, now. A permit's line goes into `log` together with its outcome: a release is one entry
-    /// and one line there, not six changes on the way of every commit.
-    open: Mutex<HashMap<EntryId, Open>>,
-    /// Entries in `entries`.
+    /// Decisions that are not in `log` and `decisions` yet.
+    behind: Mutex<Behind>,
+    /// Held while pages are written: one at a time.
+    writing: Mutex<()>,
+    /// `logins` and `pairwise`, as far as they were asked for lately: two look-ups of every request.
+    people: Cache<[u8; 32], Option<PersonId>>,
+    /// Entries in `state` and `decisions`.
     known: AtomicU64,
 }
 
+/// Look-ups of people held in memory, at most.
+const CACHED_PEOPLE: usize = 100_000;
 const WATERMARK: &[u8] = b"watermark";
 /// How far an index had come: so many entries, under this root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,14 +130,16 @@ impl Index {
         Ok(Self {
             state: db.open_tree("state")?,
             log: db.open_tree("log")?,
-            entries: db.open_tree("entries")?,
+            decisions: db.open_tree("decisions")?,
             logins: db.open_tree("logins")?,
             pairwise: db.open_tree("pairwise")?,
             consents: db.open_tree("consents")?,
             wards: db.open_tree("wards")?,
             idempotency: db.open_tree("idempotency")?,
             open_then: db.open_tree("open")?,
-            open: Mutex::default(),
+            behind: Mutex::default(),
+            writing: Mutex::default(),
+            people: Cache::new(CACHED_PEOPLE),
             known: AtomicU64::new(0),
             path: path.to_owned(),
             db,
@@ -155,26 +166,28 @@ impl Index {
     /// Whether everything can be read, and at least as many entries are there as were at the mark; takes up the permits
     /// that were open then.
     fn readable(&self) -> bool {
-        let known = self.known.swap(self.entries.len() as u64, Ordering::AcqRel);
         let whole = self.trees().into_iter().all(|tree| tree.iter().all(|item| item.is_ok()));
+        let values = |tree: &Tree| tree.iter().values().map(|value| value.map_or(0, |v| v.len())).sum::<usize>();
+        let found = values(&self.state) / STATE_BYTES + values(&self.decisions) / pages::ID_BYTES;
+        let known = self.known.swap(found as u64, Ordering::AcqRel);
         let opened = self.open_then.iter().map(|item| {
             let (id, value) = item.ok()?;
             Some((EntryId::from_bytes(*id.first_chunk::<16>()?), Open::read(&value)?))
         });
         let Some(opened) = opened.collect::<Option<HashMap<_, _>>>() else { return false };
-        *self.opens() = opened;
+        self.behind().open = opened;
         whole && self.known.load(Ordering::Acquire) >= known
     }
 
-    fn opens(&self) -> MutexGuard<'_, HashMap<EntryId, Open>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    fn behind(&self) -> MutexGuard<'_, Behind> {
+        self.behind.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn trees(&self) -> [&Tree; 8] {
         [
             &self.state,
             &self.log,
-            &self.entries,
+            &self.decisions,
             &self.logins,
             &self.pairwise,
             &self.consents,
@@ -183,14 +196,17 @@ impl Index {
         ]
     }
 
-    /// Flushes, then notes how far it has come. `clean` only as the last act of a clean stop.
+    /// Writes what waits, flushes, then notes how far it had come at the least. `clean` only as the last act of a clean
+    /// stop.
     ///
     /// # Errors
     /// When sled fails.
     pub fn mark(&self, mark: Mark, boot: &str, clean: bool) -> Result<(), IndexError> {
+        self.write_behind()?;
+        let open: Vec<_> = self.behind().open.iter().map(|(id, open)| (*id, open.written())).collect();
         self.open_then.clear()?;
-        for (id, open) in self.opens().iter() {
-            self.open_then.insert(id.bytes(), open.written())?;
+        for (id, open) in open {
+            self.open_then.insert(id.bytes(), open)?;
         }
         self.db.flush()?;
         let (count, known) = (mark.count.to_le_bytes(), self.known.load(Ordering::Acquire).to_be_bytes());
@@ -200,55 +216,46 @@ impl Index {
         Ok(())
     }
 
-    /// Takes in entries, in order. Taking one in twice changes nothing.
+    /// Takes in entries, in order; gives how much waits to be written behind. Taking one in twice changes nothing.
     ///
     /// # Errors
     /// When sled fails.
-    pub fn apply<'a>(&self, placed: impl IntoIterator<Item = Placed<'a>>) -> Result<(), IndexError> {
+    pub fn apply<'a>(&self, placed: impl IntoIterator<Item = Placed<'a>>) -> Result<usize, IndexError> {
+        let mut behind = self.behind();
         for one in placed {
-            if let (Some(person), Some(Event::Closed(closed))) = (one.person, one.event) {
-                self.close(person, EntryId::from_bytes(closed.decision.0), one.location)?;
-                continue;
-            }
-            let location = one.location.number().to_be_bytes();
-            if self.entries.insert(one.id.bytes(), &location)?.is_none() {
-                self.known.fetch_add(1, Ordering::AcqRel);
-            }
-            let Some(person) = one.person else {
-                if one.event.is_some_and(|e| e.entry_type().changes_registry()) {
-                    self.append_state(GLOBAL, one.location)?;
+            match (one.person, one.event) {
+                (Some(person), Some(Event::Closed(closed))) => {
+                    behind.close(person, EntryId::from_bytes(closed.decision.0), one.location);
                 }
-                continue;
-            };
-            match one.event {
-                Some(Event::Decided(decided)) if decided.kept != 0 => {
-                    let open = Open { person, position: one.position, location: one.location };
-                    self.opens().insert(one.id, open);
+                (Some(person), Some(Event::Decided(decided))) => {
+                    behind.decide(person, decided.kept != 0, one.position, one.id, one.location);
                 }
-                Some(Event::Decided(_)) => {
-                    self.log.insert(log_key(person, one.position), &location)?;
-                }
-                event => {
+                (Some(person), event) => {
                     self.append_state(*person.bytes(), one.location)?;
                     self.look_ups(person, event)?;
                 }
+                (None, event) if event.is_some_and(|e| e.entry_type().changes_registry()) => {
+                    self.append_state(GLOBAL, one.location)?;
+                }
+                (None, _) => {}
             }
             if let Some(key) = one.idempotency {
-                self.idempotency.insert(key, &location)?;
+                self.idempotency.insert(key, &one.location.number().to_be_bytes())?;
             }
         }
-        Ok(())
+        Ok(behind.fresh.len())
     }
 
-    /// A permit's line, with its outcome. A second pass finds it closed already.
-    fn close(&self, person: PersonId, decision: EntryId, closed: Location) -> Result<(), IndexError> {
-        let Some(open) = self.opens().get(&decision).copied().filter(|open| open.person == person) else {
-            return Ok(());
-        };
-        let line = [open.location.number().to_be_bytes(), closed.number().to_be_bytes()].concat();
-        self.log.insert(log_key(person, open.position), line)?;
-        // Only now: a reader finds it in one of the two at every moment.
-        self.opens().remove(&decision);
+    /// Writes the decisions that wait. Readers find them in memory or in sled at every moment.
+    ///
+    /// # Errors
+    /// When sled fails.
+    pub fn write_behind(&self) -> Result<(), IndexError> {
+        let _one_at_a_time = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let pages = self.behind().take();
+        let new = pages.write(&self.log, &self.decisions)?;
+        self.known.fetch_add(new, Ordering::AcqRel);
+        self.behind().written(&pages);
         Ok(())
     }
 
@@ -256,12 +263,16 @@ impl Index {
         match event {
             Some(Event::Linked(linked)) => {
                 if let LinkTarget::Login { issuer, sub } = &linked.to {
-                    self.logins.insert(login_key(issuer, sub), person.bytes())?;
+                    let key = login_key(issuer, sub);
+                    self.logins.insert(key, person.bytes())?;
+                    self.people.insert(key, Some(person));
                 }
             }
             Some(Event::PairwiseMinted(minted)) => {
                 let party = crate::ids::party_id(&minted.party);
-                self.pairwise.insert(pair_key(party, minted.id.0), person.bytes())?;
+                let key = pair_key(party, minted.id.0);
+                self.pairwise.insert(key, person.bytes())?;
+                self.people.insert(key, Some(person));
             }
             Some(Event::ConsentProposed(proposed)) => {
                 // An approval that was taken in earlier (a second pass) stays.
@@ -287,14 +298,13 @@ impl Index {
 
     fn append_state(&self, key: [u8; 16], location: Location) -> Result<(), IndexError> {
         let number = location.number().to_be_bytes();
-        self.state.fetch_and_update(key, |old| {
-            let mut list = old.map(<[u8]>::to_vec).unwrap_or_default();
-            // In order, each once: a second pass over the same entries changes nothing.
-            if list.last_chunk::<8>().is_none_or(|last| *last < number) {
-                list.extend_from_slice(&number);
-            }
-            Some(list)
-        })?;
+        let mut list = self.state.get(key)?.map(|old| old.to_vec()).unwrap_or_default();
+        // In order, each once: a second pass over the same entries changes nothing.
+        if list.last_chunk::<STATE_BYTES>().is_none_or(|last| *last < number) {
+            list.extend_from_slice(&number);
+            self.state.insert(key, list)?;
+            self.known.fetch_add(1, Ordering::AcqRel);
+        }
         Ok(())
     }
 
@@ -316,7 +326,7 @@ impl Index {
 
     fn locations(&self, key: [u8; 16]) -> Result<Vec<Location>, IndexError> {
         let list = self.state.get(key)?;
-        let (numbers, _) = list.as_deref().unwrap_or_default().as_chunks::<8>();
+        let (numbers, _) = list.as_deref().unwrap_or_default().as_chunks::<STATE_BYTES>();
         Ok(numbers.iter().map(|n| Location::from_number(u64::from_be_bytes(*n))).collect())
     }
 
@@ -325,28 +335,39 @@ impl Index {
     /// # Errors
     /// When sled fails.
     pub fn log_of(&self, person: PersonId, before: u64, limit: usize) -> Result<Vec<Line>, IndexError> {
-        let line = |open: &Open| Line { position: open.position, decided: open.location, closed: None };
-        let mine = |open: &&Open| open.person == person && open.position < before;
-        let mut lines: Vec<Line> = self.opens().values().filter(mine).map(line).collect();
-        for item in self.log.range(log_key(person, 0)..log_key(person, before)).rev().take(limit) {
-            let (key, value) = item?;
-            let position = key.last_chunk::<8>().map_or(0, |p| u64::from_be_bytes(*p));
-            let closed = value.get(8..).filter(|rest| rest.len() == 8).map(number);
-            lines.push(Line { position, decided: number(&value), closed });
+        let mut lines = self.behind().lines_of(person, before);
+        let mut written = 0;
+        for page in self.log.range(log_key(person, 0)..=log_key(person, window(before))).values().rev() {
+            let page = page?;
+            let earlier = pages::lines(&page).rev().filter(|line| line.position < before).take(limit);
+            let known = lines.len();
+            lines.extend(earlier);
+            written += lines.len() - known;
+            if written >= limit {
+                break;
+            }
         }
-        lines.sort_unstable_by_key(|line| std::cmp::Reverse(line.position));
-        // One that was closed between the two looks stands in both.
+        lines.sort_unstable_by_key(|line| (std::cmp::Reverse(line.position), line.closed.is_none()));
+        // One that was written between the two looks stands in both.
         lines.dedup_by_key(|line| line.position);
         lines.truncate(limit);
         Ok(lines)
     }
 
-    /// Where an entry lies.
+    /// Where a decision lies. For an operator's question now and then: it reads through all of them.
     ///
     /// # Errors
     /// When sled fails.
-    pub fn entry(&self, id: EntryId) -> Result<Option<Location>, IndexError> {
-        Ok(self.entries.get(id.bytes())?.map(|l| number(&l)))
+    pub fn decision(&self, id: EntryId) -> Result<Option<Location>, IndexError> {
+        if let Some(location) = self.behind().find(id) {
+            return Ok(Some(location));
+        }
+        for page in self.decisions.iter().values().rev() {
+            if let Some(location) = pages::find(&page?, id) {
+                return Ok(Some(location));
+            }
+        }
+        Ok(None)
     }
 
     /// Whom a login is linked to, or once was: the person's own links say whether it still holds.
@@ -354,7 +375,7 @@ impl Index {
     /// # Errors
     /// When sled fails.
     pub fn login(&self, issuer: &str, sub: &str) -> Result<Option<PersonId>, IndexError> {
-        Ok(self.logins.get(login_key(issuer, sub))?.and_then(|p| person(&p)))
+        self.person(&self.logins, login_key(issuer, sub))
     }
 
     /// Whom a party knows by this id.
@@ -362,7 +383,12 @@ impl Index {
     /// # Errors
     /// When sled fails.
     pub fn pairwise(&self, party: PartyId, id: PairwiseId) -> Result<Option<PersonId>, IndexError> {
-        Ok(self.pairwise.get(pair_key(party, *id.bytes()))?.and_then(|p| person(&p)))
+        self.person(&self.pairwise, pair_key(party, *id.bytes()))
+    }
+
+    /// A look-up by way of the cache. A change that comes while sled is asked takes the place in the cache, and stays.
+    fn person(&self, tree: &Tree, key: [u8; 32]) -> Result<Option<PersonId>, IndexError> {
+        self.people.get_or_insert_with(&key, || Ok(tree.get(key)?.and_then(|p| person(&p))))
     }
 
     /// Whose a consent, proposal or refusal is.
@@ -392,7 +418,7 @@ impl Index {
     /// Permits whose outcome is not recorded: what a crash left open.
     #[must_use]
     pub fn open_decisions(&self) -> Vec<(EntryId, PersonId)> {
-        self.opens().iter().map(|(id, open)| (*id, open.person)).collect()
+        self.behind().open.iter().map(|(id, open)| (*id, open.person)).collect()
     }
 
     /// SHA-256 over all that was taken in: two indexes with the same digest answer alike.
@@ -400,6 +426,7 @@ impl Index {
     /// # Errors
     /// When sled fails.
     pub fn digest(&self) -> Result<Hash, IndexError> {
+        self.write_behind()?;
         let mut all = Vec::new();
         for tree in self.trees() {
             for item in tree {
@@ -408,15 +435,16 @@ impl Index {
             }
             all = sha256(&all).to_vec();
         }
-        let opens = self.opens();
         let mut open: Vec<_> =
-            opens.iter().map(|(id, open)| [id.bytes().as_slice(), &open.written()].concat()).collect();
+            self.behind().open.iter().map(|(id, open)| [id.bytes().as_slice(), &open.written()].concat()).collect();
         open.sort_unstable();
         all.extend(open.concat());
         Ok(sha256(&all))
     }
 }
 
+/// Bytes of one location in a list of `state`.
+const STATE_BYTES: usize = 8;
 /// The registry's list of entries stands under the id that no person has.
 const GLOBAL: [u8; 16] = [0xff; 16];
 
@@ -428,12 +456,9 @@ fn person(bytes: &[u8]) -> Option<PersonId> {
     bytes.first_chunk::<16>().map(|p| PersonId::from_bytes(*p))
 }
 
-fn log_key(person: PersonId, position: u64) -> Vec<u8> {
-    [person.bytes().as_slice(), &position.to_be_bytes()].concat()
-}
-
-fn pair_key(party: PartyId, id: [u8; 16]) -> Vec<u8> {
-    [*party.bytes(), id].concat()
+fn pair_key(party: PartyId, id: [u8; 16]) -> [u8; 32] {
+    // A hash, like a login's key: the two share a cache.
+    sha256(&[*party.bytes(), id].concat())
 }
 
 /// A login's key: a hash, so that the index holds no name that a provider gave.

@@ -3,8 +3,10 @@
 mod high_water;
 pub mod index;
 mod index_files;
+mod indexer;
 mod lines;
 pub mod log;
+mod pages;
 mod scan;
 pub mod vault;
 pub mod writer;

@@ -8,12 +8,14 @@ use std::collections::HashSet;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
 use sekisho_policy::{PersonId, Timestamp};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::index::{Index, Mark, Placed};
+use super::indexer::Indexer;
 use super::log::Log;
 use crate::clock::{BACKWARD_TOLERANCE_MS, Clock};
 use crate::ids::EntryId;
@@ -147,13 +149,12 @@ impl Versions {
 }
 
 pub(crate) struct Append {
-    pub(crate) entries: ArrayVec<Prepared, 4>,
+    pub(crate) entries: Vec<Prepared>,
     pub(crate) guards: ArrayVec<Guard, GUARDS_MAX>,
     pub(crate) also_changes: ArrayVec<Slot, 2>,
     pub(crate) reply: Option<oneshot::Sender<Result<Appended, Refused>>>,
 }
 
-#[expect(clippy::large_enum_variant, reason = "an append is the common case; boxing it would allocate on the hot path")]
 pub(crate) enum Message {
     Append(Append),
     Checkpoint(oneshot::Sender<Vec<u8>>),
@@ -187,21 +188,22 @@ impl Writer {
     pub(crate) fn start(parts: Parts) -> std::io::Result<Self> {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let versions = Arc::new(Versions::new());
-        let thread =
-            Thread { parts, versions: Arc::clone(&versions), receiver, latest_ms: i64::MIN, keys: HashSet::new() };
+        let indexer = Indexer::start(Arc::clone(&parts.index), parts.boot.clone())?;
+        let (latest_ms, keys) = (i64::MIN, HashSet::new());
+        let thread = Thread { parts, indexer, versions: Arc::clone(&versions), receiver, latest_ms, keys };
         std::thread::Builder::new().name("ledger".to_owned()).spawn(move || thread.run())?;
         Ok(Self { sender, versions })
     }
 
     pub(crate) async fn append(
         &self,
-        entries: impl IntoIterator<Item = Prepared>,
+        entries: Vec<Prepared>,
         guards: impl IntoIterator<Item = Guard>,
         also_changes: impl IntoIterator<Item = Slot>,
     ) -> Result<Appended, Refused> {
         let (reply, answer) = oneshot::channel();
         let append = Append {
-            entries: entries.into_iter().collect(),
+            entries,
             guards: guards.into_iter().collect(),
             also_changes: also_changes.into_iter().collect(),
             reply: Some(reply),
@@ -211,8 +213,33 @@ impl Writer {
     }
 }
 
+/// Leaves time between two groups when many requests come at once, so that they share one `fdatasync`; whoever comes
+/// alone never waits. (PostgreSQL's `commit_delay` and `commit_siblings` are the same idea.)
+#[derive(Default)]
+struct Pace {
+    began: Option<Instant>,
+}
+
+impl Pace {
+    /// Shortest time from one group's begin to the next one's, while groups are large.
+    const APART: Duration = Duration::from_micros(1_000);
+    /// Messages that make a group large.
+    const MANY: usize = 4;
+
+    fn wait(&self) {
+        if let Some(left) = self.began.and_then(|began| Self::APART.checked_sub(began.elapsed())) {
+            std::thread::sleep(left);
+        }
+    }
+
+    fn begins(&mut self, messages: usize) {
+        self.began = (messages >= Self::MANY).then(Instant::now);
+    }
+}
+
 struct Thread {
     parts: Parts,
+    indexer: Indexer,
     versions: Arc<Versions>,
     receiver: mpsc::Receiver<Message>,
     /// The latest time of any entry written by this thread.
@@ -227,7 +254,15 @@ type Answer = (oneshot::Sender<Result<Appended, Refused>>, Appended);
 impl Thread {
     fn run(mut self) {
         let mut group = Vec::with_capacity(GROUP);
+        let mut pace = Pace::default();
         while self.receiver.blocking_recv_many(&mut group, GROUP) > 0 {
+            pace.wait();
+            while group.len() < GROUP
+                && let Ok(message) = self.receiver.try_recv()
+            {
+                group.push(message);
+            }
+            pace.begins(group.len());
             if let Some(reply) = self.group(group.drain(..)) {
                 self.finish();
                 // Whoever is told that it has stopped may open the directory again at once: let go of it first.
@@ -254,10 +289,7 @@ impl Thread {
             match message {
                 Message::Append(_) => {}
                 Message::Checkpoint(reply) => drop(reply.send(self.checkpoint())),
-                Message::Mark(reply) => {
-                    self.mark(false);
-                    let _ = reply.send(());
-                }
+                Message::Mark(reply) => self.indexer.mark(self.mark(), reply),
                 Message::Touch(slot, reply) => {
                     self.versions.count(slot);
                     self.versions.publish(slot);
@@ -338,9 +370,10 @@ impl Thread {
             idempotency: entry.header.idempotency().map(|i| i.key.0),
             event: Some(&entry.event),
         }));
-        if let Err(error) = applied {
+        match applied {
+            Ok(waiting) => self.indexer.waiting(waiting),
             // Durable but invisible: readers would decide on an old set. Stop; the start rebuilds the index.
-            stop_the_process(&error);
+            Err(error) => stop_the_process(&error),
         }
         self.keys.clear();
         slots.into_iter().for_each(|slot| self.versions.publish(slot));
@@ -359,16 +392,16 @@ impl Thread {
         signed
     }
 
-    fn mark(&self, clean: bool) {
-        let mark = Mark { count: self.parts.log.count(), root: self.parts.frontier.root() };
-        if let Err(error) = self.parts.index.mark(mark, &self.parts.boot, clean) {
-            tracing::warn!(%error, "the index could not be flushed; it will be rebuilt at the next start");
-        }
+    fn mark(&self) -> Mark {
+        Mark { count: self.parts.log.count(), root: self.parts.frontier.root() }
     }
 
-    fn finish(&self) {
+    fn finish(&mut self) {
         self.checkpoint();
-        self.mark(true);
+        self.indexer.finish();
+        if let Err(error) = self.parts.index.mark(self.mark(), &self.parts.boot, true) {
+            tracing::warn!(%error, "the index could not be flushed; it will be rebuilt at the next start");
+        }
     }
 }
 
@@ -390,7 +423,7 @@ fn write_checkpoint(dir: &std::path::Path, signed: &[u8]) -> std::io::Result<()>
 }
 
 /// A failed sync or a failed index leaves no safe way on.
-fn stop_the_process(error: &dyn std::error::Error) -> ! {
+pub(super) fn stop_the_process(error: &dyn std::error::Error) -> ! {
     tracing::error!(%error, "stopping at once: nothing more can be acknowledged. Mend the disk, then start again");
     std::process::exit(74)
 }
