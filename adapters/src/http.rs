@@ -1,31 +1,33 @@
-//! The only outbound client: HTTP/1.1 and HTTP/2 over TLS, with a keep-alive pool.
+//! The only outbound client: HTTP/1.1 over TLS, with kept-alive connections.
 //!
 //! What it does: sends one request, reads one whole answer, within a time and a size.
 //! What it never does: follow a redirect, fall back to clear text, add a credential or a trace header, or say in an
 //! error anything of the URL or of a body.
 
-use std::error::Error;
+mod connection;
+
+use std::collections::HashMap;
 use std::fmt;
-use std::future::Future;
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Request, StatusCode, Uri, header};
+use http::header::{CONTENT_LENGTH, HOST};
+use http::uri::{Authority, Scheme};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use connection::{Failed, Open};
+
+/// Idle connections to one server, at most.
 const IDLE_MAX_PER_HOST: usize = 512;
+/// An idle connection is closed after this time.
 const IDLE_FOR: Duration = Duration::from_secs(30);
+/// Kept connections that are tried, when each turns out to have been closed by the server, before a new one is made.
+const STALE_MAX: usize = 8;
 
 /// What one exchange may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,11 +82,23 @@ impl fmt::Debug for Response {
     }
 }
 
-/// The outbound client; cloning it shares the pool.
+/// The outbound client; cloning it shares the kept connections.
 #[derive(Clone)]
 pub struct HttpClient {
-    inner: Client<TimedConnector, Full<Bytes>>,
+    shared: Arc<Shared>,
     limits: Limits,
+}
+
+struct Shared {
+    tls: Arc<rustls::ClientConfig>,
+    idle: Mutex<Idle>,
+}
+
+#[derive(Default)]
+struct Idle {
+    /// By server; the one that was used last stands last.
+    open: HashMap<Authority, Vec<Open>>,
+    swept: bool,
 }
 
 impl fmt::Debug for HttpClient {
@@ -94,28 +108,13 @@ impl fmt::Debug for HttpClient {
 }
 
 impl HttpClient {
-    /// A client over the given TLS settings (with or without a client certificate).
-    ///
-    /// HTTP/2 is offered when `tls.alpn_protocols` names `h2`, HTTP/1.1 always.
+    /// A client over the given TLS settings (with or without a client certificate). Protocols that they offer are not
+    /// looked at: it speaks HTTP/1.1.
     #[must_use]
     pub fn new(mut tls: rustls::ClientConfig, limits: Limits) -> Self {
-        let http2 = tls.alpn_protocols.iter().any(|name| name == b"h2");
-        // The connector builder insists on setting these itself.
-        tls.alpn_protocols.clear();
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_only().enable_http1();
-        let connector = if http2 { https.enable_http2().wrap_connector(tcp) } else { https.wrap_connector(tcp) };
-        let connector = TimedConnector { inner: connector, limit: Duration::from_millis(limits.connect_ms) };
-        let inner = Client::builder(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_FOR)
-            .pool_max_idle_per_host(IDLE_MAX_PER_HOST)
-            .http2_adaptive_window(true)
-            .build(connector);
-        Self { inner, limits }
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let shared = Shared { tls: Arc::new(tls), idle: Mutex::default() };
+        Self { shared: Arc::new(shared), limits }
     }
 
     /// The limits it works under.
@@ -145,23 +144,91 @@ impl HttpClient {
     }
 
     async fn exchange(&self, request: Request<Bytes>, max: usize) -> Result<Response, HttpError> {
-        let answer = self
-            .inner
-            .request(request.map(Full::new))
-            .await
-            .map_err(|e| if e.is_connect() { HttpError::Connect } else { HttpError::Broken })?;
-        let (parts, body) = answer.into_parts();
-        let body = read(body, announced(&parts.headers), max).await?;
-        Ok(Response { status: parts.status, headers: parts.headers, body })
+        let (server, mut request) = addressed(request.map(Full::new))?;
+        for _ in 0..STALE_MAX {
+            let Some(mut open) = self.shared.take(&server) else { break };
+            if !open.is_open().await {
+                continue;
+            }
+            match open.exchange(request, max).await {
+                Ok((response, open)) => return Ok(self.done(server, response, open)),
+                Err(Failed::NothingSent(unharmed)) => request = *unharmed,
+                Err(Failed::Answer(error)) => return Err(error),
+            }
+        }
+        let limit = Duration::from_millis(self.limits.connect_ms);
+        let port = server.port_u16().unwrap_or(443);
+        let open = Box::pin(Open::connect(&self.shared.tls, server.host(), port, limit)).await?;
+        match open.exchange(request, max).await {
+            Ok((response, open)) => Ok(self.done(server, response, open)),
+            Err(Failed::NothingSent(_)) => Err(HttpError::Broken),
+            Err(Failed::Answer(error)) => Err(error),
+        }
+    }
+
+    fn done(&self, server: Authority, response: Response, open: Option<Open>) -> Response {
+        if let Some(open) = open {
+            self.shared.keep(server, open);
+        }
+        response
     }
 }
 
-fn announced(headers: &HeaderMap) -> Option<u64> {
-    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+impl Shared {
+    fn idle(&self) -> MutexGuard<'_, Idle> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self, server: &Authority) -> Option<Open> {
+        self.idle().open.get_mut(server)?.pop()
+    }
+
+    fn keep(self: &Arc<Self>, server: Authority, open: Open) {
+        let mut idle = self.idle();
+        let kept = idle.open.entry(server).or_default();
+        if kept.len() < IDLE_MAX_PER_HOST {
+            kept.push(open);
+        }
+        if !std::mem::replace(&mut idle.swept, true) {
+            tokio::spawn(sweep(Arc::downgrade(self)));
+        }
+    }
+}
+
+/// Closes what has been idle for long, as long as there is something.
+async fn sweep(shared: Weak<Shared>) {
+    loop {
+        tokio::time::sleep(IDLE_FOR / 2).await;
+        let Some(shared) = shared.upgrade() else { return };
+        let mut idle = shared.idle();
+        let oldest = Instant::now().checked_sub(IDLE_FOR);
+        idle.open.retain(|_, kept| {
+            kept.retain(|open| oldest.is_none_or(|oldest| open.idle_since > oldest));
+            !kept.is_empty()
+        });
+        if idle.open.is_empty() {
+            idle.swept = false;
+            return;
+        }
+    }
+}
+
+/// The server of a request, and the request as it goes to it: path only, with `Host` (RFC 9112 §3.2).
+fn addressed(mut request: Request<Full<Bytes>>) -> Result<(Authority, Request<Full<Bytes>>), HttpError> {
+    let uri = std::mem::take(request.uri_mut()).into_parts();
+    let plain = |server: &Authority| uri.scheme == Some(Scheme::HTTPS) && !server.as_str().contains('@');
+    let Some(server) = uri.authority.filter(plain) else { return Err(HttpError::Connect) };
+    *request.uri_mut() = uri.path_and_query.map_or_else(Uri::default, Uri::from);
+    if !request.headers().contains_key(HOST) {
+        let host = HeaderValue::from_str(server.as_str()).map_err(|_| HttpError::Connect)?;
+        request.headers_mut().insert(HOST, host);
+    }
+    Ok((server, request))
 }
 
 /// Reads a body up to `max` bytes. One that arrives in one piece is handed on without a copy.
-async fn read(mut body: Incoming, announced: Option<u64>, max: usize) -> Result<Bytes, HttpError> {
+async fn read(mut body: Incoming, headers: &HeaderMap, max: usize) -> Result<Bytes, HttpError> {
+    let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|n| n > max as u64) {
         return Err(HttpError::TooLarge);
     }
@@ -186,32 +253,4 @@ async fn read(mut body: Incoming, announced: Option<u64>, max: usize) -> Result<
         }
     }
     Ok(if rest.is_empty() { first } else { rest.freeze() })
-}
-
-type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
-type Connecting = Pin<Box<dyn Future<Output = Result<Stream, Box<dyn Error + Send + Sync>>> + Send>>;
-
-/// Connects within a time: TCP and the TLS handshake together.
-#[derive(Clone)]
-struct TimedConnector {
-    inner: HttpsConnector<HttpConnector>,
-    limit: Duration,
-}
-
-impl tower_service::Service<Uri> for TimedConnector {
-    type Response = Stream;
-    type Error = Box<dyn Error + Send + Sync>;
-    type Future = Connecting;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let connecting = self.inner.call(uri);
-        let limit = self.limit;
-        Box::pin(async move {
-            timeout(limit, connecting).await.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
-        })
-    }
 }

@@ -44,18 +44,18 @@ fn digit(c: char) -> Option<u32> {
     }
 }
 
-/// The last twelve digits of a run, and how many there were.
+/// The first twelve digits of a run, and how many there were.
 #[derive(Default)]
 struct Run {
-    last: [u32; DIGITS],
+    digits: [u32; DIGITS],
     count: usize,
 }
 
 impl Run {
     fn push(&mut self, digit: u32) {
-        self.last.rotate_left(1);
-        let [.., end] = &mut self.last;
-        *end = digit;
+        if let Some(place) = self.digits.get_mut(self.count) {
+            *place = digit;
+        }
         self.count = self.count.saturating_add(1);
     }
 
@@ -63,7 +63,7 @@ impl Run {
         if self.count != DIGITS {
             return false;
         }
-        let [eleven @ .., check] = self.last;
+        let [eleven @ .., check] = self.digits;
         let sum: u32 =
             eleven.iter().rev().zip([2_u32, 3, 4, 5, 6, 7, 2, 3, 4, 5, 6]).map(|(d, weight)| d * weight).sum();
         let expected = if sum % 11 <= 1 { 0 } else { 11 - sum % 11 };

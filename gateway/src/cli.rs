@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use http::Method;
@@ -12,7 +13,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::ledger::{proof, verify};
 use crate::serve::Gateway;
-use crate::store::{Options, Store};
+use crate::store::{Options, Store, Workers};
 use crate::{app, demo};
 
 /// Sekisho 関所: a consent gateway for health data
@@ -144,8 +145,10 @@ fn run(command: Command) -> Result<(), String> {
             log_as_json();
             let config = read_config(&config)?;
             let mut runtime = tokio::runtime::Builder::new_multi_thread();
+            let workers = Arc::new(Workers::default());
+            workers.watch(&mut runtime);
             let runtime = runtime.worker_threads(config.server.workers).enable_all().build();
-            runtime.map_err(|e| e.to_string())?.block_on(serve(config))
+            runtime.map_err(|e| e.to_string())?.block_on(serve(config, workers))
         }
         Command::Demo { once, directory } => block_on(async {
             let fresh = || std::env::temp_dir().join(format!("sekisho-demo-{}", std::process::id()));
@@ -199,8 +202,9 @@ fn read_config(file: &Path) -> Result<Config, String> {
     })
 }
 
-async fn serve(config: Config) -> Result<(), String> {
+async fn serve(config: Config, workers: Arc<Workers>) -> Result<(), String> {
     let gateway = Gateway::start(config, Clock::system()).await.map_err(|e| e.to_string())?;
+    gateway.app.store.paced_by(workers);
     let mut terminate =
         tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).map_err(|e| e.to_string())?;
     tokio::select! {

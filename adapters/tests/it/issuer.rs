@@ -123,7 +123,7 @@ async fn a_person_signs_in_and_the_token_is_bound_to_the_certificate() {
     // The code of one client is not another's; and a client is its certificate.
     let code = outcome(&client, &url, "code").await.unwrap();
     assert_eq!(redeem(&client, &issuer, "pages", &code, VERIFIER).await.1["error"], "invalid_grant");
-    let bare = world.http(None, true, crate::support::LIMITS);
+    let bare = world.http(None, crate::support::LIMITS);
     assert_eq!(redeem(&bare, &issuer, "machine", &code, VERIFIER).await.0, 401);
     let code = outcome(&bare, &authorize(&issuer, "pages", &[]), "code").await.unwrap();
     let (_, body) = redeem(&bare, &issuer, "pages", &code, VERIFIER).await;

@@ -61,7 +61,7 @@ impl Scene {
     }
 
     fn client(&self, limits: Limits) -> PortalClient {
-        self.client_over(self.world.http(Some(&self.world.client), false, limits))
+        self.client_over(self.world.http(Some(&self.world.client), limits))
     }
 
     fn client_over(&self, http: HttpClient) -> PortalClient {
@@ -186,10 +186,10 @@ async fn a_sign_in_is_good_for_its_own_person_client_and_certificate() {
     // Another certificate of the same authority.
     let session = scene.session(&client, "account-1").await;
     let other = scene.world.ca.client("other", Validity::around(now_ms())).unwrap();
-    let stranger = scene.client_over(scene.world.http(Some(&other), false, LIMITS));
+    let stranger = scene.client_over(scene.world.http(Some(&other), LIMITS));
     assert_eq!(stranger.request(&session.token).await.unwrap_err(), refused);
     // No certificate at all: not even a handshake.
-    let bare = scene.client_over(scene.world.http(None, false, LIMITS));
+    let bare = scene.client_over(scene.world.http(None, LIMITS));
     assert!(matches!(bare.request(&session.token).await.unwrap_err(), PortalError::Upstream(_)));
 
     // One person's token doesn't fetch another's answer, and ends with its session.
@@ -218,7 +218,7 @@ async fn the_portal_gives_notice_when_it_is_done() {
     let inbox = FhirOptions { bind: ([127, 0, 0, 1], 0).into(), tls: world.tls(None), now: clock() };
     let inbox = FhirServer::start(inbox).await.unwrap();
     let notify_url = inbox.url().replace("/fhir", "/portal/notice");
-    let http = world.http(None, false, LIMITS);
+    let http = world.http(None, LIMITS);
     let scene = Scene::of(world, Some((http, notify_url))).await;
     let client = scene.client(LIMITS);
     let token = scene.session(&client, "account-1").await.token;

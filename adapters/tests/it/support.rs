@@ -39,13 +39,12 @@ impl World {
         server_config(self.server.chain(), self.server.key(), roots, required == Some(true), ALPN_H2_AND_H1).unwrap()
     }
 
-    pub fn http(&self, identity: Option<&Identity>, http2: bool, limits: Limits) -> HttpClient {
-        let alpn = if http2 { ALPN_H2_AND_H1 } else { ALPN_H1 };
-        HttpClient::new(client_config(self.ca.roots().unwrap(), identity, alpn).unwrap(), limits)
+    pub fn http(&self, identity: Option<&Identity>, limits: Limits) -> HttpClient {
+        HttpClient::new(client_config(self.ca.roots().unwrap(), identity, ALPN_H1).unwrap(), limits)
     }
 
     pub fn client(&self) -> HttpClient {
-        self.http(Some(&self.client), false, LIMITS)
+        self.http(Some(&self.client), LIMITS)
     }
 }
 

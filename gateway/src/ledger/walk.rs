@@ -142,7 +142,7 @@ pub struct Walked {
     pub entries: u64,
     /// Entries that the ledger itself shows to have been acknowledged.
     pub acknowledged: u64,
-    /// Bytes at the end that were never acknowledged, or are being written.
+    /// Bytes at the end that were never acknowledged, or are being written; zeros written ahead do not count.
     pub unfinished_bytes: u64,
 }
 
@@ -251,7 +251,8 @@ impl<V: FnMut(Place, &[u8]) -> Result<(), VerifyError>> Walk<V> {
         {
             return Err(VerifyError::Entry { place: *place, fault: Fault::Unfinished });
         }
-        self.walked.unfinished_bytes = (bytes.len() - whole) as u64;
+        let after = bytes.get(whole..).unwrap_or_default();
+        self.walked.unfinished_bytes = after.iter().rposition(|byte| *byte != 0).map_or(0, |at| at as u64 + 1);
         Ok(())
     }
 

@@ -107,7 +107,7 @@ impl Sources {
         };
         match &known.portal {
             None => known.fhir(asked, narrowing).await,
-            Some(portal) => portal.ask(recorded, known, narrowing, store, sign_ins).await,
+            Some(portal) => Box::pin(portal.ask(recorded, known, narrowing, store, sign_ins)).await,
         }
     }
 }

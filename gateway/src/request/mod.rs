@@ -55,7 +55,7 @@ async fn steps(
     let asked = classify(app, request.method(), path, query, &caller).map_err(unclassified)?;
     let cause = caller.party.as_ref().map_or(Cause::Person, |party| Cause::party(party.id));
     if sabotage::off(Check::AskBeforeDecision) {
-        ask_unrecorded(app, &asked).await;
+        Box::pin(ask_unrecorded(app, &asked)).await;
     }
     let ruling = app.store.decide_and_record(&asked.request, &asked.route.name, cause).await;
     let recorded = match ruling {

@@ -42,7 +42,8 @@ impl Reply {
     /// A searchset of so many entries, whose JSON is given, a comma between two.
     #[must_use]
     pub fn searchset(entries: &[u8], total: u32, self_link: &str) -> Self {
-        let link = json!([{"relation": "self", "url": self_link}]);
+        let url = serde_json::to_string(self_link).unwrap_or_default();
+        let link = format!(r#"[{{"relation":"self","url":{url}}}]"#);
         let head = format!(r#"{{"resourceType":"Bundle","type":"searchset","total":{total},"link":{link}"#);
         // FHIR forbids an empty array.
         let (before, after) = if total == 0 { ("", "}") } else { (r#","entry":["#, "]}") };

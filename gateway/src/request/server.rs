@@ -204,7 +204,8 @@ async fn route(app: &Arc<App>, connection: &Arc<Connection>, request: Request<In
     }
     let path = request.uri().path();
     if ["/v1/", "/relay/", "/.well-known/"].iter().any(|prefix| path.starts_with(prefix)) {
-        return crate::api::handle(app, connection, request).await;
+        // Boxed: else every request's task would have room for the largest of these.
+        return Box::pin(crate::api::handle(app, connection, request)).await;
     }
     super::handle(app, connection, &request).await
 }

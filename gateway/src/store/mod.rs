@@ -33,6 +33,7 @@ use crate::ledger::event::{Closed, Event, KeyDestroyed};
 use crate::ledger::merkle::Hash;
 use embedded::index::Index;
 use embedded::log::LogReader;
+pub use embedded::pace::Workers;
 use embedded::vault::Vault;
 pub use embedded::writer::Appended;
 use embedded::writer::{Append, Guard, Message, Refused, Slot, Writer};
@@ -225,12 +226,8 @@ impl Store {
             Ok(prepared) => prepared,
             Err(error) => return tracing::error!(%error, "an outcome could not be sealed; the next start closes it"),
         };
-        let append = Append {
-            entries: vec![prepared],
-            guards: ArrayVec::new(),
-            also_changes: ArrayVec::new(),
-            reply: None,
-        };
+        let append =
+            Append { entries: vec![prepared], guards: ArrayVec::new(), also_changes: ArrayVec::new(), reply: None };
         let sent = self.inner.writer.sender.try_send(Message::Append(append));
         if let Err(TrySendError::Full(message)) = sent
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
@@ -322,6 +319,12 @@ impl Store {
         let store = self.clone();
         let made = tokio::task::spawn_blocking(move || store.inner.vault.make_keys(&people)).await;
         made.map_err(|_| StoreError::Stopped)?.map_err(StoreError::from)
+    }
+
+    /// Has the writer gather requests while these workers are all busy.
+    pub fn paced_by(&self, workers: Arc<Workers>) {
+        // A second runtime changes nothing: the store is opened by one.
+        let _ = self.inner.writer.workers.set(workers);
     }
 
     /// The vault, for upstream tokens.

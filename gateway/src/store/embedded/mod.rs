@@ -6,6 +6,7 @@ mod index_files;
 mod indexer;
 mod lines;
 pub mod log;
+pub mod pace;
 mod pages;
 mod scan;
 pub mod vault;

@@ -14,6 +14,8 @@ pub(super) struct Scanned {
     pub(super) segment: u32,
     /// Where in it the last whole request ends.
     pub(super) end: u64,
+    /// Whether more than zeros follows.
+    pub(super) torn: bool,
     /// Entries.
     pub(super) count: u64,
     /// What no high water proves durable: offset in the newest segment, and the bytes.
@@ -33,12 +35,13 @@ struct Scan<V> {
 pub(super) fn all(dir: &Path, known: u64, visit: impl FnMut(Location, u64, &[u8])) -> Result<Scanned, LogError> {
     let segments = segments(dir)?;
     let mut scan = Scan { visit, known, acknowledged: known, count: 0, end: 0, unproven_at: None };
-    let mut unproven = None;
+    let (mut unproven, mut torn) = (None, false);
     for segment in 0..segments {
         let last = segment + 1 == segments;
         let bytes = read(dir, segment, last)?;
         scan.segment(segment, &bytes, last)?;
         if last {
+            torn = bytes.get(scan.end..).unwrap_or_default().iter().any(|byte| *byte != 0);
             let tail = scan.unproven_at.and_then(|at| Some((at as u64, bytes.get(at..scan.end)?.to_vec())));
             unproven = tail.filter(|(_, bytes)| !bytes.is_empty());
         }
@@ -46,7 +49,7 @@ pub(super) fn all(dir: &Path, known: u64, visit: impl FnMut(Location, u64, &[u8]
     if scan.count < scan.acknowledged {
         return Err(LogError::Missing { found: scan.count, acknowledged: scan.acknowledged });
     }
-    Ok(Scanned { segment: segments.saturating_sub(1), end: scan.end as u64, count: scan.count, unproven })
+    Ok(Scanned { segment: segments.saturating_sub(1), end: scan.end as u64, torn, count: scan.count, unproven })
 }
 
 /// How many segments there are; they are numbered from 0 without a gap.

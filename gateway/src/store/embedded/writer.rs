@@ -6,9 +6,8 @@
 
 use std::collections::HashSet;
 use std::io::Write;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, OnceLock};
 
 use arrayvec::ArrayVec;
 use sekisho_policy::{PersonId, Timestamp};
@@ -17,6 +16,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use super::index::{Index, Mark, Placed};
 use super::indexer::Indexer;
 use super::log::Log;
+use super::pace::Workers;
 use crate::clock::{BACKWARD_TOLERANCE_MS, Clock};
 use crate::ids::EntryId;
 use crate::ledger::checkpoint::LedgerKey;
@@ -169,6 +169,8 @@ pub(crate) enum Message {
 pub struct Writer {
     pub(crate) sender: mpsc::Sender<Message>,
     pub(crate) versions: Arc<Versions>,
+    /// The workers of the runtime that it serves, once they are known.
+    pub(crate) workers: Arc<OnceLock<Arc<Workers>>>,
 }
 
 /// What the writer works on.
@@ -188,11 +190,20 @@ impl Writer {
     pub(crate) fn start(parts: Parts) -> std::io::Result<Self> {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let versions = Arc::new(Versions::new());
+        let workers = Arc::new(OnceLock::new());
         let indexer = Indexer::start(Arc::clone(&parts.index), parts.boot.clone())?;
         let (latest_ms, keys) = (i64::MIN, HashSet::new());
-        let thread = Thread { parts, indexer, versions: Arc::clone(&versions), receiver, latest_ms, keys };
+        let thread = Thread {
+            parts,
+            indexer,
+            workers: Arc::clone(&workers),
+            versions: Arc::clone(&versions),
+            receiver,
+            latest_ms,
+            keys,
+        };
         std::thread::Builder::new().name("ledger".to_owned()).spawn(move || thread.run())?;
-        Ok(Self { sender, versions })
+        Ok(Self { sender, versions, workers })
     }
 
     pub(crate) async fn append(
@@ -213,33 +224,10 @@ impl Writer {
     }
 }
 
-/// Leaves time between two groups when many requests come at once, so that they share one `fdatasync`; whoever comes
-/// alone never waits. (PostgreSQL's `commit_delay` and `commit_siblings` are the same idea.)
-#[derive(Default)]
-struct Pace {
-    began: Option<Instant>,
-}
-
-impl Pace {
-    /// Shortest time from one group's begin to the next one's, while groups are large.
-    const APART: Duration = Duration::from_micros(1_000);
-    /// Messages that make a group large.
-    const MANY: usize = 4;
-
-    fn wait(&self) {
-        if let Some(left) = self.began.and_then(|began| Self::APART.checked_sub(began.elapsed())) {
-            std::thread::sleep(left);
-        }
-    }
-
-    fn begins(&mut self, messages: usize) {
-        self.began = (messages >= Self::MANY).then(Instant::now);
-    }
-}
-
 struct Thread {
     parts: Parts,
     indexer: Indexer,
+    workers: Arc<OnceLock<Arc<Workers>>>,
     versions: Arc<Versions>,
     receiver: mpsc::Receiver<Message>,
     /// The latest time of any entry written by this thread.
@@ -254,15 +242,15 @@ type Answer = (oneshot::Sender<Result<Appended, Refused>>, Appended);
 impl Thread {
     fn run(mut self) {
         let mut group = Vec::with_capacity(GROUP);
-        let mut pace = Pace::default();
         while self.receiver.blocking_recv_many(&mut group, GROUP) > 0 {
-            pace.wait();
+            if let Some(workers) = self.workers.get() {
+                workers.until_one_is_idle();
+            }
             while group.len() < GROUP
                 && let Ok(message) = self.receiver.try_recv()
             {
                 group.push(message);
             }
-            pace.begins(group.len());
             if let Some(reply) = self.group(group.drain(..)) {
                 self.finish();
                 // Whoever is told that it has stopped may open the directory again at once: let go of it first.
