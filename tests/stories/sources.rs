@@ -136,6 +136,26 @@ async fn exactly_the_registered_elements_leave_with_ids_of_this_party_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn numbers_leave_as_the_source_wrote_them() {
+    let town = Town::open().await;
+    let (_, patient) = town.consent().await;
+    let dose =
+        r#"{"doseNumberPositiveInt":2,"extension":[],"seriesDosesDecimal":0.50,"large":12345678901234567890.10}"#;
+    let immunization = format!(
+        r#"{{"resourceType":"Immunization","id":"one","status":"completed","patient":{{"reference":"Patient/{}"}},
+            "vaccineCode":{{"text":"四種混合"}},"occurrenceDateTime":"2024-04-05","protocolApplied":[{dose}]}}"#,
+        town.child_at_city()
+    );
+    town.world.city.put(town.child_at_city(), vec![serde_json::from_str(&immunization).unwrap()]);
+    let answer = town.ask(&patient).await;
+    let text = String::from_utf8(answer.body.to_vec()).unwrap();
+    let kept =
+        r#""protocolApplied":[{"doseNumberPositiveInt":2,"seriesDosesDecimal":0.50,"large":12345678901234567890.10}]"#;
+    assert!(text.contains(kept), "{text}");
+    town.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_consent_for_some_dates_releases_those_only() {
     let town = Town::open().await;
     let (consent, patient) = town.consent().await;

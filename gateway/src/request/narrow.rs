@@ -200,7 +200,7 @@ impl<'a> Narrowing<'a> {
         resource.retain(|(name, _)| elements.contains(&name.as_ref()));
         self.clean_members(&mut resource);
         resource.extend(passing.map(|extensions| (Cow::Borrowed("extension"), extensions)));
-        if any_text(&resource, &|text| self.tells_the_id(text)) && !sabotage::off(Check::Rewrite) {
+        if any_text(&resource, &|text| tells(text, self.id_at_source)) && !sabotage::off(Check::Rewrite) {
             return Err(|d| &mut d.leaking);
         }
         let id = self.rewritten(&kind, &id);
@@ -249,20 +249,6 @@ impl<'a> Narrowing<'a> {
     fn is_the_patient(&self, reference: &Json<'_>) -> bool {
         let text = reference.get("reference").and_then(Json::as_str);
         text.and_then(|t| t.strip_prefix("Patient/")) == Some(self.id_at_source)
-    }
-
-    /// Whether a text says what the source knows the subject by.
-    fn tells_the_id(&self, text: &str) -> bool {
-        let id = self.id_at_source;
-        if id.len() >= TELLING_ID_LETTERS {
-            return text.contains(id);
-        }
-        let in_an_id = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
-        text.match_indices(id).any(|(at, _)| {
-            let before = text.get(..at).and_then(|t| t.chars().next_back());
-            let after = text.get(at + id.len()..).and_then(|t| t.chars().next());
-            !before.is_some_and(in_an_id) && !after.is_some_and(in_an_id)
-        })
     }
 
     /// What the receiving party knows a resource by: the pairwise id for the patient, else an id derived from it under
@@ -348,6 +334,19 @@ impl Narrowed {
     }
 }
 
+/// Whether a text says an id: a long one anywhere, a short one where it stands by itself.
+fn tells(text: &str, id: &str) -> bool {
+    if id.len() >= TELLING_ID_LETTERS {
+        return text.contains(id);
+    }
+    let in_an_id = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
+    text.match_indices(id).any(|(at, _)| {
+        let before = text.get(..at).and_then(|t| t.chars().next_back());
+        let after = text.get(at + id.len()..).and_then(|t| t.chars().next());
+        !before.is_some_and(in_an_id) && !after.is_some_and(in_an_id)
+    })
+}
+
 fn is_letters(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphabetic())
 }
@@ -405,6 +404,25 @@ fn span_of_date(text: &str) -> Option<(Date, Date)> {
         _ => {
             let day: Date = text.get(..10)?.parse().ok()?;
             Some((day, day))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tells;
+
+    #[test]
+    fn a_short_id_is_looked_for_where_it_stands_by_itself() {
+        for text in ["2024", "Patient/2024", "患者2024番", "(2024)", "a 2024 b", "2024-03-01 2024"] {
+            assert!(tells(text, "2024"), "{text}");
+        }
+        // A date or a lot that happens to hold the digits is no reason to withhold a vaccination.
+        for text in ["2024-03-01", "A2024B", "20245", "x.2024", ""] {
+            assert!(!tells(text, "2024"), "{text}");
+        }
+        for text in ["syn-0123-4567", "MRN:syn-0123-4567x"] {
+            assert!(tells(text, "syn-0123-4567"), "{text}");
         }
     }
 }

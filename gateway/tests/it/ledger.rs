@@ -133,6 +133,23 @@ async fn every_changed_byte_shows() {
 }
 
 #[tokio::test]
+async fn zeros_ahead_of_the_writer_are_no_fault_where_it_writes() {
+    let written = written().await;
+    let whole = std::fs::read(written.segment()).unwrap();
+    written.put(&[whole.as_slice(), &[0; 5_000]].concat());
+    let report = written.verify().unwrap();
+    assert_eq!((report.entries, report.unfinished_bytes), (written.entries, 0));
+    written.put(&[whole.as_slice(), &[0; 100], &[1], &[0; 100]].concat());
+    assert_eq!(written.verify().unwrap().unfinished_bytes, 101);
+    // In a segment that another one follows they stand where entries could have been.
+    written.put(&[whole.as_slice(), &[0; 5_000]].concat());
+    std::fs::write(written.ledger().join("00000001.seg"), SEGMENT_MAGIC).unwrap();
+    assert!(matches!(written.verify(), Err(VerifyError::Entry { fault: Fault::Frame, .. })));
+    written.put(&whole);
+    assert!(written.verify().is_ok());
+}
+
+#[tokio::test]
 async fn every_truncation_shows() {
     let written = written().await;
     let whole = std::fs::read(written.segment()).unwrap();

@@ -341,6 +341,33 @@ mod tests {
     }
 
     #[test]
+    fn zeros_ahead_are_neither_entries_nor_a_torn_tail() {
+        let (dir, crashed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (mut log, _) = open(dir.path()).unwrap();
+        for entry in [b"one".as_slice(), b"two", b"three"] {
+            log.append(entry, false);
+            log.sync().unwrap();
+        }
+        for name in ["00000000.seg", "high-water"] {
+            std::fs::copy(dir.path().join(name), crashed.path().join(name)).unwrap();
+        }
+        let bytes = std::fs::read(segment(crashed.path())).unwrap();
+        assert!(bytes.len() > AHEAD_BYTES, "one sync in many has a new file size to write");
+        assert!(!scan::all(crashed.path(), 3, |_, _, _| ()).unwrap().torn);
+        assert_eq!(open(crashed.path()).unwrap().1.len(), 3);
+        drop(log);
+        let whole = std::fs::read(segment(dir.path())).unwrap();
+        assert_eq!(whole.last(), Some(&b'e'), "a clean stop leaves none");
+        assert!(bytes.starts_with(&whole));
+        assert_eq!(std::fs::read(segment(crashed.path())).unwrap(), whole);
+        // Zeros in place of what was acknowledged are damage.
+        let mut gone = bytes.clone();
+        gone[whole.len() - 21..].fill(0);
+        std::fs::write(segment(crashed.path()), &gone).unwrap();
+        assert!(matches!(open(crashed.path()), Err(LogError::Damaged { position: 2, .. })));
+    }
+
+    #[test]
     fn without_its_high_water_file_later_groups_still_prove_earlier_ones() {
         let dir = tempfile::tempdir().unwrap();
         three(dir.path());

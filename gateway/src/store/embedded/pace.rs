@@ -50,3 +50,46 @@ impl Workers {
         self.writer_waits.store(false, Ordering::SeqCst);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_waits_only_while_every_worker_is_busy() {
+        let workers = Arc::new(Workers::default());
+        let began = Instant::now();
+        workers.until_one_is_idle();
+        assert!(began.elapsed() >= WAIT_MAX, "nobody is known to be idle");
+
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        workers.watch(&mut runtime);
+        let runtime = runtime.worker_threads(2).build().unwrap();
+        while workers.idle.load(Ordering::SeqCst) < 2 {
+            std::thread::yield_now();
+        }
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let busy = runtime.spawn(async move { held.recv().is_err() });
+        while workers.idle.load(Ordering::SeqCst) > 1 {
+            std::thread::yield_now();
+        }
+        let began = Instant::now();
+        workers.until_one_is_idle();
+        assert!(began.elapsed() < WAIT_MAX, "one worker is idle");
+        drop(release);
+        assert!(runtime.block_on(busy).unwrap());
+    }
+
+    #[test]
+    fn who_becomes_idle_wakes_a_waiting_writer() {
+        let workers = Arc::new(Workers::default());
+        let waiting = Arc::clone(&workers);
+        let writer = std::thread::spawn(move || waiting.until_one_is_idle());
+        while !workers.writer_waits.load(Ordering::SeqCst) && !writer.is_finished() {
+            std::thread::yield_now();
+        }
+        workers.has_nothing_to_do();
+        writer.join().unwrap();
+        assert!(!workers.writer_waits.load(Ordering::SeqCst));
+    }
+}

@@ -205,3 +205,61 @@ fn merge<const N: usize>(tree: &Tree, key: &[u8], records: impl Iterator<Item = 
     tree.insert(key, page.as_flattened())?;
     Ok((page.len() - before) as u64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree() -> Tree {
+        sled::Config::new().temporary(true).open().unwrap().open_tree("t").unwrap()
+    }
+
+    fn line(position: u64) -> Line {
+        let closed = position.is_multiple_of(2).then(|| Location::from_number(position * 10 + 5));
+        Line { position, decided: Location::from_number(position * 10), closed }
+    }
+
+    /// What the trees hold after these decisions were written in these portions.
+    fn written(portions: &[&[u64]]) -> (Vec<(Vec<u8>, Vec<u8>)>, u64) {
+        let (log, decisions) = (tree(), tree());
+        let mut new = 0;
+        for portion in portions {
+            let mut pages = Pages::default();
+            for position in *portion {
+                pages.decision(*position, EntryId::from_bytes([*position as u8; 16]), Location::from_number(*position));
+                pages.line(PersonId::from_bytes([(position % 3) as u8; 16]), line(*position));
+            }
+            new += pages.write(&log, &decisions).unwrap();
+        }
+        let all = log.iter().chain(decisions.iter()).map(|item| item.unwrap());
+        (all.map(|(key, value)| (key.to_vec(), value.to_vec())).collect(), new)
+    }
+
+    #[test]
+    fn what_a_page_holds_does_not_depend_on_when_it_was_written() {
+        let all: Vec<u64> = (4_090..4_110).collect();
+        let (expected, new) = written(&[&all]);
+        assert_eq!(new, 20);
+        assert_eq!(expected.len(), 3 * 2 + 2, "three people and the ids, in two windows");
+        let (early, late) = all.split_at(7);
+        assert_eq!(written(&[early, late]), (expected.clone(), 20));
+        assert_eq!(written(&[late, early]), (expected.clone(), 20));
+        assert_eq!(written(&[&all, late, &all]), (expected, 20), "a second time changes nothing");
+    }
+
+    #[test]
+    fn lines_and_ids_are_read_back() {
+        let (log, decisions) = (tree(), tree());
+        let (person, mut pages) = (PersonId::from_bytes([7; 16]), Pages::default());
+        for position in [3, 1, 2] {
+            pages.decision(position, EntryId::from_bytes([position as u8; 16]), Location::from_number(position + 40));
+            pages.line(person, line(position));
+        }
+        pages.write(&log, &decisions).unwrap();
+        let page = log.get(log_key(person, 0)).unwrap().unwrap();
+        assert_eq!(lines(&page).collect::<Vec<_>>(), [line(1), line(2), line(3)]);
+        let page = decisions.get(0u64.to_be_bytes()).unwrap().unwrap();
+        assert_eq!(find(&page, EntryId::from_bytes([2; 16])), Some(Location::from_number(42)));
+        assert_eq!(find(&page, EntryId::from_bytes([9; 16])), None);
+    }
+}
