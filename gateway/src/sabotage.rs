@@ -32,6 +32,11 @@ pub enum Check {
     PortalAccount,
     StepUp,
     OwnGrant,
+    LegalBasisHidden,
+    HostCheck,
+    OperatorPeer,
+    IdempotencyKey,
+    IdempotencyBody,
 }
 
 /// Whether a check is switched off: never, in a build that is not made for sabotage.
