@@ -225,12 +225,8 @@ impl Store {
             Ok(prepared) => prepared,
             Err(error) => return tracing::error!(%error, "an outcome could not be sealed; the next start closes it"),
         };
-        let append = Append {
-            entries: vec![prepared],
-            guards: ArrayVec::new(),
-            also_changes: ArrayVec::new(),
-            reply: None,
-        };
+        let append =
+            Append { entries: vec![prepared], guards: ArrayVec::new(), also_changes: ArrayVec::new(), reply: None };
         let sent = self.inner.writer.sender.try_send(Message::Append(append));
         if let Err(TrySendError::Full(message)) = sent
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
