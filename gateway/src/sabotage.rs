@@ -62,6 +62,7 @@ pub enum Check {
     DestroyAgain,
     VaultMissing,
     VaultOlder,
+    NextPage,
 }
 
 /// Whether a check is switched off: never, in a build that is not made for sabotage.
