@@ -15,6 +15,7 @@ demo: ## The whole gateway on this machine, with stand-ins for everything around
 test: ## Every test, and the deliberate mistakes that tests must notice
 	scripts/install-test-tools
 	$(CARGO) test --workspace
+	$(CARGO) test -p sekisho-tests --test durability -- --ignored
 	tests/mutations/run
 	@if [ -x tests/sabotage/run ]; then tests/sabotage/run; fi
 

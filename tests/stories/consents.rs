@@ -102,6 +102,9 @@ async fn what_an_outdated_text_a_changed_proposal_or_a_reused_key_gets() {
     assert_eq!((status, problem["code"].as_str()), (422, Some("idempotency-key-reused")));
 
     let path = format!("/v1/consents/{}/approve", first["id"].as_str().unwrap());
+    let unread = json!({"subject": town.child(), "text_hash": "00".repeat(32)});
+    let (status, problem) = town.person(Method::POST, &path, town.mother(), Some(&unread)).await;
+    assert_eq!((status, problem["code"].as_str()), (409, Some("outdated-text")), "another text than the proposal's");
     let approval = json!({"subject": town.child(), "text_hash": first["text_hash"]}).to_string();
     let token = town.world.person_token(town.mother()).unwrap();
     let wrong = town.request(Method::POST, &path, &token).header("if-match", "\"r99999\"");

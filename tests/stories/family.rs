@@ -57,6 +57,32 @@ async fn a_login_is_one_persons_and_moves_only_by_repair() {
     town.gateway.stop().await;
 }
 
+/// A person's approval of a proposal for a subject: status and code.
+async fn approval(town: &Town, sub: &str, proposed: &Value, subject: &str) -> (u16, Value) {
+    let path = format!("/v1/consents/{}/approve", proposed["id"].as_str().unwrap());
+    let body = json!({"subject": subject, "text_hash": proposed["text_hash"]});
+    let (status, answer) = town.person(Method::POST, &path, sub, Some(&body)).await;
+    (status, answer["code"].clone())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_decides_about_somebody_of_age_whatever_is_recorded() {
+    let town = Town::open().await;
+    let father = &town.people.parents[1];
+    let authority = json!({
+        "guardian": town.people.parents[0], "from": "2020-01-01T00:00:00+09:00", "kind": "親権者", "evidence": "e", "verified_by": "v",
+    });
+    town.act(&format!("/people/{father}/authorities"), authority).await;
+    let proposed = town.world.propose(town.mother(), &town.in_seconds(3_600)).await.unwrap();
+    assert_eq!(approval(&town, town.mother(), &proposed, father).await, (403, json!("no-authority")));
+    let refusal = json!({"subject": father});
+    assert_eq!(town.person(Method::POST, "/v1/refusals", town.mother(), Some(&refusal)).await.0, 403);
+    let log = format!("/v1/access-log?subject={father}");
+    assert_eq!(town.person(Method::GET, &log, town.mother(), None).await.0, 404);
+    assert_eq!(approval(&town, town.mother(), &proposed, town.child()).await.0, 200, "for the child she may");
+    town.gateway.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guardian_whose_authority_ended_gives_and_sees_nothing() {
     let town = Town::open().await;
@@ -72,6 +98,17 @@ async fn a_guardian_whose_authority_ended_gives_and_sees_nothing() {
     let end = |id: &str| format!("{path}/{id}/end");
     town.act(&end(second["authority"].as_str().unwrap()), json!({"reason": "r"})).await;
     assert!(town.items(&patient).await > 0, "the first authority still holds");
+    use sekisho::ids::TextId;
+    let subject = TextId::parse(town.child()).unwrap();
+    let snapshot = town.gateway.app.store.snapshot(subject).await.unwrap();
+    for authority in &snapshot.subject.records.authorities {
+        town.act(&end(&authority.id.text()), json!({"reason": "r"})).await;
+    }
+    assert_eq!(town.items(&patient).await, 0, "her consent went with her authority");
+    assert_eq!(town.person(Method::GET, &log, town.mother(), None).await.0, 404);
+    assert_eq!(town.refuse(town.mother(), json!({})).await.0, 403);
+    let again = town.world.propose(town.mother(), &town.in_seconds(3_600)).await.unwrap();
+    assert_eq!(approval(&town, town.mother(), &again, town.child()).await, (403, json!("no-authority")));
     let bad = json!({"guardian": town.child(), "from": "2026-01-01T00:00:00+09:00", "kind": "k", "evidence": "e", "verified_by": "v"});
     assert!(town.world.act(&path, &bad).await.is_err(), "nobody is their own guardian");
     town.gateway.stop().await;

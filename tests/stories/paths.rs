@@ -18,15 +18,17 @@ async fn raw(town: &Town, head: &str) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
+fn head(target: &str, host: &str, token: &str) -> String {
+    format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_normal_form_is_answered() {
     let town = Town::open().await;
     let (_, patient) = town.consent().await;
     let token = town.world.app_token(town.mother()).unwrap();
     let authority = town.world.url.trim_start_matches("https://").to_owned();
-    let head = |target: &str, host: &str| {
-        format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n")
-    };
+    let head = |target: &str, host: &str| head(target, host, &token);
     let good = raw(&town, &head(&format!("/fhir/Immunization?patient={patient}"), &authority)).await;
     assert!(good.starts_with("HTTP/1.1 200"), "{}", &good[..60]);
     assert!(good.contains("\"Immunization\""));
@@ -50,6 +52,7 @@ async fn only_the_normal_form_is_answered() {
         "/fhir/Immunization?patient=%61{p}",
         "/fhir/Immunization?Patient={p}",
         "/fhir/Immunization?patient={p}&",
+        "/fhir/Immunization?patient={p}&date=111111111118",
         "/fhir/Immunization",
         "/fhir/Immunization/$everything?patient={p}",
     ] {
@@ -60,12 +63,24 @@ async fn only_the_normal_form_is_answered() {
         assert!(!answer.contains("\"Immunization\""), "{target}");
         assert_eq!(town.world.city.requests(), before, "{target}: a source was asked");
     }
+    town.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_addressed_to_another_host_is_not_answered() {
+    let town = Town::open().await;
+    let (_, patient) = town.consent().await;
+    let token = town.world.app_token(town.mother()).unwrap();
+    let authority = town.world.url.trim_start_matches("https://").to_owned();
     let path = format!("/fhir/Immunization?patient={patient}");
-    assert!(raw(&town, &head(&path, "evil.example")).await.starts_with("HTTP/1.1 421"));
+    let before = town.world.city.requests();
+    assert!(raw(&town, &head(&path, "evil.example", &token)).await.starts_with("HTTP/1.1 421"));
     let absolute = format!("https://evil.example{path}");
-    assert!(raw(&town, &head(&absolute, &authority)).await.starts_with("HTTP/1.1 421"));
-    let two_hosts = head(&path, &authority).replace("Connection:", "Host: evil.example\r\nConnection:");
+    assert!(raw(&town, &head(&absolute, &authority, &token)).await.starts_with("HTTP/1.1 421"));
+    let two_hosts = head(&path, &authority, &token).replace("Connection:", "Host: evil.example\r\nConnection:");
     let answer = raw(&town, &two_hosts).await;
     assert!(!answer.starts_with("HTTP/1.1 200"), "{}", &answer[..20]);
+    assert_eq!(town.world.city.requests(), before, "a source was asked");
+    assert!(raw(&town, &head(&path, &authority, &token)).await.starts_with("HTTP/1.1 200"), "our own is");
     town.gateway.stop().await;
 }

@@ -56,6 +56,24 @@ async fn an_answer_that_is_too_large_is_not_passed_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_next_page_elsewhere_is_not_asked_for_and_pages_without_end_are_not_followed() {
+    let town = Town::open().await;
+    let (_, patient) = town.consent().await;
+    let elsewhere = town.world.portal.requests();
+    let at = |port: u16| Knobs { next_at_port: Some(port), ..Knobs::default() };
+    town.world.city.set_knobs(at(town.world.portal.addr().port()));
+    assert_eq!(town.ask(&patient).await.status.as_u16(), 502);
+    assert_eq!(town.world.portal.requests(), elsewhere, "it may have been anybody");
+    assert_eq!(town.newest_outcome().await, "nothing-sent");
+    let before = town.world.city.requests();
+    town.world.city.set_knobs(at(town.world.city.addr().port()));
+    assert_eq!(town.ask(&patient).await.status.as_u16(), 502);
+    assert_eq!(town.world.city.requests() - before, 20);
+    assert_eq!(town.newest_outcome().await, "nothing-sent");
+    town.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_withdrawn_while_the_source_is_asked_is_not_released() {
     let town = Town::open().await;
     let (consent, patient) = town.consent().await;

@@ -65,6 +65,10 @@ pub(super) fn searchset(
         resources.extend(resources.first().cloned().map(|r| of_another(r, patient)));
     }
     let mut bundle = wrap(base, link, now_ms, &resources);
+    if let (Some(port), Some(links)) = (knobs.next_at_port, bundle.get_mut("link").and_then(Value::as_array_mut)) {
+        let url = format!("https://localhost:{port}/fhir/Immunization?patient={patient}");
+        links.push(json!({"relation": "next", "url": url}));
+    }
     let mut bytes = bundle.to_string();
     if let Some(missing) = knobs.pad_to_bytes.and_then(|n| n.checked_sub(bytes.len()))
         && missing >= NOTE_OVERHEAD

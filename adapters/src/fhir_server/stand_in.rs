@@ -41,6 +41,8 @@ pub struct Knobs {
     pub pad_to_bytes: Option<usize>,
     /// Repeats (with new ids) or leaves out resources so that there are this many.
     pub entries: Option<usize>,
+    /// A next page is said to be at this port of this machine; at the server's own, each page has a next one.
+    pub next_at_port: Option<u16>,
 }
 
 /// What a stand-in server is started with.

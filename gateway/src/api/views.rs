@@ -15,6 +15,7 @@ use crate::ids::TextId;
 use crate::ledger::event::{Closed, Outcome, Terms};
 use crate::ledger::seal::SealKey;
 use crate::request::authenticate::Caller;
+use crate::sabotage::{self, Check};
 use crate::store::Logged;
 use crate::store::state::{Agreement, Global, Proposal, Subject};
 
@@ -167,7 +168,8 @@ pub(super) async fn access_log(call: &Call<'_>) -> Result<Answer, Problem> {
             before = line.position;
             // What rests on a legal basis is nobody's to see here; what only the subject decides about, the subject's.
             let own = give::may_decide_on(about, &global, person, &line.decided.question.categories, now);
-            if !line.decided.by_basis && own {
+            let hidden = line.decided.by_basis && !sabotage::off(Check::LegalBasisHidden);
+            if !hidden && own {
                 items.push(line_view(&line, &global));
             }
         }

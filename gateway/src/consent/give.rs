@@ -15,6 +15,7 @@ use crate::ledger::entry::{Bytes16, Cause, Idempotency};
 use crate::ledger::event::{
     ConsentApproved, ConsentEnded, ConsentProposed, Event, ProposalClosed, RefusalLifted, Refused, Terms,
 };
+use crate::sabotage::{self, Check};
 use crate::store::registry::party_kind;
 use crate::store::state::{Ending, Global, Proposal, Subject, category_version, data_period};
 use crate::store::{Draft, Snapshot, StoreError};
@@ -127,7 +128,7 @@ fn check_terms(app: &App, global: &Global, party: &str, terms: &Terms, now: Time
     }
     data_period(terms).map_err(|_| field("data_period", "must be dates, the end after the beginning"))?;
     let text = app.config.texts.get(&terms.purpose).ok_or(field("purpose", "has no text to agree to"))?;
-    if text.hash != terms.text_hash.0 {
+    if text.hash != terms.text_hash.0 && !sabotage::off(Check::OutdatedText) {
         return Err(GiveError::OutdatedText(text.hash));
     }
     Ok(())
@@ -163,11 +164,12 @@ pub async fn approve(app: &App, id: ConsentId, approval: &Approval) -> Result<()
             return if own { Ok((done.terms.clone(), Draft::default())) } else { Err(GiveError::Unknown("proposal")) };
         }
         let proposal = others.first().and_then(|o| open_proposal(o, id)).ok_or(GiveError::Unknown("proposal"))?;
-        if approval.revision.is_some_and(|seen| seen != proposal.revision) {
+        if approval.revision.is_some_and(|seen| seen != proposal.revision) && !sabotage::off(Check::IfMatch) {
             return Err(GiveError::Changed);
         }
         let current = app.config.texts.get(&proposal.terms.purpose).map_or(proposal.terms.text_hash.0, |t| t.hash);
-        if approval.text_hash != current || proposal.terms.text_hash.0 != current {
+        let outdated = approval.text_hash != current || proposal.terms.text_hash.0 != current;
+        if outdated && !sabotage::off(Check::OutdatedText) {
             return Err(GiveError::OutdatedText(current));
         }
         if records.consents.len() >= CONSENTS_MAX {
@@ -262,7 +264,7 @@ pub fn may_decide_on(
     let age = |category: &String| {
         let version = category_version(category).and_then(|v| global.text.category(v));
         // One that is no longer registered is taken for one that only its subject decides about.
-        version.map_or(0, |c| c.own_consent_age.min(18))
+        version.map_or(0, |c| if sabotage::off(Check::OwnConsentAge) { 18 } else { c.own_consent_age.min(18) })
     };
     let youngest = categories.iter().map(age).min().unwrap_or(0);
     guards(subject, person, youngest, now)
@@ -272,9 +274,11 @@ pub fn may_decide_on(
 fn guards(subject: &Subject, person: PersonId, age: u8, now: Timestamp) -> bool {
     let records = &subject.records;
     let hidden = |b: &Block| b.target == BlockTarget::Person(person) && b.period.contains(now);
-    now < sekisho_policy::age_reached_at(records.birth, age)
-        && records.authorities.iter().any(|a| a.guardian == person && a.period.contains(now))
-        && !records.blocks.iter().any(hidden)
+    let young = now < sekisho_policy::age_reached_at(records.birth, age);
+    let holds = records.authorities.iter().any(|a| a.guardian == person && a.period.contains(now));
+    (young || sabotage::off(Check::GuardianOfAge))
+        && (holds || sabotage::off(Check::GuardianAuthority))
+        && (!records.blocks.iter().any(hidden) || sabotage::off(Check::GuardianBlocked))
 }
 
 /// Granting what a refusal stands against would be a consent that does nothing: the person is told to lift it first.
@@ -403,7 +407,8 @@ pub async fn lift(app: &App, id: RefusalId, person: PersonId) -> Result<(), Give
     let as_key = ConsentId::of(*id.bytes());
     let subject = app.store.person_of_consent(as_key)?.ok_or(GiveError::Unknown("refusal"))?;
     let recorded = app.store.update(subject, |snapshot, _, now| {
-        let own = |r: &&sekisho_policy::Refusal| r.id == id && r.grantor == person;
+        let by_them = |r: &sekisho_policy::Refusal| r.grantor == person || sabotage::off(Check::OwnRefusal);
+        let own = |r: &&sekisho_policy::Refusal| r.id == id && by_them(r);
         let refusal = snapshot.subject.records.refusals.iter().find(own).ok_or(GiveError::Unknown("refusal"))?;
         let lifted = RefusalLifted { refusal: Bytes16(*id.bytes()), by: Bytes16(*person.bytes()), at_ms: now.millis() };
         let events = refusal.lift.is_none().then_some(Event::RefusalLifted(lifted));
@@ -443,7 +448,7 @@ pub async fn revoke(app: &App, id: ConsentId, revoker: Revoker<'_>) -> Result<Na
                 (consent.recipient == party_id(code), app.store.nobody(), Cause::party(party_id(code)))
             }
         };
-        if !may {
+        if !may && !sabotage::off(Check::MayRevoke) {
             return Err(GiveError::Unknown("consent"));
         }
         let ended = ConsentEnded {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::ids::TextId;
 use crate::ledger::checkpoint::LedgerKey;
+use crate::sabotage::{self, Check};
 use crate::store::state::Ending;
 
 /// `typ` of a receipt.
@@ -60,7 +61,11 @@ impl Receipt {
         header.typ = Some(RECEIPT_TYPE.to_owned());
         header.kid = Some(key_id(key));
         let signing = EncodingKey::from_ed_der(&key.pkcs8().ok()?);
-        jsonwebtoken::encode(&header, self, &signing).ok()
+        let signed = jsonwebtoken::encode(&header, self, &signing).ok()?;
+        if sabotage::off(Check::ReceiptSignature) {
+            return signed.rsplit_once('.').map(|(claims, _)| format!("{claims}."));
+        }
+        Some(signed)
     }
 }
 

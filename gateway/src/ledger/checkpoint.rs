@@ -7,6 +7,8 @@ use data_encoding::BASE64;
 use signed_note::{Note, Signer, StandardSigner, StandardVerifier, VerifierList};
 use tlog_tiles::{Checkpoint, Hash};
 
+use crate::sabotage::{self, Check};
+
 /// A checkpoint that is not one, or is not signed by the expected key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CheckpointError {
@@ -106,7 +108,10 @@ pub fn open_checkpoint(signed: &[u8], verifier_key: &str) -> Result<(u64, [u8; 3
     let verifier = StandardVerifier::new(verifier_key).map_err(|_| CheckpointError::Key)?;
     let origin = signed_note::Verifier::name(&verifier).to_owned();
     let note = Note::from_bytes(signed).map_err(|_| CheckpointError::Malformed)?;
-    note.verify(&VerifierList::new(vec![Box::new(verifier)])).map_err(|_| CheckpointError::Signature)?;
+    let verified = note.verify(&VerifierList::new(vec![Box::new(verifier)]));
+    if verified.is_err() && !sabotage::off(Check::CheckpointSignature) {
+        return Err(CheckpointError::Signature);
+    }
     let checkpoint = Checkpoint::from_bytes(note.text()).map_err(|_| CheckpointError::Malformed)?;
     if checkpoint.origin() != origin {
         return Err(CheckpointError::Origin);

@@ -19,6 +19,7 @@ use super::merkle::Hash;
 pub use super::walk::{Fault, Place, Progress, VerifyError};
 use super::walk::{Walked, walk};
 use crate::clock::BACKWARD_TOLERANCE_MS;
+use crate::sabotage::{self, Check};
 
 /// A sealed body has at least a nonce and a tag.
 const SEALED_BYTES_MIN: usize = 12 + 16;
@@ -107,7 +108,7 @@ impl<'a> Checks<'a> {
     /// Compares the root with the checkpoints of this size.
     fn compare(&self, size: u64) -> Result<(), VerifyError> {
         for (_, root) in self.expected.iter().filter(|(of, _)| *of == size) {
-            if self.tree.root()? != *root {
+            if self.tree.root()? != *root && !sabotage::off(Check::CheckpointRoot) {
                 return Err(VerifyError::Root { size });
             }
         }

@@ -97,7 +97,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut all = headers.get_all(AUTHORIZATION).iter();
     let one = all.next()?.to_str().ok()?;
     // Two Authorization headers are a way to make two readers see two tokens.
-    if all.next().is_some() {
+    if all.next().is_some() && !sabotage::off(Check::OneAuthorization) {
         return None;
     }
     let (scheme, token) = one.split_once(' ')?;

@@ -197,7 +197,7 @@ impl<'a> Narrowing<'a> {
         }
         let Allowed { elements, extensions } = self.allowed(&kind, &resource)?;
         let passing = self.passing_extensions(take(&mut resource, "extension"), &extensions);
-        resource.retain(|(name, _)| elements.contains(&name.as_ref()));
+        resource.retain(|(name, _)| elements.contains(&name.as_ref()) || sabotage::off(Check::AllowList));
         self.clean_members(&mut resource);
         resource.extend(passing.map(|extensions| (Cow::Borrowed("extension"), extensions)));
         if any_text(&resource, &|text| tells(text, self.id_at_source)) && !sabotage::off(Check::Rewrite) {
@@ -218,7 +218,7 @@ impl<'a> Narrowing<'a> {
         let mut allowed = Allowed::default();
         for kept in self.permit.kept() {
             for coverage in self.coverage(kept).filter(|c| c.resource == kind && covers_code(c, resource)) {
-                if in_scope(&kept.data, coverage, resource) {
+                if in_scope(&kept.data, coverage, resource) || sabotage::off(Check::DataDates) {
                     allowed.elements.extend(coverage.elements.iter().map(String::as_str));
                     allowed.extensions.extend(coverage.extensions.iter().map(String::as_str));
                 } else {

@@ -102,7 +102,7 @@ impl Claims {
     /// Whether the token carries this scope.
     #[must_use]
     pub fn has_scope(&self, scope: &str) -> bool {
-        self.scope.split(' ').any(|s| s == scope)
+        self.scope.split(' ').any(|s| s == scope) || sabotage::off(Check::TokenScope)
     }
 }
 
@@ -178,7 +178,8 @@ impl Tokens {
         let verified = self.verified.get(digest)?;
         let issuer = self.issuers.get(&verified.claims.iss)?;
         let keys = issuer.keys.load();
-        let fresh = keys.0.elapsed() < Duration::from_secs(issuer.config.keys_max_age_s);
+        let max_age = Duration::from_secs(issuer.config.keys_max_age_s);
+        let fresh = keys.0.elapsed() < max_age || sabotage::off(Check::KeysAge);
         let same = keys.1.get(&verified.kid).is_some_and(|key| Arc::ptr_eq(key, &verified.key));
         (fresh && same).then(|| Arc::clone(&verified.claims))
     }
@@ -212,7 +213,7 @@ fn header(token: &str) -> Result<TokenHeader, TokenError> {
         return Err(TokenError::KeyInHeader);
     }
     let text = |name: &str| raw.get(name).and_then(serde_json::Value::as_str).ok_or(TokenError::Malformed);
-    if !matches!(text("typ")?, "at+jwt" | "application/at+jwt") {
+    if !matches!(text("typ")?, "at+jwt" | "application/at+jwt") && !sabotage::off(Check::TokenType) {
         return Err(TokenError::Malformed);
     }
     let alg = match text("alg")? {
@@ -299,7 +300,7 @@ impl KnownIssuer {
         let max_age = Duration::from_secs(self.config.keys_max_age_s);
         let have = |fresh_only: bool| {
             let keys = self.keys.load();
-            let fresh = keys.0.elapsed() < max_age;
+            let fresh = keys.0.elapsed() < max_age || sabotage::off(Check::KeysAge);
             (fresh || !fresh_only).then(|| keys.1.get(kid).cloned()).flatten()
         };
         if let Some(key) = have(true) {

@@ -1,4 +1,4 @@
-//! A store that people consent, revoke and ask in without end, for tests that kill it.
+//! A store that people consent, revoke and ask in for as long as somebody reads, for tests that kill or trace it.
 //!
 //! `store_under_load DIRECTORY`: every acknowledged entry is told on standard output, after its acknowledgement and never
 //! before: its id, a space, and its number in the ledger (`-` for decisions, which are told by id alone).
@@ -24,13 +24,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let store = Store::open(Options { directory, origin, master_key: [1; 32], clock: Clock::system() }).await?;
     told(world::activate(&store, &world::registry()).await?)?;
     let people = world::enrol(&store, PEOPLE).await?;
-    let mut tasks = Vec::new();
+    let mut tasks = tokio::task::JoinSet::new();
     for person in people {
-        tasks.push(tokio::spawn(change(store.clone(), person)));
-        tasks.push(tokio::spawn(ask(store.clone(), person)));
+        tasks.spawn(change(store.clone(), person));
+        tasks.spawn(ask(store.clone(), person));
     }
-    for task in tasks {
-        task.await??;
+    // Without end as long as somebody reads: one that can't tell any more ends all.
+    if let Some(ended) = tasks.join_next().await {
+        ended??;
     }
     Ok(())
 }

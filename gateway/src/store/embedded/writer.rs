@@ -302,7 +302,7 @@ impl Thread {
             let key = idempotency.key.0;
             self.keys.contains(&key) || self.parts.index.idempotency(key).is_ok_and(|found| found.is_some())
         });
-        repeated.then_some(Refused::Repeated)
+        (repeated && !sabotage::off(Check::IdempotencyKey)).then_some(Refused::Repeated)
     }
 
     /// Compares the guards and, when they hold, counts the changes and appends. Counting before the sync keeps every
