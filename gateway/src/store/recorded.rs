@@ -62,7 +62,7 @@ pub enum Ruling {
     /// Release may go on.
     Permitted(Box<Recorded>),
     /// Nothing may be released, and no source asked.
-    Denied(Denial),
+    Denied(Box<Denial>),
 }
 
 pub(super) fn ruling(decision: Decision, request: &AccessRequest, appended: Appended) -> Ruling {
@@ -74,6 +74,6 @@ pub(super) fn ruling(decision: Decision, request: &AccessRequest, appended: Appe
             at: appended.at,
             made: Instant::now(),
         })),
-        Decision::Deny(denial) => Ruling::Denied(denial),
+        Decision::Deny(denial) => Ruling::Denied(Box::new(denial)),
     }
 }

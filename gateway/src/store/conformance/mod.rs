@@ -107,7 +107,7 @@ fn unexpected(denial: &Denial) -> ! {
 
 async fn denied(store: &Store, person: PersonId) -> Denial {
     match ask(store, person).await {
-        Ruling::Denied(denial) => Some(denial),
+        Ruling::Denied(denial) => Some(*denial),
         Ruling::Permitted(_) => None,
     }
     .expect("a denial")

@@ -196,7 +196,7 @@ impl Log {
         }
         let end = self.offset + self.pending.len() as u64;
         if end > self.ahead {
-            self.pending.resize(self.pending.len() + AHEAD_BYTES, 0);
+            self.file.write_all_at(&vec![0; AHEAD_BYTES], end).map_err(io("write"))?;
             self.ahead = end + AHEAD_BYTES as u64;
         }
         self.file.write_all_at(&self.pending, self.offset).map_err(io("write"))?;

@@ -53,7 +53,7 @@ impl Pages {
         for (person, lines) in &self.lines {
             for in_window in by_window(lines, |line| line.position) {
                 let position = in_window.first().map_or(0, |line| line.position);
-                merge(log, &log_key(*person, window(position)), in_window.iter().map(|line| line_bytes(line)))?;
+                merge(log, &log_key(*person, window(position)), in_window.iter().map(line_bytes))?;
             }
         }
         let mut new = 0;
@@ -220,7 +220,7 @@ mod tests {
     }
 
     /// What the trees hold after these decisions were written in these portions.
-    fn written(portions: &[&[u64]]) -> (Vec<(Vec<u8>, Vec<u8>)>, u64) {
+    fn written(portions: &[&[u64]]) -> (Vec<[Vec<u8>; 2]>, u64) {
         let (log, decisions) = (tree(), tree());
         let mut new = 0;
         for portion in portions {
@@ -232,7 +232,7 @@ mod tests {
             new += pages.write(&log, &decisions).unwrap();
         }
         let all = log.iter().chain(decisions.iter()).map(|item| item.unwrap());
-        (all.map(|(key, value)| (key.to_vec(), value.to_vec())).collect(), new)
+        (all.map(|(key, value)| [key.to_vec(), value.to_vec()]).collect(), new)
     }
 
     #[test]
