@@ -53,6 +53,25 @@ async fn a_token_bound_to_another_certificate_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_token_bound_in_a_way_that_is_not_known_here_is_refused() {
+    let town = Town::open().await;
+    for (cnf, wanted) in [
+        (json!(null), 200),
+        (json!({"jkt": town.world.app.thumbprint()}), 401),
+        (json!({}), 401),
+        (json!([town.world.app.thumbprint()]), 401),
+    ] {
+        let mut request = MintRequest::new(town.mother(), sekisho::demo::world::OWN_CLIENT, &town.world.url);
+        request.claims.insert("cnf".to_owned(), cnf.clone());
+        let token = town.world.token(request).unwrap();
+        for http in [&town.world.browser, &town.world.app_http] {
+            assert_eq!(town.call(http, Method::GET, "/v1/me", &token, None).await.0, wanted, "{cnf}");
+        }
+    }
+    town.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_token_of_an_unknown_issuer_is_refused() {
     refused(|_, request| request.issuer = Some("https://other.example".to_owned())).await;
 }
