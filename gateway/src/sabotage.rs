@@ -63,6 +63,7 @@ pub enum Check {
     VaultMissing,
     VaultOlder,
     NextPage,
+    ChunkedCloses,
 }
 
 /// Whether a check is switched off: never, in a build that is not made for sabotage.

@@ -77,10 +77,31 @@ async fn what_is_addressed_to_another_host_is_not_answered() {
     assert!(raw(&town, &head(&path, "evil.example", &token)).await.starts_with("HTTP/1.1 421"));
     let absolute = format!("https://evil.example{path}");
     assert!(raw(&town, &head(&absolute, &authority, &token)).await.starts_with("HTTP/1.1 421"));
+    let clear = format!("http://{authority}{path}");
+    assert!(raw(&town, &head(&clear, &authority, &token)).await.starts_with("HTTP/1.1 421"), "another scheme");
     let two_hosts = head(&path, &authority, &token).replace("Connection:", "Host: evil.example\r\nConnection:");
     let answer = raw(&town, &two_hosts).await;
     assert!(!answer.starts_with("HTTP/1.1 200"), "{}", &answer[..20]);
     assert_eq!(town.world.city.requests(), before, "a source was asked");
-    assert!(raw(&town, &head(&path, &authority, &token)).await.starts_with("HTTP/1.1 200"), "our own is");
+    for ours in [path.clone(), format!("https://{authority}{path}")] {
+        assert!(raw(&town, &head(&ours, &authority, &token)).await.starts_with("HTTP/1.1 200"), "our own is: {ours}");
+    }
+    town.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_read_behind_a_chunked_request() {
+    let town = Town::open().await;
+    let (_, patient) = town.consent().await;
+    let token = town.world.app_token(town.mother()).unwrap();
+    let authority = town.world.url.trim_start_matches("https://").to_owned();
+    let last = head(&format!("/fhir/Immunization?patient={patient}"), &authority, &token);
+    let first = last.replace("Connection: close\r\n", "");
+    let chunked = last.replace("Connection: close\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
+    let answers = |text: String| text.matches("HTTP/1.1 200").count();
+    assert_eq!(answers(raw(&town, &format!("{first}{last}")).await), 2, "without a body the next request is read");
+    let before = town.world.city.requests();
+    assert_eq!(answers(raw(&town, &format!("{chunked}{last}")).await), 1);
+    assert_eq!(town.world.city.requests(), before + 1);
     town.gateway.stop().await;
 }

@@ -7,7 +7,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::header::{CONNECTION, TRANSFER_ENCODING};
+use http::uri::Scheme;
+use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -184,9 +186,25 @@ async fn limited(
     slots: Arc<Slots>,
     request: Request<Incoming>,
 ) -> Result<Response<ReplyBody>, std::convert::Infallible> {
+    // Where chunks end is what two readers most easily disagree on: nothing is read behind them (RFC 9112 §11.2).
+    let chunked = request.headers().contains_key(TRANSFER_ENCODING) && !sabotage::off(Check::ChunkedCloses);
+    let mut response = worked_on(app, connection, &slots, request).await;
+    if chunked {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response)
+}
+
+/// The answer, within the limits.
+async fn worked_on(
+    app: Arc<App>,
+    connection: Arc<Connection>,
+    slots: &Slots,
+    request: Request<Incoming>,
+) -> Response<ReplyBody> {
     let narrows = crate::api::narrows(request.method(), request.uri().path());
     let slots = if narrows { &slots.revocations } else { &slots.requests };
-    let Ok(_place) = slots.try_acquire() else { return Ok(Reply::not_now(1).plain(&connection)) };
+    let Ok(_place) = slots.try_acquire() else { return Reply::not_now(1).plain(&connection) };
     // In a task of its own: a client that hangs up must not leave an act recorded but not enforced, or a decision
     // without its outcome.
     let answering = Arc::clone(&connection);
@@ -195,7 +213,7 @@ async fn limited(
         tokio::spawn(async move { route(&app, &connection, request).await })
     });
     let response = ServiceBuilder::new().timeout(REQUEST_TAKES_MAX).service(work).oneshot(request).await;
-    Ok(response.unwrap_or_else(|_| Reply::not_now(5).plain(&connection)))
+    response.unwrap_or_else(|_| Reply::not_now(5).plain(&connection))
 }
 
 /// API, pages for people who come back from a portal, or the request path.
@@ -211,13 +229,15 @@ async fn route(app: &Arc<App>, connection: &Arc<Connection>, request: Request<In
     super::handle(app, connection, &request).await
 }
 
-/// The authority, wherever the request states it, must be ours: no other host is served, and two that differ never.
+/// The authority, wherever the request states it, must be ours: no other host is served, and two that differ never. Nor
+/// is another scheme than the one that the connection is of (RFC 9110 §7.4).
 fn addressed_to_us(app: &App, request: &Request<Incoming>) -> bool {
     let ours = app.authority.as_str();
     let in_uri = request.uri().authority().map(http::uri::Authority::as_str);
+    let scheme = request.uri().scheme();
     let mut hosts = request.headers().get_all(http::header::HOST).iter().map(|h| h.to_str().ok());
     let in_header = hosts.next();
-    if hosts.next().is_some() {
+    if hosts.next().is_some() || (in_uri.is_some() && scheme != Some(&Scheme::HTTPS)) {
         return false;
     }
     match (in_uri, in_header) {
