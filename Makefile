@@ -3,7 +3,7 @@
 CARGO ?= cargo
 ARGS ?=
 
-.PHONY: help demo test check bench clean-demo
+.PHONY: help demo test check chaos bench clean-demo
 
 help: ## What there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -23,6 +23,11 @@ check: ## Formatting, lints and documentation
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items
+
+chaos: export SEKISHO_CHAOS ?= 100000
+chaos: export SEKISHO_CHAOS_SEED ?= $(shell date +%s)
+chaos: ## Hostile input at a running gateway, in full: forged tokens, paths, framing (docs/chaos.md)
+	$(CARGO) test -p sekisho-tests --test chaos -- --nocapture --test-threads=1
 
 bench: ## How fast, against nginx; fails when a bar does not hold (docs/performance.md)
 	scripts/install-test-tools

@@ -83,6 +83,8 @@ struct Held {
     rendered: HashMap<String, Bytes>,
     last_headers: Option<HeaderMap>,
     last_target: Option<String>,
+    /// Paths and queries since somebody asked for them to be kept.
+    targets: Option<Vec<String>>,
 }
 
 impl FhirServer {
@@ -164,6 +166,12 @@ impl FhirServer {
     pub fn last_target(&self) -> Option<String> {
         self.state.held().last_target.clone()
     }
+
+    /// Path and query of every request since the last call; the first call begins to keep them.
+    #[must_use]
+    pub fn take_targets(&self) -> Vec<String> {
+        self.state.held().targets.replace(Vec::new()).unwrap_or_default()
+    }
 }
 
 impl State {
@@ -177,10 +185,14 @@ async fn respond(state: Arc<State>, asked: Asked) -> Response<StandInBody> {
     let (knobs, response) = {
         let mut held = state.held();
         let response = route(&state, &mut held, &asked);
-        held.last_target = Some(match &asked.query {
+        let target = match &asked.query {
             Some(query) => format!("{}?{query}", asked.path),
             None => asked.path,
-        });
+        };
+        if let Some(targets) = &mut held.targets {
+            targets.push(target.clone());
+        }
+        held.last_target = Some(target);
         held.last_headers = Some(asked.headers);
         (held.knobs, response)
     };

@@ -1,0 +1,16 @@
+//! Campaigns of hostile input at a running gateway: forged tokens, hostile paths, requests whose end is in dispute.
+//!
+//! Short with `cargo test`; in full with `make chaos`. What each does, and how to read it: `docs/chaos.md`.
+
+mod classes;
+mod desync;
+mod dice;
+mod forge;
+mod framing;
+mod http1;
+mod http2;
+mod misframing;
+mod paths;
+mod pseudo;
+mod targets;
+mod tokens;
