@@ -21,7 +21,7 @@ use crate::request::fetch::Sources;
 use crate::request::portal::SignIns;
 use crate::request::releases::Releases;
 use crate::request::token::Tokens;
-use crate::store::{OpenError, Options, Store, StoreError};
+use crate::store::{OpenError, Options, Store, StoreError, Watch};
 
 /// Why the gateway can't be built. Each message names the file or step.
 #[derive(Debug, thiserror::Error)]
@@ -111,14 +111,14 @@ impl App {
     ///
     /// # Errors
     /// When a file can't be used or the store doesn't open.
-    pub async fn build(config: Config, clock: Clock) -> Result<Arc<Self>, BuildError> {
-        let store = Store::open(Options {
+    pub async fn build(config: Config, clock: Clock, watch: Arc<Watch>) -> Result<Arc<Self>, BuildError> {
+        let options = Options {
             directory: config.server.data.clone(),
             origin: config.server.ledger.clone(),
             master_key: master_key(&config.server.master_key)?,
             clock,
-        })
-        .await?;
+        };
+        let store = Store::open_watched(options, watch).await?;
         activate(&store, &config).await?;
         let mut clients = HashMap::new();
         for source in &config.sources {

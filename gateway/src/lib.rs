@@ -15,6 +15,7 @@ pub mod consent;
 pub mod demo;
 pub mod ids;
 pub mod ledger;
+pub mod manage;
 pub mod request;
 pub mod sabotage;
 pub mod serve;

@@ -1,4 +1,5 @@
-//! A running gateway: the public port, the operators' socket, and the housekeeping beside them; started and stopped as one.
+//! A running gateway: the public port, the operators' socket, the management port, and the housekeeping beside them;
+//! started and stopped as one.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,13 +7,14 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
 use crate::app::{App, BuildError};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::{admin, request};
+use crate::manage::health::Health;
+use crate::{admin, manage, request};
 
 /// How long requests under way may take to finish at a stop.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -25,12 +27,31 @@ pub enum StartError {
     /// It can't be built.
     #[error(transparent)]
     Build(#[from] BuildError),
-    /// The port can't be opened.
+    /// A port can't be opened.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, std::io::Error),
     /// The operators' socket can't be opened.
     #[error("cannot open the operators' socket {0}: {1}")]
     Socket(String, std::io::Error),
+}
+
+/// The ports that a gateway serves on, open.
+pub struct Ports {
+    /// The public port.
+    pub public: TcpListener,
+    /// The management port, if there is one.
+    pub management: Option<TcpListener>,
+}
+
+async fn management(config: &Config) -> Result<Option<TcpListener>, StartError> {
+    match config.server.management {
+        Some(address) => listen(address).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|e| StartError::Listen(address, e))
 }
 
 /// A running gateway.
@@ -39,52 +60,75 @@ pub struct Gateway {
     pub app: Arc<App>,
     /// Where it listens.
     pub address: SocketAddr,
+    health: Arc<Health>,
     stop: watch::Sender<bool>,
     serving: JoinHandle<()>,
-    beside: Vec<JoinHandle<()>>,
+    /// What runs beside the public port; ends when dropped.
+    beside: JoinSet<()>,
+    /// The management port, which outlives the store; ends when dropped.
+    management: JoinSet<()>,
 }
 
 impl Gateway {
-    /// Starts it on the configured address.
+    /// Starts it on the configured addresses.
     ///
     /// # Errors
     /// When it can't be built, or a port or socket can't be opened.
     pub async fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
-        let address = config.server.listen;
-        let listener = TcpListener::bind(address).await.map_err(|e| StartError::Listen(address, e))?;
-        Self::start_on(listener, config, clock).await
+        let ports = Ports { public: listen(config.server.listen).await?, management: management(&config).await? };
+        Self::start_with(ports, config, clock).await
     }
 
-    /// Starts it on a port that is already open.
+    /// Starts it on a public port that is already open.
+    ///
+    /// # Errors
+    /// When it can't be built, or another port or socket can't be opened.
+    pub async fn start_on(public: TcpListener, config: Config, clock: Clock) -> Result<Self, StartError> {
+        let management = management(&config).await?;
+        Self::start_with(Ports { public, management }, config, clock).await
+    }
+
+    /// Starts it on ports that are already open.
     ///
     /// # Errors
     /// When it can't be built, or the operators' socket can't be opened.
-    pub async fn start_on(listener: TcpListener, config: Config, clock: Clock) -> Result<Self, StartError> {
-        let address = listener.local_addr().map_err(|e| StartError::Listen(config.server.listen, e))?;
-        let app = App::build(config, clock).await?;
+    pub async fn start_with(ports: Ports, config: Config, clock: Clock) -> Result<Self, StartError> {
+        let address = ports.public.local_addr().map_err(|e| StartError::Listen(config.server.listen, e))?;
+        let health = Health::new(&config.server, clock.clone());
+        let mut management = JoinSet::new();
+        if let Some(listener) = ports.management {
+            // Before the store: a start that rebuilds the index of a long ledger should be seen to get on.
+            tracing::info!(address = ?listener.local_addr().ok(), "management port open");
+            management.spawn(manage::serve(listener, Arc::clone(&health)));
+        }
+        let app = App::build(config, clock, Arc::clone(health.watch())).await?;
         let tls = app.server_tls()?;
         let path = &app.config.server.operators_socket;
         let socket = admin::listen(path).map_err(|e| StartError::Socket(path.display().to_string(), e))?;
         let (stop, stopped) = watch::channel(false);
         let acceptor = TlsAcceptor::from(Arc::new(tls));
-        let serving = tokio::spawn(request::server::serve(Arc::clone(&app), listener, acceptor, stopped, DRAIN));
-        let beside = vec![
-            tokio::spawn(admin::serve(Arc::clone(&app), socket)),
-            tokio::spawn(Arc::clone(&app.releases).sweep()),
-            tokio::spawn(housekeeping(Arc::clone(&app))),
-        ];
+        let serving = tokio::spawn(request::server::serve(Arc::clone(&app), ports.public, acceptor, stopped, DRAIN));
+        let mut beside = JoinSet::new();
+        beside.spawn(admin::serve(Arc::clone(&app), socket));
+        beside.spawn(Arc::clone(&app.releases).sweep());
+        beside.spawn(housekeeping(Arc::clone(&app)));
+        let fetching = Arc::clone(&app);
+        beside.spawn(async move { fetching.tokens.fetch_first_keys().await });
+        health.serves(&app);
         tracing::info!(%address, "serving");
-        Ok(Self { app, address, stop, serving, beside })
+        Ok(Self { app, address, health, stop, serving, beside, management })
     }
 
     /// Stops taking connections, lets requests under way finish within a deadline, and stops the store cleanly.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
+        self.health.drains();
         self.stop.send_replace(true);
         let _ = self.serving.await;
-        self.beside.iter().for_each(JoinHandle::abort);
+        self.beside.shutdown().await;
         if let Err(error) = self.app.store.stop().await {
             tracing::error!(%error, "the store did not stop cleanly; the next start will rebuild its index");
         }
+        self.management.shutdown().await;
         tracing::info!("stopped");
     }
 }

@@ -7,11 +7,12 @@ use http::{Method, Request, StatusCode};
 use sekisho::clock::Clock;
 use sekisho::config::Config;
 use sekisho::demo::world::{Enrolled, World, WorldOptions};
-use sekisho::serve::Gateway;
+use sekisho::serve::{Gateway, Ports, StartError};
 use sekisho_adapters::http::{HttpClient, Response};
 use sekisho_adapters::people::{Family, People};
 use sekisho_policy::Timestamp;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// The tests' families: always the same.
 const SEED: u64 = 7;
@@ -28,6 +29,8 @@ pub struct Town {
     pub family: Family,
     /// Its members' ids.
     pub people: Enrolled,
+    /// The port kept for the gateway's management.
+    pub management: std::net::TcpListener,
     /// Removes the directory at the end.
     pub directory: tempfile::TempDir,
 }
@@ -59,17 +62,24 @@ impl Town {
         let world = World::make(options).await.unwrap();
         let text = bend(std::fs::read_to_string(&world.config).unwrap());
         std::fs::write(&world.config, text).unwrap();
-        let gateway = start(&world, clock.clone()).await;
+        let management = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        management.set_nonblocking(true).unwrap();
+        let gateway = start(&world, &management, clock.clone()).await.unwrap();
         let people = world.enrol(&family).await.unwrap();
-        Self { world, gateway, clock, family, people, directory }
+        Self { world, gateway, clock, family, people, management, directory }
     }
 
     /// Stops the gateway cleanly and starts it again on the same directory.
     pub async fn restart(self) -> Self {
-        let Self { world, gateway, clock, family, people, directory } = self;
+        let Self { world, gateway, clock, family, people, management, directory } = self;
         gateway.stop().await;
-        let gateway = start(&world, clock.clone()).await;
-        Self { world, gateway, clock, family, people, directory }
+        let gateway = start(&world, &management, clock.clone()).await.unwrap();
+        Self { world, gateway, clock, family, people, management, directory }
+    }
+
+    /// A GET at the management port: status, and the body's text.
+    pub async fn manage(&self, path: &str) -> (u16, String) {
+        manage(&self.management, "GET", path).await
     }
 
     /// The mother's login.
@@ -208,9 +218,22 @@ pub fn body(answer: &Response) -> Value {
     serde_json::from_slice(&answer.body).unwrap()
 }
 
-async fn start(world: &World, clock: Clock) -> Gateway {
+/// Starts the gateway of a world.
+pub async fn start(world: &World, management: &std::net::TcpListener, clock: Clock) -> Result<Gateway, StartError> {
     let config = Config::read(&world.config).unwrap_or_else(|e| panic!("{e}: {:?}", e.problems));
-    let listener = world.listener.try_clone().unwrap();
-    let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-    Gateway::start_on(listener, config, clock).await.unwrap()
+    let open =
+        |listener: &std::net::TcpListener| tokio::net::TcpListener::from_std(listener.try_clone().unwrap()).unwrap();
+    let ports = Ports { public: open(&world.listener), management: Some(open(management)) };
+    Gateway::start_with(ports, config, clock).await
+}
+
+/// A request to a management port: status, and the body's text.
+pub async fn manage(port: &std::net::TcpListener, method: &str, path: &str) -> (u16, String) {
+    let mut tcp = tokio::net::TcpStream::connect(port.local_addr().unwrap()).await.unwrap();
+    let request = format!("{method} {path} HTTP/1.1\r\nHost: management\r\n\r\n");
+    tcp.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    tcp.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }

@@ -5,6 +5,7 @@ mod configuration;
 mod consents;
 mod denials;
 mod family;
+mod management;
 mod operators;
 mod paths;
 mod portal;

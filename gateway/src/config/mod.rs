@@ -8,7 +8,7 @@ mod registry;
 mod routes;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use sekisho_adapters::my_portal::PortalCodes;
@@ -68,6 +68,10 @@ pub struct Server {
     pub connections_max: usize,
     /// Worker threads.
     pub workers: usize,
+    /// Address of the management port, if there is one.
+    pub management: Option<SocketAddr>,
+    /// Free space below which the data directory's disk makes the gateway not ready, in MiB.
+    pub disk_free_min_mib: u64,
 }
 
 /// A token issuer.
@@ -254,7 +258,23 @@ fn server(s: &mut Section<'_, '_, '_>, base: &Path) -> Server {
         operators_socket: s.path("operators_socket", base, "path of the operators' Unix socket"),
         connections_max: s.number("connections_max", 20_000, 1..=1_000_000) as usize,
         workers: s.number("workers", cores as u64, 1..=1_024) as usize,
+        management: management(s),
+        disk_free_min_mib: s.number("disk_free_min_mib", 512, 0..=1 << 40),
     }
+}
+
+/// The management port speaks clear text and asks nobody who they are, so it may not be where everybody can reach it.
+fn management(s: &mut Section<'_, '_, '_>) -> Option<SocketAddr> {
+    let what = "an address and port such as 127.0.0.1:9090, loopback or private";
+    let text = s.optional_text("management", what)?;
+    let address = text.value.parse().ok().filter(|address: &SocketAddr| match address.ip().to_canonical() {
+        IpAddr::V4(ip) => ip.is_loopback() || ip.is_private(),
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local(),
+    });
+    if address.is_none() {
+        s.wrong(text.offset, "management", &format!("is `{}`, but must be {what}", text.value));
+    }
+    address
 }
 
 fn https_url(text: &str) -> Option<String> {

@@ -25,6 +25,8 @@ use crate::sabotage::{self, Check};
 const TOKEN_BYTES_MAX: usize = 8 << 10;
 /// Shortest time between two fetches of one issuer's keys.
 const FETCH_APART: Duration = Duration::from_secs(1);
+/// Shortest and longest time between two tries to have an issuer's first keys.
+const FIRST_APART: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// Keys taken from one set, at most.
 const KEYS_MAX: usize = 32;
 /// Verified tokens remembered, at most.
@@ -151,6 +153,26 @@ impl Tokens {
     #[must_use]
     pub fn issuer(&self, url: &str) -> Option<&Issuer> {
         self.issuers.get(url).map(|known| &known.config)
+    }
+
+    /// The issuers whose keys could not be fetched even once.
+    pub fn without_keys(&self) -> impl Iterator<Item = &str> {
+        self.issuers.values().filter(|known| !known.has_keys()).map(|known| known.config.url.as_str())
+    }
+
+    /// Fetches every issuer's keys once, before anybody needs them; ends when all are there.
+    pub async fn fetch_first_keys(&self) {
+        let (mut wait, longest) = FIRST_APART;
+        loop {
+            for known in self.issuers.values() {
+                known.first_keys().await;
+            }
+            if self.without_keys().next().is_none() {
+                return;
+            }
+            tokio::time::sleep(wait).await;
+            wait = wait.saturating_mul(2).min(longest);
+        }
     }
 
     /// Checks a token that came over a connection with this client certificate.
@@ -325,6 +347,20 @@ impl KnownIssuer {
         }
         // Past its age a key set is not used: a retired key must stop working even while the issuer is down.
         have(true).ok_or(TokenError::UnknownKey)
+    }
+
+    fn has_keys(&self) -> bool {
+        !self.keys.load().1.is_empty()
+    }
+
+    /// Beside the bounded rate of [`Self::may_try`]: a token with a key of a moment ago must not wait for the next try.
+    async fn first_keys(&self) {
+        let _one_at_a_time = self.fetching.lock().await;
+        if !self.has_keys()
+            && let Some(keys) = self.fetch().await
+        {
+            self.keys.store(Arc::new((Instant::now(), keys)));
+        }
     }
 
     fn may_try(&self) -> bool {

@@ -16,6 +16,7 @@ mod prepare;
 mod recorded;
 pub mod registry;
 pub mod state;
+mod watch;
 
 use std::sync::Arc;
 
@@ -43,6 +44,7 @@ pub use open::{OpenError, Options};
 use recorded::ruling;
 pub use recorded::{Recorded, Ruling};
 use state::{Global, Subject};
+pub use watch::Watch;
 
 /// Times that a computation is tried again when what it was based on changed meanwhile.
 const ATTEMPTS: usize = 32;
@@ -325,6 +327,12 @@ impl Store {
     pub fn paced_by(&self, workers: Arc<Workers>) {
         // A second runtime changes nothing: the store is opened by one.
         let _ = self.inner.writer.workers.set(workers);
+    }
+
+    /// Whether the writer still takes what is to be recorded.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        !self.inner.writer.sender.is_closed()
     }
 
     /// The vault, for upstream tokens.

@@ -13,7 +13,7 @@ use super::embedded::log::{Location, Log, LogError, LogReader};
 use super::embedded::vault::{Vault, VaultError};
 use super::embedded::writer::{Guard, Parts, Slot, Writer};
 use super::state::{Global, Subject};
-use super::{Inner, Store, StoreError, prepare};
+use super::{Inner, Store, StoreError, Watch, prepare};
 use crate::clock::Clock;
 use crate::ids::{EntryId, KeyId, TextId};
 use crate::ledger::checkpoint::{CheckpointError, LedgerKey, open_checkpoint};
@@ -93,7 +93,15 @@ impl Store {
     /// When another process has it, the master key is another's, an acknowledged record is damaged or missing, or the
     /// file system fails.
     pub async fn open(options: Options) -> Result<Self, OpenError> {
-        let store = tokio::task::spawn_blocking(move || Self::open_blocking(options))
+        Self::open_watched(options, Arc::default()).await
+    }
+
+    /// Like [`Store::open`], and `watch` tells how far it has come.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub async fn open_watched(options: Options, watch: Arc<Watch>) -> Result<Self, OpenError> {
+        let store = tokio::task::spawn_blocking(move || Self::open_blocking(options, &watch))
             .await
             .map_err(|_| StoreError::Stopped)??;
         store.ensure_nobody().await?;
@@ -113,7 +121,7 @@ impl Store {
         }
     }
 
-    fn open_blocking(options: Options) -> Result<Self, OpenError> {
+    fn open_blocking(options: Options, watch: &Watch) -> Result<Self, OpenError> {
         let Options { directory, origin, master_key, clock } = options;
         // Whoever else has an account on the machine has no business in here.
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
@@ -122,7 +130,7 @@ impl Store {
         let vault = Vault::open(&directory.join("vault.redb"), &SealKey::new(master_key))?;
         let key = Arc::new(LedgerKey::new(&origin, vault.secret("ledger-signing-seed")?)?);
         let boot = boot_id();
-        let (index, ledger) = index_and_ledger(&directory, &boot, &key, &vault, &clock)?;
+        let (index, ledger) = index_and_ledger(&directory, &boot, &key, &vault, &clock, watch)?;
         let nobody = PersonId::of(*first_16(&vault.secret("nobody")?));
         let ledger_path = directory.join("ledger");
         let index = Arc::new(index);
@@ -234,10 +242,11 @@ fn index_and_ledger(
     key: &LedgerKey,
     vault: &Vault,
     clock: &Clock,
+    watch: &Watch,
 ) -> Result<(Index, Ledger), OpenError> {
     let path = directory.join("index");
     let known = Index::open(&path, boot);
-    let ledger = match read_ledger(directory, key, known.as_ref().map(|(_, mark)| *mark)) {
+    let ledger = match read_ledger(directory, key, known.as_ref().map(|(_, mark)| *mark), watch) {
         Ok(ledger) => ledger,
         Err(error) => {
             // The index is not to blame.
@@ -253,6 +262,7 @@ fn index_and_ledger(
             vault.destroy(*id)?;
         }
     }
+    watch.will_index(ledger.log.count());
     let (index, taken) = match known {
         Some((index, mark)) if ledger.fits => (index, mark),
         other => {
@@ -263,14 +273,14 @@ fn index_and_ledger(
     // From here on it is not what a clean stop left.
     index.mark(taken, boot, false)?;
     let reader = LogReader::new(&directory.join("ledger"));
-    take_in(&index, vault, &reader, clock, &ledger, taken.count)?;
+    take_in(&index, vault, &reader, clock, &ledger, (taken.count, watch))?;
     index.mark(Mark { count: ledger.log.count(), root: ledger.frontier.root() }, boot, false)?;
     index.opened()?;
     Ok((index, ledger))
 }
 
 /// Reads the whole ledger, and compares it with the checkpoint beside it and with the index's mark.
-fn read_ledger(directory: &Path, key: &LedgerKey, mark: Option<Mark>) -> Result<Ledger, OpenError> {
+fn read_ledger(directory: &Path, key: &LedgerKey, mark: Option<Mark>, watch: &Watch) -> Result<Ledger, OpenError> {
     let signed = std::fs::read(directory.join("checkpoint")).ok();
     // A checkpoint file that is not whole tells nothing; a power cut may have left it so.
     let head = signed.and_then(|signed| open_checkpoint(&signed, &key.verifier_key()).ok());
@@ -282,6 +292,7 @@ fn read_ledger(directory: &Path, key: &LedgerKey, mark: Option<Mark>) -> Result<
     let mark = mark.map(|mark| (mark.count, mark.root));
     let (mut fits, mut signed_fits) = (fits_at(&frontier, mark), fits_at(&frontier, head));
     let log = Log::open(&directory.join("ledger"), head.map_or(0, |(size, _)| size), |location, _, entry| {
+        watch.one_read();
         frontier.push(leaf_hash(entry));
         places.push(location);
         destroyed.extend(destroyed_key(entry));
@@ -317,12 +328,13 @@ fn take_in(
     reader: &LogReader,
     clock: &Clock,
     ledger: &Ledger,
-    taken: u64,
+    (taken, watch): (u64, &Watch),
 ) -> Result<(), OpenError> {
     let first = usize::try_from(taken).unwrap_or(usize::MAX);
     // The entry before the first new one tells the time up to which the ledger had come.
     let from = first.saturating_sub(1).min(ledger.places.len());
     let mut position = from as u64;
+    watch.have_indexed(position);
     for group in ledger.places.get(from..).unwrap_or_default().chunks(REBUILD_GROUP) {
         let mut opened = Vec::with_capacity(group.len());
         for location in group {
@@ -348,6 +360,7 @@ fn take_in(
             },
         ))?;
         index.write_behind()?;
+        watch.have_indexed(group.len() as u64);
     }
     Ok(())
 }
