@@ -1,7 +1,7 @@
 //! The one place where the gateway's objects are built and wired.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use data_encoding::{BASE64, BASE64URL_NOPAD};
@@ -9,13 +9,14 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use sekisho_adapters::http::{HttpClient, Limits};
-use sekisho_policy::PartyId;
+use sekisho_policy::{PartyId, Timestamp};
 
 use crate::clock::Clock;
 use crate::config::{Config, Credentials, Source};
 use crate::consent::barrier::Barrier;
 use crate::ledger::entry::Cause;
 use crate::ledger::event::{Event, RegistryActivated};
+use crate::metrics::Metrics;
 use crate::request::authenticate::KnownParty;
 use crate::request::fetch::Sources;
 use crate::request::portal::SignIns;
@@ -103,6 +104,10 @@ pub struct App {
     pub releases: Arc<Releases>,
     /// What stops them.
     pub barrier: Barrier,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Our own certificates by name, and when each ends.
+    pub certificates: Vec<(String, Timestamp)>,
     clients: HashMap<PartyId, HttpClient>,
 }
 
@@ -111,7 +116,13 @@ impl App {
     ///
     /// # Errors
     /// When a file can't be used or the store doesn't open.
-    pub async fn build(config: Config, clock: Clock, watch: Arc<Watch>) -> Result<Arc<Self>, BuildError> {
+    pub async fn build(
+        config: Config,
+        clock: Clock,
+        watch: Arc<Watch>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Arc<Self>, BuildError> {
+        let certificates = own_certificates(&config)?;
         let options = Options {
             directory: config.server.data.clone(),
             origin: config.server.ledger.clone(),
@@ -131,15 +142,22 @@ impl App {
             issuers.push((issuer.clone(), HttpClient::new(tls, limits)));
         }
         let with_client = |s: &Source| clients.get(&s.party).map(|c| (s.clone(), c.clone()));
-        let releases = Releases::new(store.clone());
+        let releases = Releases::new(store.clone(), Arc::clone(&metrics));
         let authority = config.server.url.trim_start_matches("https://").to_owned();
         Ok(Arc::new(Self {
             authority: authority.split('/').next().unwrap_or_default().to_owned(),
             parties: Parties::new(&config.credentials),
-            tokens: Tokens::new(config.server.url.clone(), issuers),
+            tokens: Tokens::new(config.server.url.clone(), issuers, &metrics),
             sources: Sources::new(config.sources.iter().filter_map(with_client)),
             sign_ins: SignIns::default(),
-            barrier: Barrier::new(store.clone(), Arc::clone(&releases), config.server.url.clone()),
+            barrier: Barrier::new(
+                store.clone(),
+                Arc::clone(&releases),
+                config.server.url.clone(),
+                Arc::clone(&metrics),
+            ),
+            metrics,
+            certificates,
             releases,
             clients,
             store,
@@ -172,6 +190,25 @@ impl App {
         tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(tls)
     }
+}
+
+/// Our own certificates: a name for each, and when it ends.
+fn own_certificates(config: &Config) -> Result<Vec<(String, Timestamp)>, BuildError> {
+    let server = ("server".to_owned(), &config.server.certificate);
+    let at_sources = config.sources.iter().filter_map(|source| {
+        let (certificate, _) = source.identity.as_ref()?;
+        Some((format!("source:{}", source.code), certificate))
+    });
+    let ends = |(name, path): (String, &PathBuf)| Ok((name, ends(path)?));
+    std::iter::once(server).chain(at_sources).map(ends).collect()
+}
+
+/// When the first certificate of a file ends.
+fn ends(path: &Path) -> Result<Timestamp, BuildError> {
+    let chain = chain(path)?;
+    let parsed = chain.first().and_then(|first| x509_parser::parse_x509_certificate(first).ok());
+    let (_, certificate) = parsed.ok_or_else(|| unusable("certificates", path, "the first is not a certificate"))?;
+    Ok(Timestamp::from_millis(certificate.validity().not_after.timestamp().saturating_mul(1_000)))
 }
 
 /// The configuration's registry goes into the ledger when it differs from the one in force.

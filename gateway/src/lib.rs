@@ -16,6 +16,7 @@ pub mod demo;
 pub mod ids;
 pub mod ledger;
 pub mod manage;
+pub mod metrics;
 pub mod request;
 pub mod sabotage;
 pub mod serve;

@@ -14,6 +14,7 @@ use crate::app::{App, BuildError};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::manage::health::Health;
+use crate::metrics::Metrics;
 use crate::{admin, manage, request};
 
 /// How long requests under way may take to finish at a stop.
@@ -30,6 +31,9 @@ pub enum StartError {
     /// A port can't be opened.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, std::io::Error),
+    /// Nothing can be counted.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
     /// The operators' socket can't be opened.
     #[error("cannot open the operators' socket {0}: {1}")]
     Socket(String, std::io::Error),
@@ -94,14 +98,15 @@ impl Gateway {
     /// When it can't be built, or the operators' socket can't be opened.
     pub async fn start_with(ports: Ports, config: Config, clock: Clock) -> Result<Self, StartError> {
         let address = ports.public.local_addr().map_err(|e| StartError::Listen(config.server.listen, e))?;
-        let health = Health::new(&config.server, clock.clone());
+        let metrics = Arc::new(Metrics::new(&config)?);
+        let health = Health::new(&config.server, clock.clone(), Arc::clone(&metrics));
         let mut management = JoinSet::new();
         if let Some(listener) = ports.management {
             // Before the store: a start that rebuilds the index of a long ledger should be seen to get on.
             tracing::info!(address = ?listener.local_addr().ok(), "management port open");
             management.spawn(manage::serve(listener, Arc::clone(&health)));
         }
-        let app = App::build(config, clock, Arc::clone(health.watch())).await?;
+        let app = App::build(config, clock, Arc::clone(health.watch()), metrics).await?;
         let tls = app.server_tls()?;
         let path = &app.config.server.operators_socket;
         let socket = admin::listen(path).map_err(|e| StartError::Socket(path.display().to_string(), e))?;

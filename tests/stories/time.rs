@@ -47,6 +47,9 @@ async fn until_passing_in_the_middle_of_a_transfer_cuts_it() {
     town.clock.set(until);
     // The event to wait for: the outcome of the release in the record.
     assert_eq!(town.newest_outcome().await, "cut");
+    let (_, metrics) = town.manage("/metrics").await;
+    assert!(metrics.contains("sekisho_releases_total{outcome=\"cut\"} 1\n"), "{metrics}");
+    assert!(metrics.contains("sekisho_releases_under_way 0\n"), "{metrics}");
     let arrived = tap.arrived();
     let draining = Arc::clone(&tap);
     let all = tokio::task::spawn_blocking(move || draining.drain()).await.unwrap();

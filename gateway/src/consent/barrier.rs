@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use sekisho_policy::PersonId;
 
+use crate::metrics::Metrics;
 use crate::request::releases::{Handle, Releases};
 use crate::store::{Store, StoreError};
 
@@ -33,13 +34,14 @@ pub struct Barrier {
     store: Store,
     releases: Arc<Releases>,
     issuer: String,
+    metrics: Arc<Metrics>,
 }
 
 impl Barrier {
     /// For these releases; `issuer` names the gateway on receipts.
     #[must_use]
-    pub const fn new(store: Store, releases: Arc<Releases>, issuer: String) -> Self {
-        Self { store, releases, issuer }
+    pub const fn new(store: Store, releases: Arc<Releases>, issuer: String, metrics: Arc<Metrics>) -> Self {
+        Self { store, releases, issuer, metrics }
     }
 
     /// Who signs receipts.
@@ -69,6 +71,7 @@ impl Barrier {
     /// # Errors
     /// When it can't be made sure; then nothing may be acknowledged.
     pub async fn everything_about(&self, person: PersonId) -> Result<u32, BarrierError> {
+        let _timed = self.metrics.barrier.start_timer();
         let concerns = |h: &Arc<Handle>| h.request().subject == person || h.request().receiver.person() == Some(person);
         let handles: Vec<_> = self.releases.all().into_iter().filter(concerns).collect();
         let cut = handles.len();
@@ -87,6 +90,7 @@ impl Barrier {
     }
 
     async fn cut(&self, handles: Vec<Arc<Handle>>) -> Result<u32, BarrierError> {
+        let _timed = self.metrics.barrier.start_timer();
         let (mut cut, mut closing) = (0, Vec::new());
         for handle in handles {
             let covered = self.store.still_permitted(handle.request(), handle.permit()).await;

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Server;
+use crate::metrics::Metrics;
 use crate::store::Watch;
 
 /// What the gateway knows of its own state, from before the store is opened to after it is closed.
@@ -22,6 +23,7 @@ pub struct Health {
     watch: Arc<Watch>,
     app: OnceLock<Arc<App>>,
     draining: AtomicBool,
+    metrics: Arc<Metrics>,
 }
 
 /// One thing that must hold.
@@ -51,14 +53,15 @@ pub enum Question {
 impl Health {
     /// Of a gateway that is about to start.
     #[must_use]
-    pub fn new(server: &Server, clock: Clock) -> Arc<Self> {
+    pub fn new(server: &Server, clock: Clock, metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self {
             clock,
             data: server.data.clone(),
             disk_free_min_mib: server.disk_free_min_mib,
-            watch: Arc::default(),
+            watch: Arc::new(Watch::counted(metrics.writing.clone())),
             app: OnceLock::new(),
             draining: AtomicBool::new(false),
+            metrics,
         })
     }
 
@@ -100,6 +103,30 @@ impl Health {
         let listed: Vec<Value> =
             conditions.into_iter().map(|c| json!({"name": c.name, "ok": c.ok, "say": c.say})).collect();
         (ok, json!({"ok": ok, "conditions": listed}))
+    }
+
+    /// Every metric, in Prometheus's text format; what is looked at instead of counted is looked at now.
+    ///
+    /// # Errors
+    /// When it can't be written, which is a mistake in here.
+    pub fn metrics(&self) -> Result<String, prometheus::Error> {
+        let looked = &self.metrics.looked;
+        if let Some(free) = self.disk_free() {
+            looked.disk_free.set(i64::try_from(free).unwrap_or(i64::MAX));
+        }
+        if let Some(age) = self.watch.checkpoint_age() {
+            looked.checkpoint_age.set(age.as_secs_f64());
+        }
+        if let Some(app) = self.app.get() {
+            looked.backlog.set(i64::try_from(app.store.index_backlog()).unwrap_or(i64::MAX));
+            // Where the clock is not believed, what was told last stands.
+            let Ok(now) = self.clock.now() else { return self.metrics.text() };
+            for (name, ends) in &app.certificates {
+                let left_ms = ends.millis().saturating_sub(now.millis());
+                looked.certificates.with_label_values(&[name]).set(left_ms as f64 / 1_000.0);
+            }
+        }
+        self.metrics.text()
     }
 
     fn store(&self) -> Condition {
@@ -171,7 +198,7 @@ impl Health {
 
     fn disk(&self) -> Condition {
         let least = self.disk_free_min_mib;
-        match self.disk_free_mib() {
+        match self.disk_free().map(|bytes| bytes >> 20) {
             Some(free) if free >= least => {
                 Condition::new("disk", true, format!("{free} MiB are free on the data directory's disk."))
             }
@@ -190,10 +217,10 @@ impl Health {
         }
     }
 
-    /// Free space for this user, in MiB.
-    fn disk_free_mib(&self) -> Option<u64> {
+    /// Free space for this user, in bytes.
+    fn disk_free(&self) -> Option<u64> {
         let disk = rustix::fs::statvfs(&self.data).ok()?;
-        Some(disk.f_bavail.saturating_mul(disk.f_frsize) >> 20)
+        Some(disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 
     fn serving(&self) -> Condition {

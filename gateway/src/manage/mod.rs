@@ -1,4 +1,4 @@
-//! The management port: health, for whoever keeps the gateway running. Clear text HTTP/1.1 on a loopback or private
+//! The management port: health and metrics, for whoever keeps the gateway running. Clear text HTTP/1.1 on a loopback or private
 //! address, without any authentication, so nothing about anybody may ever be told here.
 //!
 //! It is opened before the store, and closed after it, so that a long start and a stop can be watched. One request a
@@ -65,9 +65,10 @@ async fn connection(tcp: TcpStream, health: Arc<Health>) {
 
 fn answer(health: &Health, method: &Method, path: &str) -> Response<Full<Bytes>> {
     let question = match path {
-        "/health/started" => Question::Started,
-        "/health/live" => Question::Live,
-        "/health/ready" => Question::Ready,
+        "/health/started" => Some(Question::Started),
+        "/health/live" => Some(Question::Live),
+        "/health/ready" => Some(Question::Ready),
+        "/metrics" => None,
         _ => return whole(StatusCode::NOT_FOUND, TEXT, "There is no such page; see docs/operators.md.\n".to_owned()),
     };
     if method != Method::GET && method != Method::HEAD {
@@ -75,11 +76,21 @@ fn answer(health: &Health, method: &Method, path: &str) -> Response<Full<Bytes>>
         refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return refused;
     }
+    let Some(question) = question else {
+        return match health.metrics() {
+            Ok(text) => whole(StatusCode::OK, METRICS, text),
+            Err(error) => {
+                tracing::error!(%error, "the metrics could not be written");
+                whole(StatusCode::INTERNAL_SERVER_ERROR, TEXT, "The metrics could not be written.\n".to_owned())
+            }
+        };
+    };
     let (ok, told) = health.answer(question);
     whole(if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, JSON, format!("{told}\n"))
 }
 
 const TEXT: &str = "text/plain; charset=utf-8";
+const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 const JSON: &str = "application/json";
 
 fn whole(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {

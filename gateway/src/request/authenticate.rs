@@ -66,6 +66,16 @@ impl Caller {
 /// # Errors
 /// Why the caller is not accepted.
 pub async fn authenticate(app: &App, connection: &Connection, headers: &HeaderMap) -> Result<Caller, AuthError> {
+    let checked = caller(app, connection, headers).await;
+    match &checked {
+        Err(AuthError::Token(error)) => app.metrics.token_refused(*error),
+        Err(AuthError::Certificate(_)) => app.metrics.certificate_refused(),
+        Ok(_) | Err(AuthError::Store(_)) => {}
+    }
+    checked
+}
+
+async fn caller(app: &App, connection: &Connection, headers: &HeaderMap) -> Result<Caller, AuthError> {
     let token = bearer(headers).ok_or(TokenError::Missing)?;
     let now = app.store.clock().now().map_err(StoreError::from)?;
     let claims = app.tokens.check(token, connection.certificate, now).await?;

@@ -17,6 +17,7 @@ pub mod server;
 pub mod token;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -26,6 +27,7 @@ use crate::app::App;
 use crate::ledger::entry::{Bytes16, Cause};
 use crate::ledger::event::{Closed, Outcome};
 use crate::ledger::merkle::sha256;
+use crate::metrics::Ended;
 use crate::sabotage::{self, Check};
 use crate::store::{Recorded, Ruling};
 use authenticate::{AuthError, Caller, authenticate};
@@ -39,48 +41,78 @@ use respond::Reply;
 
 /// One request for data, from accept to release.
 pub async fn handle(app: &App, connection: &Arc<Connection>, request: &Request<Incoming>) -> Response<ReplyBody> {
-    match steps(app, connection, request).await {
-        Ok(response) => response,
-        Err(reply) => reply.plain(connection),
-    }
+    let (began, mut noted) = (Instant::now(), Noted::default());
+    let answered = steps(app, connection, request, &mut noted).await;
+    app.metrics.ended(noted.route, noted.ended, began.elapsed());
+    answered.unwrap_or_else(|reply| reply.plain(connection))
 }
 
-async fn steps(
-    app: &App,
+/// What is counted of a request.
+#[derive(Default)]
+struct Noted<'a> {
+    route: Option<&'a str>,
+    ended: Ended,
+}
+
+async fn steps<'a>(
+    app: &'a App,
     connection: &Arc<Connection>,
     request: &Request<Incoming>,
+    noted: &mut Noted<'a>,
 ) -> Result<Response<ReplyBody>, Reply> {
-    let caller = authenticate(app, connection, request.headers()).await.map_err(unauthenticated)?;
+    let caller = authenticate(app, connection, request.headers()).await;
+    let caller = caller.map_err(|error| unauthenticated(error, noted))?;
     let (path, query) = (request.uri().path(), request.uri().query());
-    let asked = classify(app, request.method(), path, query, &caller).map_err(unclassified)?;
+    let asked = classify(app, request.method(), path, query, &caller).map_err(|error| unclassified(error, noted))?;
+    noted.route = Some(&asked.route.name);
     let cause = caller.party.as_ref().map_or(Cause::Person, |party| Cause::party(party.id));
     if sabotage::off(Check::AskBeforeDecision) {
         Box::pin(ask_unrecorded(app, &asked)).await;
     }
+    let began = Instant::now();
     let ruling = app.store.decide_and_record(&asked.request, &asked.route.name, cause).await;
+    app.metrics.decision.observe(began.elapsed().as_secs_f64());
     let recorded = match ruling {
         Ok(Ruling::Permitted(recorded)) => recorded,
-        Ok(Ruling::Denied(denial)) => return Err(denied(app, &asked, &denial)),
+        Ok(Ruling::Denied(denial)) => {
+            noted.ended = Ended::Denied;
+            return Err(denied(app, &asked, &denial));
+        }
         Err(error) => {
             tracing::error!(%error, "a decision could not be recorded; nothing was released");
             return Err(Reply::not_now(5));
         }
     };
-    let narrowed = fetch_and_narrow(app, &recorded, &asked).await?;
-    release(app, connection, recorded, &asked, &caller, narrowed).await
+    let narrowed = fetch_and_narrow(app, &recorded, &asked, noted).await?;
+    let permitted = permitted(&recorded);
+    // If the last look says no, it is a denial.
+    noted.ended = Ended::Denied;
+    let response = release(app, connection, recorded, &asked, &caller, narrowed).await?;
+    noted.ended = permitted;
+    Ok(response)
 }
 
-fn unauthenticated(error: AuthError) -> Reply {
+fn permitted(recorded: &Recorded) -> Ended {
+    if recorded.permit().withheld().is_empty() { Ended::Permitted } else { Ended::Partly }
+}
+
+fn unauthenticated(error: AuthError, noted: &mut Noted<'_>) -> Reply {
     tracing::info!(%error, "not authenticated");
     match error {
         AuthError::Store(_) => Reply::not_now(5),
         AuthError::Token(token::TokenError::KeysUnavailable) => Reply::not_now(5),
-        AuthError::Token(_) | AuthError::Certificate(_) => Reply::unauthenticated(),
+        AuthError::Token(_) | AuthError::Certificate(_) => {
+            noted.ended = Ended::Unauthenticated;
+            Reply::unauthenticated()
+        }
     }
 }
 
-fn unclassified(error: Unclassified) -> Reply {
+fn unclassified(error: Unclassified, noted: &mut Noted<'_>) -> Reply {
     tracing::info!(%error, "not a question");
+    if !matches!(error, Unclassified::Store(_)) {
+        noted.ended = Ended::NotAQuestion;
+    }
     match error {
         Unclassified::NoRoute | Unclassified::NotAParty => Reply::not_found(),
         Unclassified::Scope(_) => Reply::scope(),
@@ -131,7 +163,12 @@ async fn ask_unrecorded(app: &App, asked: &Asked<'_>) -> Option<()> {
     http.send(request).await.ok().map(|_| ())
 }
 
-async fn fetch_and_narrow(app: &App, recorded: &Recorded, asked: &Asked<'_>) -> Result<Prepared, Reply> {
+async fn fetch_and_narrow(
+    app: &App,
+    recorded: &Recorded,
+    asked: &Asked<'_>,
+    noted: &mut Noted<'_>,
+) -> Result<Prepared, Reply> {
     let not_sent = |reply: Reply| {
         close_unsent(app, recorded);
         reply
@@ -142,12 +179,20 @@ async fn fetch_and_narrow(app: &App, recorded: &Recorded, asked: &Asked<'_>) -> 
     let pairwise = party.and_then(|code| snapshot.subject.pairwise_at(code));
     let id_at_source = snapshot.subject.id_at(&asked.route.source.code);
     let (Some(pairwise), Some(id_at_source)) = (pairwise, id_at_source) else {
+        noted.ended = permitted(recorded);
         return Err(not_sent(nothing(app, asked)));
     };
     let narrowing = Narrowing::new(recorded.permit(), &global.text, pairwise, id_at_source, &app.config.server.url);
+    let began = Instant::now();
     let fetched = app.sources.fetch(recorded, asked, &narrowing, &app.store, &app.sign_ins).await;
+    app.metrics.source.observe(began.elapsed().as_secs_f64());
+    noted.ended = match fetched {
+        Fetched::Narrowed { .. } | Fetched::NoData => permitted(recorded),
+        _ => Ended::Source,
+    };
     // What a source says of its own state is about the person as well: it goes no further than the permit.
     if !matches!(fetched, Fetched::Narrowed { .. }) && !still_permitted(app, recorded).await {
+        noted.ended = Ended::Denied;
         return Err(not_sent(nothing(app, asked)));
     }
     let (narrowed, unmapped) = match fetched {

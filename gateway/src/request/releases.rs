@@ -13,6 +13,7 @@ use sekisho_policy::{AccessRequest, Permit, PersonId, Timestamp};
 use super::connection::Connection;
 use crate::ledger::entry::{Bytes16, Bytes32};
 use crate::ledger::event::{Closed, Outcome};
+use crate::metrics::Metrics;
 use crate::sabotage::{self, Check};
 use crate::store::{Recorded, Store};
 
@@ -115,6 +116,7 @@ impl Handle {
             return;
         }
         self.releases.remove(self);
+        self.releases.metrics.released(outcome);
         let complete = outcome == Outcome::Complete;
         self.releases.store.close(
             self.request().subject,
@@ -138,14 +140,15 @@ fn cut_and_log(handle: &Handle) {
 /// All releases under way, by subject.
 pub struct Releases {
     store: Store,
+    metrics: Arc<Metrics>,
     shards: [Mutex<HashMap<PersonId, Vec<Arc<Handle>>>>; SHARDS],
 }
 
 impl Releases {
     /// None yet.
     #[must_use]
-    pub fn new(store: Store) -> Arc<Self> {
-        Arc::new(Self { store, shards: std::array::from_fn(|_| Mutex::default()) })
+    pub fn new(store: Store, metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self { store, metrics, shards: std::array::from_fn(|_| Mutex::default()) })
     }
 
     /// Registers a release. From here on the barrier sees it.
@@ -167,6 +170,7 @@ impl Releases {
             sent: AtomicU64::new(0),
         });
         connection.begin();
+        self.metrics.releases.inc();
         self.with(handle.request().subject, |all| all.push(Arc::clone(&handle)));
         self.time(&handle);
         handle

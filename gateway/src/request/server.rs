@@ -24,6 +24,7 @@ use super::connection::{Connection, Socket, Watched};
 use super::respond::Reply;
 use crate::app::App;
 use crate::ledger::merkle::sha256;
+use crate::metrics::Ended;
 use crate::sabotage::{self, Check};
 
 const HANDSHAKE_TAKES_MAX: Duration = Duration::from_secs(10);
@@ -77,12 +78,16 @@ pub async fn serve(
             }
         };
         let Ok(place) = Arc::clone(&connections).try_acquire_owned() else {
+            app.metrics.turned_away.inc();
             tracing::warn!("too many connections; one was turned away");
             continue;
         };
         let (app, acceptor, slots, stop) = (Arc::clone(&app), acceptor.clone(), Arc::clone(&slots), stop.clone());
         tasks.spawn(async move {
+            let metrics = Arc::clone(&app.metrics);
+            metrics.connections.inc();
             connection(app, tcp, peer, acceptor, slots, stop).await;
+            metrics.connections.dec();
             drop(place);
         });
     }
@@ -103,8 +108,14 @@ async fn connection(
     let Ok(socket) = Socket::new(tcp) else { return };
     let tls = match tokio::time::timeout(HANDSHAKE_TAKES_MAX, acceptor.accept(socket)).await {
         Ok(Ok(tls)) => tls,
-        Ok(Err(error)) => return tracing::info!(%error, "TLS handshake failed"),
-        Err(_) => return tracing::info!("TLS handshake took too long"),
+        Ok(Err(error)) => {
+            app.metrics.handshakes_failed.inc();
+            return tracing::info!(%error, "TLS handshake failed");
+        }
+        Err(_) => {
+            app.metrics.handshakes_failed.inc();
+            return tracing::info!("TLS handshake took too long");
+        }
     };
     let (socket, session) = tls.get_ref();
     let http2 = session.alpn_protocol() == Some(b"h2");
@@ -204,7 +215,10 @@ async fn worked_on(
 ) -> Response<ReplyBody> {
     let narrows = crate::api::narrows(request.method(), request.uri().path());
     let slots = if narrows { &slots.revocations } else { &slots.requests };
-    let Ok(_place) = slots.try_acquire() else { return Reply::not_now(1).plain(&connection) };
+    let Ok(_place) = slots.try_acquire() else {
+        app.metrics.ended(None, Ended::Busy, Duration::ZERO);
+        return Reply::not_now(1).plain(&connection);
+    };
     // In a task of its own: a client that hangs up must not leave an act recorded but not enforced, or a decision
     // without its outcome.
     let answering = Arc::clone(&connection);

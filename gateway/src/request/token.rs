@@ -19,6 +19,7 @@ use serde::Deserialize;
 
 use crate::config::Issuer;
 use crate::ledger::merkle::sha256;
+use crate::metrics::Metrics;
 use crate::sabotage::{self, Check};
 
 /// Longest token that is looked at, in bytes.
@@ -35,6 +36,7 @@ const REMEMBERED: usize = 100_000;
 const SKEW_S: i64 = 5;
 
 /// Why a token is not accepted. The caller learns only that it is not (RFC 6750 §3.1); the operator learns which.
+/// Counted in this order: `metrics`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum TokenError {
@@ -120,6 +122,7 @@ struct KnownIssuer {
     keys: ArcSwap<(Instant, Keys)>,
     last_try: Mutex<Option<Instant>>,
     fetching: tokio::sync::Mutex<()>,
+    metrics: Arc<Metrics>,
 }
 
 struct Verified {
@@ -138,11 +141,15 @@ pub struct Tokens {
 impl Tokens {
     /// For this audience and these issuers, each with a client to reach it.
     #[must_use]
-    pub fn new(audience: String, issuers: impl IntoIterator<Item = (Issuer, HttpClient)>) -> Self {
+    pub fn new(
+        audience: String,
+        issuers: impl IntoIterator<Item = (Issuer, HttpClient)>,
+        metrics: &Arc<Metrics>,
+    ) -> Self {
         let known = |(config, http): (Issuer, HttpClient)| {
             let keys = ArcSwap::from_pointee((Instant::now(), Keys::new()));
-            let issuer =
-                KnownIssuer { keys, http, last_try: Mutex::new(None), fetching: tokio::sync::Mutex::default(), config };
+            let (last_try, fetching) = (Mutex::new(None), tokio::sync::Mutex::default());
+            let issuer = KnownIssuer { keys, http, last_try, fetching, metrics: Arc::clone(metrics), config };
             (issuer.config.url.clone(), issuer)
         };
         let issuers = issuers.into_iter().map(known).collect();
@@ -373,6 +380,14 @@ impl KnownIssuer {
     }
 
     async fn fetch(&self) -> Option<Keys> {
+        let keys = self.fetch_set().await;
+        if keys.is_none() {
+            self.metrics.key_fetch_failed(&self.config.url);
+        }
+        keys
+    }
+
+    async fn fetch_set(&self) -> Option<Keys> {
         #[derive(Deserialize)]
         struct Discovery {
             issuer: String,

@@ -335,6 +335,12 @@ impl Store {
         !self.inner.writer.sender.is_closed()
     }
 
+    /// Index records that wait to be written.
+    #[must_use]
+    pub fn index_backlog(&self) -> usize {
+        self.inner.index.waiting()
+    }
+
     /// The vault, for upstream tokens.
     #[must_use]
     pub fn vault(&self) -> &Vault {

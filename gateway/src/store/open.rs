@@ -101,7 +101,7 @@ impl Store {
     /// # Errors
     /// As [`Store::open`].
     pub async fn open_watched(options: Options, watch: Arc<Watch>) -> Result<Self, OpenError> {
-        let store = tokio::task::spawn_blocking(move || Self::open_blocking(options, &watch))
+        let store = tokio::task::spawn_blocking(move || Self::open_blocking(options, watch))
             .await
             .map_err(|_| StoreError::Stopped)??;
         store.ensure_nobody().await?;
@@ -121,7 +121,7 @@ impl Store {
         }
     }
 
-    fn open_blocking(options: Options, watch: &Watch) -> Result<Self, OpenError> {
+    fn open_blocking(options: Options, watch: Arc<Watch>) -> Result<Self, OpenError> {
         let Options { directory, origin, master_key, clock } = options;
         // Whoever else has an account on the machine has no business in here.
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
@@ -130,7 +130,7 @@ impl Store {
         let vault = Vault::open(&directory.join("vault.redb"), &SealKey::new(master_key))?;
         let key = Arc::new(LedgerKey::new(&origin, vault.secret("ledger-signing-seed")?)?);
         let boot = boot_id();
-        let (index, ledger) = index_and_ledger(&directory, &boot, &key, &vault, &clock, watch)?;
+        let (index, ledger) = index_and_ledger(&directory, &boot, &key, &vault, &clock, &watch)?;
         let nobody = PersonId::of(*first_16(&vault.secret("nobody")?));
         let ledger_path = directory.join("ledger");
         let index = Arc::new(index);
@@ -142,6 +142,7 @@ impl Store {
             clock: clock.clone(),
             boot,
             dir: directory,
+            watch,
             _lock: Arc::clone(&lock),
         };
         let writer = Writer::start(parts)?;

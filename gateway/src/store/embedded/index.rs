@@ -246,6 +246,12 @@ impl Index {
         Ok(behind.fresh.len())
     }
 
+    /// Records that wait to be written behind.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.behind().fresh.len()
+    }
+
     /// Writes the decisions that wait. Readers find them in memory or in sled at every moment.
     ///
     /// # Errors

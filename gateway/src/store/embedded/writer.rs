@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use arrayvec::ArrayVec;
 use sekisho_policy::{PersonId, Timestamp};
@@ -24,6 +25,7 @@ use crate::ledger::entry::{Entry, Header};
 use crate::ledger::event::Event;
 use crate::ledger::merkle::{Frontier, Hash, leaf_hash};
 use crate::sabotage::{self, Check};
+use crate::store::Watch;
 
 /// Requests that wait for the writer, at most; beyond it callers wait for a place.
 const QUEUE: usize = 4096;
@@ -182,6 +184,7 @@ pub(crate) struct Parts {
     pub(crate) clock: Clock,
     pub(crate) boot: String,
     pub(crate) dir: std::path::PathBuf,
+    pub(crate) watch: Arc<Watch>,
     /// Held as long as anything may still be written.
     pub(crate) _lock: Arc<std::fs::File>,
 }
@@ -344,9 +347,11 @@ impl Thread {
         if placed.is_empty() && slots.is_empty() {
             return;
         }
+        let began = Instant::now();
         if let Err(error) = self.parts.log.sync() {
             stop_the_process(&error);
         }
+        self.parts.watch.synced(placed.len(), self.parts.log.count(), began.elapsed());
         for (entry, _, _) in &placed {
             self.parts.clock.raise_floor(entry.header.at());
         }
@@ -374,8 +379,9 @@ impl Thread {
     fn checkpoint(&self) -> Vec<u8> {
         let signed = self.parts.key.checkpoint(self.parts.frontier.size(), self.parts.frontier.root());
         let signed = signed.unwrap_or_default();
-        if let Err(error) = write_checkpoint(&self.parts.dir, &signed) {
-            tracing::warn!(%error, "the checkpoint file could not be written");
+        match write_checkpoint(&self.parts.dir, &signed) {
+            Ok(()) => self.parts.watch.checkpoint_written(),
+            Err(error) => tracing::warn!(%error, "the checkpoint file could not be written"),
         }
         signed
     }
