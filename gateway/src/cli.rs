@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use http::Method;
 use serde_json::Value;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::admin::client::ask;
 use crate::clock::Clock;
@@ -15,6 +16,9 @@ use crate::ledger::{proof, verify};
 use crate::serve::Gateway;
 use crate::store::{Options, Store, Workers};
 use crate::{app, demo};
+
+/// Exit code after a second signal.
+const ENDED_AT_ONCE: i32 = 3;
 
 /// Sekisho 関所: a consent gateway for health data
 #[derive(Parser)]
@@ -64,6 +68,19 @@ enum Command {
         #[arg(long)]
         config: PathBuf,
     },
+    /// Ask a running gateway's management port how it is; exit code 0 when it says yes, 1 otherwise
+    Healthcheck {
+        /// What to ask, such as http://127.0.0.1:9090/health/ready
+        #[arg(long)]
+        url: String,
+    },
+    /// Print completions for a shell
+    Completions {
+        /// Which shell
+        shell: ShellName,
+    },
+    /// Print the manual page
+    Man,
     /// An official's act over the operators' socket: path and JSON body, as in docs/operators.md
     Act {
         /// Path, such as /people
@@ -75,6 +92,14 @@ enum Command {
         #[arg(long)]
         socket: PathBuf,
     },
+}
+
+/// Shells that completions are written for.
+#[derive(Clone, Copy, ValueEnum)]
+enum ShellName {
+    Bash,
+    Zsh,
+    Fish,
 }
 
 #[derive(Subcommand)]
@@ -182,6 +207,61 @@ fn run(command: Command) -> Result<(), String> {
         Command::Act { path, body, socket } => act(&path, &body, &socket),
         Command::Ledger(command) => ledger(command),
         Command::Rebuild { config } => rebuild(&config),
+        Command::Healthcheck { url } => {
+            say(&block_on(async { crate::manage::client::check(&url).await.map_err(|e| e.to_string()) })?);
+            Ok(())
+        }
+        Command::Completions { shell } => completions(shell),
+        Command::Man => manual(),
+    }
+}
+
+fn completions(shell: ShellName) -> Result<(), String> {
+    use clap_complete::Shell;
+    let shell = match shell {
+        ShellName::Bash => Shell::Bash,
+        ShellName::Zsh => Shell::Zsh,
+        ShellName::Fish => Shell::Fish,
+    };
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "sekisho", &mut text);
+    write_out(&text)
+}
+
+/// One page: the command, then a section for each of its own commands.
+fn manual() -> Result<(), String> {
+    let mut command = Cli::command();
+    command.build();
+    let mut page = Vec::new();
+    let own = clap_mangen::Man::new(command.clone());
+    let rendered = own.render_title(&mut page).and_then(|()| own.render_name_section(&mut page));
+    rendered.and_then(|()| own.render_description_section(&mut page)).map_err(|e| e.to_string())?;
+    let mut text = String::from_utf8_lossy(&page).into_owned();
+    for sub in command.get_subcommands() {
+        section("SEKISHO", sub, &mut text)?;
+    }
+    write_out(text.as_bytes())
+}
+
+fn section(above: &str, command: &clap::Command, text: &mut String) -> Result<(), String> {
+    if command.get_name() == "help" {
+        return Ok(());
+    }
+    let name = format!("{above} {}", command.get_name().to_uppercase());
+    let (man, mut part) = (clap_mangen::Man::new(command.clone()), Vec::new());
+    let rendered = man.render_synopsis_section(&mut part).and_then(|()| man.render_description_section(&mut part));
+    rendered.and_then(|()| man.render_options_section(&mut part)).map_err(|e| e.to_string())?;
+    text.push_str(&format!(".SH \"{name}\"\n"));
+    text.push_str(&String::from_utf8_lossy(&part).replace(".SH ", ".SS "));
+    command.get_subcommands().try_for_each(|sub| section(&name, sub, text))
+}
+
+/// Writes what may be read by a command that stops reading early.
+fn write_out(text: &[u8]) -> Result<(), String> {
+    use std::io::{ErrorKind, Write};
+    match std::io::stdout().write_all(text) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.to_string()),
+        _ => Ok(()),
     }
 }
 
@@ -205,14 +285,37 @@ fn read_config(file: &Path) -> Result<Config, String> {
 async fn serve(config: Config, workers: Arc<Workers>) -> Result<(), String> {
     let gateway = Gateway::start(config, Clock::system()).await.map_err(|e| e.to_string())?;
     gateway.app.store.paced_by(workers);
-    let mut terminate =
-        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).map_err(|e| e.to_string())?;
+    // Only now: a signal during the start ends it at once, as nothing is under way.
+    let mut signals = Signals::new().map_err(|e| e.to_string())?;
+    signals.next().await;
+    let stopping = gateway.stop();
     tokio::select! {
-        _ = terminate.recv() => {}
-        _ = tokio::signal::ctrl_c() => {}
+        () = stopping => Ok(()),
+        () = signals.next() => {
+            tracing::warn!("a second signal: ending at once; the next start closes what was under way");
+            // Not by returning: that would wait for what is under way. Everything acknowledged is on the disk.
+            std::process::exit(ENDED_AT_ONCE)
+        }
     }
-    gateway.stop().await;
-    Ok(())
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 fn act(path: &str, body: &str, socket: &Path) -> Result<(), String> {

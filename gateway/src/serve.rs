@@ -17,8 +17,6 @@ use crate::manage::health::Health;
 use crate::metrics::Metrics;
 use crate::{admin, manage, request};
 
-/// How long requests under way may take to finish at a stop.
-const DRAIN: Duration = Duration::from_secs(20);
 /// How often the ledger is checkpointed and the index flushed.
 const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(10);
 
@@ -103,16 +101,19 @@ impl Gateway {
         let mut management = JoinSet::new();
         if let Some(listener) = ports.management {
             // Before the store: a start that rebuilds the index of a long ledger should be seen to get on.
-            tracing::info!(address = ?listener.local_addr().ok(), "management port open");
+            if let Ok(address) = listener.local_addr() {
+                tracing::info!(%address, "management port open");
+            }
             management.spawn(manage::serve(listener, Arc::clone(&health)));
         }
         let app = App::build(config, clock, Arc::clone(health.watch()), metrics).await?;
         let tls = app.server_tls()?;
+        let drain = app.config.server.drain;
         let path = &app.config.server.operators_socket;
         let socket = admin::listen(path).map_err(|e| StartError::Socket(path.display().to_string(), e))?;
         let (stop, stopped) = watch::channel(false);
         let acceptor = TlsAcceptor::from(Arc::new(tls));
-        let serving = tokio::spawn(request::server::serve(Arc::clone(&app), ports.public, acceptor, stopped, DRAIN));
+        let serving = tokio::spawn(request::server::serve(Arc::clone(&app), ports.public, acceptor, stopped, drain));
         let mut beside = JoinSet::new();
         beside.spawn(admin::serve(Arc::clone(&app), socket));
         beside.spawn(Arc::clone(&app.releases).sweep());

@@ -86,6 +86,30 @@ async fn a_long_start_can_be_watched() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn at_a_stop_requests_under_way_finish_and_no_more_are_asked_for() {
+    let town = Town::open().await;
+    let (_, patient) = town.consent().await;
+    let token = town.world.app_token(town.mother()).unwrap();
+    let Town { world, gateway, management, directory: _directory, .. } = town;
+    let slow = Knobs { faults: Faults { latency_ms: 1_000, ..Faults::default() }, ..Knobs::default() };
+    world.city.set_knobs(slow);
+    let path = history(&patient);
+    let asking = world.call(&world.app_http, Method::GET, &path, &token, None);
+    let stopping = async {
+        let decided = "sekisho_decision_seconds_count";
+        while value(&manage(&management, "GET", "/metrics").await.1, decided) < 1.0 {}
+        let watching = async {
+            while health(&management, "ready").await.0 {}
+            assert_eq!(health(&management, "ready").await.1, ["serving"]);
+            assert!(health(&management, "live").await.0, "it is not to be killed while it drains");
+        };
+        tokio::join!(gateway.stop(), watching);
+    };
+    let (answer, ()) = tokio::join!(asking, stopping);
+    assert_eq!(answer.unwrap().status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn it_answers_nothing_else() {
     let town = Town::open().await;
     for (method, path, status) in [

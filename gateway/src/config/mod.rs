@@ -10,6 +10,7 @@ mod routes;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sekisho_adapters::my_portal::PortalCodes;
 use sekisho_policy::PartyId;
@@ -68,6 +69,8 @@ pub struct Server {
     pub connections_max: usize,
     /// Worker threads.
     pub workers: usize,
+    /// How long requests under way may take to finish at a stop.
+    pub drain: Duration,
     /// Address of the management port, if there is one.
     pub management: Option<SocketAddr>,
     /// Free space below which the data directory's disk makes the gateway not ready, in MiB.
@@ -258,6 +261,7 @@ fn server(s: &mut Section<'_, '_, '_>, base: &Path) -> Server {
         operators_socket: s.path("operators_socket", base, "path of the operators' Unix socket"),
         connections_max: s.number("connections_max", 20_000, 1..=1_000_000) as usize,
         workers: s.number("workers", cores as u64, 1..=1_024) as usize,
+        drain: Duration::from_secs(s.number("drain_s", 20, 0..=3_600)),
         management: management(s),
         disk_free_min_mib: s.number("disk_free_min_mib", 512, 0..=1 << 40),
     }

@@ -4,6 +4,7 @@
 //! It is opened before the store, and closed after it, so that a long start and a stop can be watched. One request a
 //! connection; connections are bounded in number and time.
 
+pub mod client;
 pub mod health;
 
 use std::sync::Arc;

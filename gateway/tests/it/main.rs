@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod ledger;
 #[cfg(test)]
+mod process;
+#[cfg(test)]
 mod recovery;
 #[cfg(test)]
 mod store;

@@ -1,0 +1,172 @@
+//! The command as a supervisor runs it: started, asked how it is, told to stop once and twice.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpStream;
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::sync::Arc;
+use std::time::Instant;
+
+use rustix::process::{Pid, Signal, kill_process};
+use sekisho::clock::Clock;
+use sekisho::demo::world::{World, WorldOptions};
+use serde_json::Value;
+use tempfile::TempDir;
+
+fn sekisho(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_sekisho")).args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// `sekisho serve`, serving; killed at the end of the test, whatever comes.
+struct Serving {
+    child: Child,
+    log: BufReader<ChildStderr>,
+    public: String,
+    ready: String,
+    /// An issuer must be there for it to be ready.
+    _world: World,
+    _directory: TempDir,
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Serving {
+    async fn start(server: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let now: sekisho_adapters::NowMs = Arc::new(|| Clock::system().now().unwrap().millis());
+        let options = WorldOptions { directory: directory.path().to_owned(), now, families: vec![], listen: None };
+        let world = World::make(options).await.unwrap();
+        let config = std::fs::read_to_string(&world.config).unwrap();
+        let port = format!("listen = \"{}\"", world.listener.local_addr().unwrap());
+        // The port of the world is the world's; this one is found in the log.
+        let ours = format!("listen = \"127.0.0.1:0\"\nmanagement = \"127.0.0.1:0\"\n{server}");
+        assert!(config.contains(&port));
+        std::fs::write(&world.config, config.replace(&port, &ours)).unwrap();
+        let mut serve = Command::new(env!("CARGO_BIN_EXE_sekisho"));
+        serve.arg("serve").arg("--config").arg(&world.config).stderr(Stdio::piped());
+        let mut child = serve.spawn().unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap());
+        let (public, ready) = (String::new(), String::new());
+        let mut serving = Self { child, log, public, ready, _world: world, _directory: directory };
+        let management = serving.said("management port open");
+        serving.ready = format!("http://{management}/health/ready");
+        serving.public = serving.said("serving");
+        serving
+    }
+
+    /// Reads the log up to this message; gives the address that came with it.
+    fn said(&mut self, message: &str) -> String {
+        let mut line = String::new();
+        while self.log.read_line(&mut line).unwrap() > 0 {
+            let fields = serde_json::from_str::<Value>(&line).unwrap()["fields"].take();
+            if fields["message"] == message {
+                return fields["address"].as_str().unwrap_or_default().to_owned();
+            }
+            line.clear();
+        }
+        panic!("the log ended without `{message}`");
+    }
+
+    /// Asks until it says yes or no; gives what was printed.
+    fn until(&self, ok: bool) -> String {
+        let patience = Instant::now();
+        loop {
+            let asked = sekisho(&["healthcheck", "--url", &self.ready]);
+            if asked.status.success() == ok {
+                return text(&asked.stdout) + &text(&asked.stderr);
+            }
+            assert!(patience.elapsed().as_secs() < 20, "{asked:?}");
+        }
+    }
+
+    /// A connection that never says anything, and is known to the server.
+    fn silent_connection(&self) -> TcpStream {
+        let tcp = TcpStream::connect(&self.public).unwrap();
+        let management = self.ready.trim_start_matches("http://").split('/').next().unwrap().to_owned();
+        let patience = Instant::now();
+        loop {
+            let mut asking = TcpStream::connect(&management).unwrap();
+            std::io::Write::write_all(&mut asking, b"GET /metrics HTTP/1.1\r\nHost: m\r\n\r\n").unwrap();
+            if std::io::read_to_string(asking).unwrap().contains("\nsekisho_connections 1\n") {
+                return tcp;
+            }
+            assert!(patience.elapsed().as_secs() < 20, "the connection is not taken");
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_waits_for_what_is_under_way_and_a_second_signal_does_not() {
+    let mut serving = Serving::start("drain_s = 3600\n").await;
+    let said = serving.until(true);
+    assert!(said.contains("says yes:") && said.contains("\n  disk: "), "{said}");
+    // It has not said who it is yet: it counts as under way.
+    let _held = serving.silent_connection();
+    serving.signal(Signal::TERM);
+    let said = serving.until(false);
+    assert!(said.contains("says no:\n  serving: It is stopping"), "{said}");
+    serving.signal(Signal::INT);
+    assert_eq!(serving.child.wait().unwrap().code(), Some(3));
+    let asked = sekisho(&["healthcheck", "--url", &serving.ready]);
+    assert_eq!(asked.status.code(), Some(1));
+    assert!(text(&asked.stderr).contains("is the gateway running"), "{asked:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_waits_no_longer_than_it_may() {
+    let mut serving = Serving::start("drain_s = 0\n").await;
+    let _held = serving.silent_connection();
+    serving.signal(Signal::INT);
+    serving.said("connections that did not finish in time were closed");
+    serving.said("stopped");
+    assert_eq!(serving.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_check_of_something_else_fails() {
+    let other = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = format!("http://{}/health/ready", other.local_addr().unwrap());
+    let answering = std::thread::spawn(move || {
+        let (mut tcp, _) = other.accept().unwrap();
+        let mut head = [0; 1024];
+        assert!(std::io::Read::read(&mut tcp, &mut head).unwrap() > 0);
+        std::io::Write::write_all(&mut tcp, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").unwrap();
+    });
+    let asked = sekisho(&["healthcheck", "--url", &url]);
+    assert_eq!(asked.status.code(), Some(1));
+    assert!(text(&asked.stderr).contains("no answer about health"), "{asked:?}");
+    answering.join().unwrap();
+    for url in ["https://127.0.0.1:1/health/ready", "127.0.0.1:1", ""] {
+        assert_eq!(sekisho(&["healthcheck", "--url", url]).status.code(), Some(1), "{url}");
+    }
+}
+
+#[test]
+fn completions_and_the_manual_page_name_every_command() {
+    let commands =
+        ["serve", "demo", "check", "explain", "ledger", "rebuild", "act", "healthcheck", "completions", "man"];
+    for shell in ["bash", "zsh", "fish"] {
+        let made = sekisho(&["completions", shell]);
+        let made = text(&made.stdout);
+        assert!(commands.iter().all(|command| made.contains(command)), "{shell}");
+    }
+    let page = sekisho(&["man"]);
+    let page = text(&page.stdout);
+    assert!(page.contains(".TH sekisho 1"), "{page}");
+    for command in commands.into_iter().chain(["ledger check-proof"]) {
+        assert!(page.contains(&format!(".SH \"SEKISHO {}\"", command.to_uppercase())), "{command} in\n{page}");
+    }
+    assert!(page.contains("\\-\\-url"), "{page}");
+}
