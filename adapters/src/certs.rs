@@ -13,8 +13,9 @@ use std::time::Duration;
 use aws_lc_rs::digest;
 use data_encoding::BASE64URL_NOPAD;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType, SerialNumber,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, RevokedCertParams,
+    SanType, SerialNumber,
 };
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -81,6 +82,7 @@ pub struct Identity {
     key: PrivatePkcs8KeyDer<'static>,
     cert_pem: String,
     key_pem: String,
+    serial: SerialNumber,
 }
 
 impl Identity {
@@ -122,6 +124,7 @@ impl Clone for Identity {
             key: self.key.clone_key(),
             cert_pem: self.cert_pem.clone(),
             key_pem: self.key_pem.clone(),
+            serial: self.serial.clone(),
         }
     }
 }
@@ -224,13 +227,40 @@ impl DevCa {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.use_authority_key_identifier_extension = true;
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+        let serial = params.serial_number.clone().ok_or(CertError::Random)?;
         let cert = params.signed_by(&key, &self.issuer)?;
         Ok(Identity {
             chain: vec![cert.der().clone()],
             key: PrivatePkcs8KeyDer::from(key.serialize_der()),
             cert_pem: cert.pem(),
             key_pem: key.serialize_pem(),
+            serial,
         })
+    }
+
+    /// A list, as PEM, of what this authority has revoked; its times are the list's own and its next update's.
+    ///
+    /// # Errors
+    ///
+    /// When no list can be made.
+    pub fn revocation_list(&self, revoked: &[&Identity], validity: Validity) -> Result<String, CertError> {
+        let epoch = rcgen::date_time_ymd(1970, 1, 1);
+        let issued = epoch + seconds(validity.not_before_ms);
+        let one = |identity: &&Identity| RevokedCertParams {
+            serial_number: identity.serial.clone(),
+            revocation_time: issued,
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let list = CertificateRevocationListParams {
+            this_update: issued,
+            next_update: epoch + seconds(validity.not_after_ms),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.iter().map(one).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        Ok(list.signed_by(&self.issuer)?.pem()?)
     }
 }
 

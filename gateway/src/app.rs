@@ -2,27 +2,27 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use data_encoding::{BASE64, BASE64URL_NOPAD};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::ServerConfig;
 use sekisho_adapters::http::{HttpClient, Limits};
 use sekisho_policy::{PartyId, Timestamp};
 
 use crate::clock::Clock;
-use crate::config::{Config, Credentials, Source};
+use crate::config::{Config, Credentials, Issuer, Source};
 use crate::consent::barrier::Barrier;
 use crate::ledger::entry::Cause;
 use crate::ledger::event::{Event, RegistryActivated};
 use crate::metrics::Metrics;
+use crate::reload::Current;
 use crate::request::authenticate::KnownParty;
 use crate::request::fetch::Sources;
 use crate::request::portal::SignIns;
 use crate::request::releases::Releases;
 use crate::request::token::Tokens;
 use crate::store::{OpenError, Options, Store, StoreError, Watch};
+use crate::tls::{self, Trust};
 
 /// Why the gateway can't be built. Each message names the file or step.
 #[derive(Debug, thiserror::Error)]
@@ -84,12 +84,19 @@ impl Parties {
     }
 }
 
-/// Everything that a request needs.
+/// Everything that a request needs: what one configuration says, and what outlives it. Never changed: a reload makes
+/// another one ([`crate::reload`]).
 pub struct App {
-    /// The configuration in force.
+    /// The configuration in force when the request came.
     pub config: Config,
+    /// How many configurations this process has had before.
+    pub generation: u64,
     /// Host and port by which callers address us.
     pub authority: String,
+    /// TLS of the public port.
+    pub tls: Arc<ServerConfig>,
+    /// Whose client certificates are accepted.
+    pub trust: Trust,
     /// The store.
     pub store: Store,
     /// Parties.
@@ -99,16 +106,25 @@ pub struct App {
     /// Sources.
     pub sources: Sources,
     /// Sign-ins at portals.
-    pub sign_ins: SignIns,
+    pub sign_ins: Arc<SignIns>,
     /// Releases under way.
     pub releases: Arc<Releases>,
     /// What stops them.
     pub barrier: Barrier,
     /// What is counted.
     pub metrics: Arc<Metrics>,
-    /// Our own certificates by name, and when each ends.
+    /// Our own certificates and the list of revoked ones by name, and when each ends.
     pub certificates: Vec<(String, Timestamp)>,
     clients: HashMap<PartyId, HttpClient>,
+    current: Weak<Current>,
+}
+
+/// What outlives a configuration.
+struct Lasting {
+    store: Store,
+    releases: Arc<Releases>,
+    sign_ins: Arc<SignIns>,
+    metrics: Arc<Metrics>,
 }
 
 impl App {
@@ -116,13 +132,13 @@ impl App {
     ///
     /// # Errors
     /// When a file can't be used or the store doesn't open.
-    pub async fn build(
+    pub async fn open(
         config: Config,
         clock: Clock,
         watch: Arc<Watch>,
         metrics: Arc<Metrics>,
-    ) -> Result<Arc<Self>, BuildError> {
-        let certificates = own_certificates(&config)?;
+    ) -> Result<Arc<Current>, BuildError> {
+        let parts = Parts::read(&config)?;
         let options = Options {
             directory: config.server.data.clone(),
             origin: config.server.ledger.clone(),
@@ -130,39 +146,56 @@ impl App {
             clock,
         };
         let store = Store::open_watched(options, watch).await?;
-        activate(&store, &config).await?;
-        let mut clients = HashMap::new();
-        for source in &config.sources {
-            clients.insert(source.party, source_client(source)?);
-        }
-        let mut issuers = Vec::new();
-        for issuer in &config.issuers {
-            let tls = client_tls(&issuer.ca, None)?;
-            let limits = Limits { connect_ms: 2_000, total_ms: 5_000, body_bytes_max: 256 << 10 };
-            issuers.push((issuer.clone(), HttpClient::new(tls, limits)));
-        }
-        let with_client = |s: &Source| clients.get(&s.party).map(|c| (s.clone(), c.clone()));
+        activate(&store, &config, Cause::Gateway).await?;
         let releases = Releases::new(store.clone(), Arc::clone(&metrics));
+        let lasting = Lasting { store, releases, sign_ins: Arc::default(), metrics };
+        Ok(Current::new(|current| Self::assemble(config, parts, lasting, current, None)))
+    }
+
+    /// The same gateway under another configuration. Nothing is changed yet, neither here nor in the store.
+    ///
+    /// # Errors
+    /// When a file can't be used.
+    pub fn under(&self, config: Config) -> Result<Self, BuildError> {
+        let parts = Parts::read(&config)?;
+        let lasting = Lasting {
+            store: self.store.clone(),
+            releases: Arc::clone(&self.releases),
+            sign_ins: Arc::clone(&self.sign_ins),
+            metrics: Arc::clone(&self.metrics),
+        };
+        Ok(Self::assemble(config, parts, lasting, self.current.clone(), Some(self)))
+    }
+
+    fn assemble(config: Config, parts: Parts, lasting: Lasting, current: Weak<Current>, before: Option<&Self>) -> Self {
+        let Parts { trust, tls, clients, issuers, certificates } = parts;
+        let Lasting { store, releases, sign_ins, metrics } = lasting;
+        let with_client = |s: &Source| clients.get(&s.party).map(|c| (s.clone(), c.clone()));
+        let known = config.sources.iter().filter_map(with_client);
         let authority = config.server.url.trim_start_matches("https://").to_owned();
-        Ok(Arc::new(Self {
+        Self {
             authority: authority.split('/').next().unwrap_or_default().to_owned(),
+            generation: before.map_or(0, |before| before.generation + 1),
             parties: Parties::new(&config.credentials),
             tokens: Tokens::new(config.server.url.clone(), issuers, &metrics),
-            sources: Sources::new(config.sources.iter().filter_map(with_client)),
-            sign_ins: SignIns::default(),
+            sources: Sources::new(known, before.map(|before| &before.sources)),
             barrier: Barrier::new(
                 store.clone(),
                 Arc::clone(&releases),
                 config.server.url.clone(),
                 Arc::clone(&metrics),
             ),
+            sign_ins,
+            trust,
+            tls,
             metrics,
             certificates,
             releases,
             clients,
             store,
             config,
-        }))
+            current,
+        }
     }
 
     /// The client of a configured source.
@@ -171,57 +204,71 @@ impl App {
         self.clients.get(&source.party)
     }
 
-    /// TLS of the public port.
-    ///
-    /// # Errors
-    /// When certificate, key or authorities can't be used.
-    pub fn server_tls(&self) -> Result<ServerConfig, BuildError> {
-        let server = &self.config.server;
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let roots = Arc::new(roots(&server.client_ca)?);
-        let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider))
-            .allow_unauthenticated()
-            .build()
-            .map_err(|e| unusable("client authorities", &server.client_ca, e))?;
-        let mut tls = ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])?
-            .with_client_cert_verifier(verifier)
-            .with_single_cert(chain(&server.certificate)?, key(&server.key)?)?;
-        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(tls)
+    /// What is in force now, for whoever has worked on under this one; `None` when the gateway is gone.
+    #[must_use]
+    pub fn now(&self) -> Option<Arc<Self>> {
+        self.current.upgrade().map(|current| current.app())
     }
 }
 
-/// Our own certificates: a name for each, and when it ends.
+/// What is made from the files that a configuration names: everything that can be wrong with them.
+struct Parts {
+    trust: Trust,
+    tls: Arc<ServerConfig>,
+    clients: HashMap<PartyId, HttpClient>,
+    issuers: Vec<(Issuer, HttpClient)>,
+    certificates: Vec<(String, Timestamp)>,
+}
+
+impl Parts {
+    fn read(config: &Config) -> Result<Self, BuildError> {
+        let trust = Trust::new(&config.server)?;
+        let tls = Arc::new(tls::server(&config.server, &trust)?);
+        let certificates = own_certificates(config)?;
+        let mut clients = HashMap::new();
+        for source in &config.sources {
+            clients.insert(source.party, source_client(source)?);
+        }
+        let mut issuers = Vec::new();
+        for issuer in &config.issuers {
+            let tls = tls::client(&issuer.ca, None)?;
+            let limits = Limits { connect_ms: 2_000, total_ms: 5_000, body_bytes_max: 256 << 10 };
+            issuers.push((issuer.clone(), HttpClient::new(tls, limits)));
+        }
+        Ok(Self { trust, tls, clients, issuers, certificates })
+    }
+}
+
+/// The configuration's registry goes into the ledger when it differs from the one in force. Tells whether it did.
+///
+/// # Errors
+/// When it could not be recorded.
+pub async fn activate(store: &Store, config: &Config, cause: Cause) -> Result<bool, StoreError> {
+    let text = config.registry.canonical();
+    if store.registry().await?.text.canonical() == text {
+        return Ok(false);
+    }
+    let event = Event::RegistryActivated(RegistryActivated { text });
+    store.record_global(event, cause).await.map(|_| true)
+}
+
+/// Our own certificates and the list of revoked ones: a name for each, and when it ends.
 fn own_certificates(config: &Config) -> Result<Vec<(String, Timestamp)>, BuildError> {
     let server = ("server".to_owned(), &config.server.certificate);
     let at_sources = config.sources.iter().filter_map(|source| {
         let (certificate, _) = source.identity.as_ref()?;
         Some((format!("source:{}", source.code), certificate))
     });
-    let ends = |(name, path): (String, &PathBuf)| Ok((name, ends(path)?));
-    std::iter::once(server).chain(at_sources).map(ends).collect()
-}
-
-/// When the first certificate of a file ends.
-fn ends(path: &Path) -> Result<Timestamp, BuildError> {
-    let chain = chain(path)?;
-    let parsed = chain.first().and_then(|first| x509_parser::parse_x509_certificate(first).ok());
-    let (_, certificate) = parsed.ok_or_else(|| unusable("certificates", path, "the first is not a certificate"))?;
-    Ok(Timestamp::from_millis(certificate.validity().not_after.timestamp().saturating_mul(1_000)))
-}
-
-/// The configuration's registry goes into the ledger when it differs from the one in force.
-async fn activate(store: &Store, config: &Config) -> Result<(), StoreError> {
-    let text = config.registry.canonical();
-    if store.registry().await?.text.canonical() == text {
-        return Ok(());
+    let ends = |(name, path): (String, &PathBuf)| Ok((name, tls::ends(path)?));
+    let mut all = std::iter::once(server).chain(at_sources).map(ends).collect::<Result<Vec<_>, BuildError>>()?;
+    if let Some(lists) = &config.server.client_crl {
+        all.push(("client_crl".to_owned(), tls::revocation_ends(lists)?));
     }
-    let event = Event::RegistryActivated(RegistryActivated { text });
-    store.record_global(event, Cause::Gateway).await.map(|_| ())
+    Ok(all)
 }
 
-fn unusable(what: &'static str, path: &Path, why: impl std::fmt::Display) -> BuildError {
+/// A file that can't be used.
+pub(crate) fn unusable(what: &'static str, path: &Path, why: impl std::fmt::Display) -> BuildError {
     BuildError::File { what, path: path.display().to_string(), why: why.to_string() }
 }
 
@@ -235,37 +282,9 @@ pub fn master_key(path: &Path) -> Result<[u8; 32], BuildError> {
     bytes.ok_or_else(|| unusable("master key", path, "must be 32 bytes in base64"))
 }
 
-fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, BuildError> {
-    let certificates = CertificateDer::pem_file_iter(path).map_err(|e| unusable("certificates", path, e))?;
-    certificates.collect::<Result<_, _>>().map_err(|e| unusable("certificates", path, e))
-}
-
-fn key(path: &Path) -> Result<PrivateKeyDer<'static>, BuildError> {
-    PrivateKeyDer::from_pem_file(path).map_err(|e| unusable("key", path, e))
-}
-
-fn roots(path: &Path) -> Result<RootCertStore, BuildError> {
-    let mut roots = RootCertStore::empty();
-    for certificate in chain(path)? {
-        roots.add(certificate).map_err(|e| unusable("authority", path, e))?;
-    }
-    Ok(roots)
-}
-
-fn client_tls(ca: &Path, identity: Option<(&Path, &Path)>) -> Result<ClientConfig, BuildError> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])?
-        .with_root_certificates(roots(ca)?);
-    Ok(match identity {
-        Some((certificate, key_file)) => builder.with_client_auth_cert(chain(certificate)?, key(key_file)?)?,
-        None => builder.with_no_client_auth(),
-    })
-}
-
 fn source_client(source: &Source) -> Result<HttpClient, BuildError> {
     let identity = source.identity.as_ref().map(|(c, k)| (c.as_path(), k.as_path()));
-    let tls = client_tls(&source.ca, identity)?;
+    let tls = tls::client(&source.ca, identity)?;
     let limits = Limits { connect_ms: 2_000, total_ms: source.timeout_ms, body_bytes_max: source.body_bytes_max };
     Ok(HttpClient::new(tls, limits))
 }

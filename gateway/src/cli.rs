@@ -12,12 +12,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::admin::client::ask;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::ledger::entry::Cause;
 use crate::ledger::{proof, verify};
 use crate::serve::Gateway;
 use crate::store::{Options, Store, Workers};
 use crate::{app, demo};
 
-/// Exit code after a second signal.
+/// Exit code after a second signal, or one during the start.
 const ENDED_AT_ONCE: i32 = 3;
 
 /// Sekisho 関所: a consent gateway for health data
@@ -81,7 +82,7 @@ enum Command {
     },
     /// Print the manual page
     Man,
-    /// An official's act over the operators' socket: path and JSON body, as in docs/operators.md
+    /// An official's act over the operators' socket: path and JSON body, as in docs/operations.md
     Act {
         /// Path, such as /people
         path: String,
@@ -283,11 +284,19 @@ fn read_config(file: &Path) -> Result<Config, String> {
 }
 
 async fn serve(config: Config, workers: Arc<Workers>) -> Result<(), String> {
-    let gateway = Gateway::start(config, Clock::system()).await.map_err(|e| e.to_string())?;
-    gateway.app.store.paced_by(workers);
-    // Only now: a signal during the start ends it at once, as nothing is under way.
     let mut signals = Signals::new().map_err(|e| e.to_string())?;
-    signals.next().await;
+    // In a task of its own: a long start must not keep signals from being heard.
+    let starting = tokio::spawn(Gateway::start(config, Clock::system()));
+    let gateway = tokio::select! {
+        started = starting => started.map_err(|e| e.to_string())?.map_err(|e| e.to_string())?,
+        () = signals.next() => {
+            tracing::warn!("a signal during the start: ending at once; nothing is under way yet");
+            std::process::exit(ENDED_AT_ONCE)
+        }
+    };
+    gateway.app().store.paced_by(workers);
+    tracing::info!(address = %gateway.address, "serving");
+    signals.stop_or_reload(&gateway).await;
     let stopping = gateway.stop();
     tokio::select! {
         () = stopping => Ok(()),
@@ -299,15 +308,34 @@ async fn serve(config: Config, workers: Arc<Workers>) -> Result<(), String> {
     }
 }
 
-/// SIGTERM and SIGINT.
+/// SIGTERM and SIGINT, which stop; SIGHUP, which reloads.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hang_up: Signal,
 }
 
 impl Signals {
     fn new() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Reloads at every SIGHUP, until told to stop.
+    async fn stop_or_reload(&mut self, gateway: &Gateway) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hang_up.recv() => {}
+            }
+            if let Err(error) = gateway.current.reload(Cause::Gateway).await {
+                tracing::error!(%error, "the configuration was not reloaded");
+            }
+        }
     }
 
     async fn next(&mut self) {

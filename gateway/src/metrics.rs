@@ -5,8 +5,10 @@
 //! allocation. What can be looked at is not counted: [`Looked`] is set when somebody reads.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use prometheus::core::Collector;
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
@@ -92,7 +94,9 @@ pub struct Writing {
 /// Everything that is counted and timed.
 pub struct Metrics {
     registry: Registry,
-    routes: HashMap<String, ByLabel<7>>,
+    by_configuration: ArcSwap<ByConfiguration>,
+    requests: IntCounterVec,
+    fetches_failed: IntCounterVec,
     no_route: ByLabel<7>,
     /// From a whole request head to the response's head.
     pub request: Histogram,
@@ -114,7 +118,6 @@ pub struct Metrics {
     /// TLS handshakes that failed or took too long.
     pub handshakes_failed: IntCounter,
     refusals: ByLabel<14>,
-    key_fetches_failed: HashMap<String, IntCounter>,
     /// What is looked at.
     pub looked: Looked,
 }
@@ -165,6 +168,26 @@ fn fixed<const N: usize>(vec: &IntCounterVec, labels: [&str; N]) -> ByLabel<N> {
     ByLabel(labels.map(|label| vec.with_label_values(&[label])))
 }
 
+/// Counters whose labels are names from the configuration.
+struct ByConfiguration {
+    routes: HashMap<String, ByLabel<7>>,
+    issuers: HashMap<String, IntCounter>,
+}
+
+impl ByConfiguration {
+    fn new(config: &Config, requests: &IntCounterVec, fetches_failed: &IntCounterVec) -> Self {
+        let of_issuer = |url: &String| (url.clone(), fetches_failed.with_label_values(&[url]));
+        Self {
+            routes: config.routes.iter().map(|r| (r.name.clone(), by_ending(requests, &r.name))).collect(),
+            issuers: config.issuers.iter().map(|issuer| of_issuer(&issuer.url)).collect(),
+        }
+    }
+}
+
+fn by_ending(requests: &IntCounterVec, route: &str) -> ByLabel<7> {
+    ByLabel(ENDED.map(|ended| requests.with_label_values(&[route, ended])))
+}
+
 impl Metrics {
     /// For this configuration's routes and issuers.
     ///
@@ -177,16 +200,14 @@ impl Metrics {
             "Requests for data, by route and how they ended.",
             &["route", "ended"],
         )?;
-        let of_route = |route: &str| ByLabel(ENDED.map(|ended| requests.with_label_values(&[route, ended])));
         let outcomes = maker.by("sekisho_releases_total", "Releases that are over, by outcome.", &["outcome"])?;
         let refusals = maker.by("sekisho_callers_refused_total", "Callers that were not accepted.", &["reason"])?;
         let fetches = maker.by("sekisho_issuer_key_fetches_failed_total", "Failed fetches of keys.", &["issuer"])?;
-        let of_issuer = |url: &String| (url.clone(), fetches.with_label_values(&[url]));
         let build = maker.by("sekisho_build_info", "The version that runs.", &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).inc();
         Ok(Self {
-            routes: config.routes.iter().map(|route| (route.name.clone(), of_route(&route.name))).collect(),
-            no_route: of_route(NO_ROUTE),
+            by_configuration: ArcSwap::from_pointee(ByConfiguration::new(config, &requests, &fetches)),
+            no_route: by_ending(&requests, NO_ROUTE),
             request: maker.time("sekisho_request_seconds", "Requests for data, up to the answer's head.")?,
             decision: maker.time("sekisho_decision_seconds", "Decisions, until they are durable.")?,
             source: maker.time("sekisho_source_seconds", "Asking a source, all pages.")?,
@@ -202,7 +223,6 @@ impl Metrics {
             turned_away: maker.count("sekisho_connections_turned_away_total", "Connections beyond the most.")?,
             handshakes_failed: maker.count("sekisho_tls_handshakes_failed_total", "Handshakes failed or too slow.")?,
             refusals: fixed(&refusals, REFUSALS),
-            key_fetches_failed: config.issuers.iter().map(|issuer| of_issuer(&issuer.url)).collect(),
             looked: Looked {
                 backlog: maker.gauge("sekisho_index_backlog_records", "Index records that wait to be written.")?,
                 checkpoint_age: maker
@@ -214,7 +234,16 @@ impl Metrics {
                 ))?,
             },
             registry: maker.0,
+            requests,
+            fetches_failed: fetches,
         })
+    }
+
+    /// Counts the routes and issuers of this configuration from now on, those that it has in common with the one before
+    /// further.
+    pub fn cover(&self, config: &Config) {
+        let next = ByConfiguration::new(config, &self.requests, &self.fetches_failed);
+        self.by_configuration.store(Arc::new(next));
     }
 
     /// Everything, in Prometheus's text format.
@@ -227,7 +256,8 @@ impl Metrics {
 
     /// A request for data came to its answer; `route` where it reached one.
     pub fn ended(&self, route: Option<&str>, ended: Ended, took: Duration) {
-        let counters = route.and_then(|route| self.routes.get(route)).unwrap_or(&self.no_route);
+        let configured = self.by_configuration.load();
+        let counters = route.and_then(|route| configured.routes.get(route)).unwrap_or(&self.no_route);
         counters.inc(ended as usize);
         self.request.observe(took.as_secs_f64());
     }
@@ -255,7 +285,7 @@ impl Metrics {
 
     /// An issuer's keys could not be fetched.
     pub fn key_fetch_failed(&self, issuer: &str) {
-        if let Some(counter) = self.key_fetches_failed.get(issuer) {
+        if let Some(counter) = self.by_configuration.load().issuers.get(issuer) {
             counter.inc();
         }
     }

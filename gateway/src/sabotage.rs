@@ -64,6 +64,9 @@ pub enum Check {
     VaultOlder,
     NextPage,
     ChunkedCloses,
+    CertificateTrusted,
+    AdmittedStill,
+    OperatorRole,
 }
 
 /// Whether a check is switched off: never, in a build that is not made for sabotage.

@@ -8,13 +8,14 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
-use tokio_rustls::TlsAcceptor;
 
 use crate::app::{App, BuildError};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::manage::health::Health;
 use crate::metrics::Metrics;
+use crate::reload::Current;
+use crate::store::Store;
 use crate::{admin, manage, request};
 
 /// How often the ledger is checkpointed and the index flushed.
@@ -58,8 +59,8 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
 
 /// A running gateway.
 pub struct Gateway {
-    /// Its parts.
-    pub app: Arc<App>,
+    /// What is in force.
+    pub current: Arc<Current>,
     /// Where it listens.
     pub address: SocketAddr,
     health: Arc<Health>,
@@ -106,23 +107,25 @@ impl Gateway {
             }
             management.spawn(manage::serve(listener, Arc::clone(&health)));
         }
-        let app = App::build(config, clock, Arc::clone(health.watch()), metrics).await?;
-        let tls = app.server_tls()?;
-        let drain = app.config.server.drain;
+        let current = App::open(config, clock, Arc::clone(health.watch()), metrics).await?;
+        let app = current.app();
         let path = &app.config.server.operators_socket;
         let socket = admin::listen(path).map_err(|e| StartError::Socket(path.display().to_string(), e))?;
         let (stop, stopped) = watch::channel(false);
-        let acceptor = TlsAcceptor::from(Arc::new(tls));
-        let serving = tokio::spawn(request::server::serve(Arc::clone(&app), ports.public, acceptor, stopped, drain));
+        let serving = tokio::spawn(request::server::serve(Arc::clone(&current), ports.public, stopped));
         let mut beside = JoinSet::new();
-        beside.spawn(admin::serve(Arc::clone(&app), socket));
+        beside.spawn(admin::serve(Arc::clone(&current), socket));
         beside.spawn(Arc::clone(&app.releases).sweep());
-        beside.spawn(housekeeping(Arc::clone(&app)));
-        let fetching = Arc::clone(&app);
-        beside.spawn(async move { fetching.tokens.fetch_first_keys().await });
-        health.serves(&app);
-        tracing::info!(%address, "serving");
-        Ok(Self { app, address, health, stop, serving, beside, management })
+        beside.spawn(housekeeping(app.store.clone()));
+        beside.spawn(async move { app.tokens.fetch_first_keys().await });
+        health.serves(&current);
+        Ok(Self { current, address, health, stop, serving, beside, management })
+    }
+
+    /// The gateway as it stands: what the configuration in force made of it.
+    #[must_use]
+    pub fn app(&self) -> Arc<App> {
+        self.current.app()
     }
 
     /// Stops taking connections, lets requests under way finish within a deadline, and stops the store cleanly.
@@ -131,7 +134,7 @@ impl Gateway {
         self.stop.send_replace(true);
         let _ = self.serving.await;
         self.beside.shutdown().await;
-        if let Err(error) = self.app.store.stop().await {
+        if let Err(error) = self.current.app().store.stop().await {
             tracing::error!(%error, "the store did not stop cleanly; the next start will rebuild its index");
         }
         self.management.shutdown().await;
@@ -139,11 +142,11 @@ impl Gateway {
     }
 }
 
-async fn housekeeping(app: Arc<App>) {
+async fn housekeeping(store: Store) {
     let mut tick = tokio::time::interval(HOUSEKEEPING_EVERY);
     loop {
         tick.tick().await;
-        if app.store.checkpoint().await.is_err() || app.store.mark().await.is_err() {
+        if store.checkpoint().await.is_err() || store.mark().await.is_err() {
             return;
         }
     }

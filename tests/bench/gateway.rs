@@ -280,6 +280,7 @@ scope = "fhir/read"
 [[operator]]
 name = "bench"
 uid = {uid}
+roles = ["official"]
 "#
     )
 }

@@ -126,7 +126,7 @@ impl Trial {
 
     fn decisions(&self) -> usize {
         let child = PersonId::parse(self.town.child()).unwrap();
-        self.town.gateway.app.store.access_log(child, u64::MAX, 1_000_000).unwrap().len()
+        self.town.gateway.app().store.access_log(child, u64::MAX, 1_000_000).unwrap().len()
     }
 
     /// The source was asked for what was really asked, once each, and no oftener than decisions stand in the ledger.

@@ -104,7 +104,7 @@ impl Trial {
     /// Decisions recorded about the child.
     fn decisions(&self) -> usize {
         let child = PersonId::parse(self.town.child()).unwrap();
-        self.town.gateway.app.store.access_log(child, u64::MAX, 1_000_000).unwrap().len()
+        self.town.gateway.app().store.access_log(child, u64::MAX, 1_000_000).unwrap().len()
     }
 
     /// The one spelling of each route passes over both protocols, and the source is asked by each as the route says.

@@ -49,7 +49,7 @@ impl Trial {
             <[u8; 32]>::try_from(bytes).unwrap()
         });
         let now = self.town.clock.now().unwrap().plus_millis(attempt.later_s.saturating_mul(1_000));
-        self.town.gateway.app.tokens.check(&attempt.token, certificate, now).await.map(|_| ())
+        self.town.gateway.app().tokens.check(&attempt.token, certificate, now).await.map(|_| ())
     }
 
     /// The status that the token gets over a kept connection; none when the connection is closed instead.

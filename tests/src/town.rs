@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
+use sekisho::admin::client::SocketError;
 use sekisho::clock::Clock;
 use sekisho::config::Config;
 use sekisho::demo::world::{Enrolled, World, WorldOptions};
@@ -67,6 +68,13 @@ impl Town {
         let gateway = start(&world, &management, clock.clone()).await.unwrap();
         let people = world.enrol(&family).await.unwrap();
         Self { world, gateway, clock, family, people, management, directory }
+    }
+
+    /// Bends the configuration file and has the running gateway read it.
+    pub async fn reload_with(&self, bend: impl FnOnce(String) -> String) -> Result<Value, SocketError> {
+        let text = bend(std::fs::read_to_string(&self.world.config).unwrap());
+        std::fs::write(&self.world.config, text).unwrap();
+        self.world.act("/reload", &Value::Null).await
     }
 
     /// Stops the gateway cleanly and starts it again on the same directory.

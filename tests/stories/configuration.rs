@@ -15,7 +15,7 @@ async fn every_problem_is_reported_at_once_with_its_line() {
         .replacen("categories = [\"vaccination@1\"]", "categories = [\"vaccination@9\"]", 1)
         .replace("longest_days = 92", "longest_days = \"long\"")
         .replace("scope = \"patient/Patient.r\"\n", "");
-    let problems = Config::parse(&bent, town.directory.path()).unwrap_err();
+    let problems = Config::parse(&bent, &town.world.config).unwrap_err();
     let lines: Vec<&str> = bent.lines().collect();
     let line_of = |needle: &str| 1 + lines.iter().position(|l| l.contains(needle)).unwrap();
     for (needle, said) in [
@@ -32,7 +32,7 @@ async fn every_problem_is_reported_at_once_with_its_line() {
     }
     assert!(problems.iter().any(|p| p.message.contains("`listen` is missing")), "{problems:#?}");
     assert!(problems.iter().any(|p| p.message.contains("`scope` is missing")), "{problems:#?}");
-    assert!(Config::parse(&good, town.directory.path()).is_ok());
+    assert!(Config::parse(&good, &town.world.config).is_ok());
     town.gateway.stop().await;
 }
 
@@ -41,14 +41,14 @@ async fn routes_that_one_request_could_match_both_are_a_mistake() {
     let town = Town::open().await;
     let good = std::fs::read_to_string(&town.world.config).unwrap();
     let bent = good.replace("path = \"/clinic/Immunization\"", "path = \"/fhir/Immunization\"");
-    let problems = Config::parse(&bent, town.directory.path()).unwrap_err();
+    let problems = Config::parse(&bent, &town.world.config).unwrap_err();
     assert!(problems.iter().any(|p| p.message.contains("overlap")), "{problems:#?}");
     let shared = good.replace("clients = [\"midori-emr\"]", "clients = [\"yotsuba-app\"]");
-    let problems = Config::parse(&shared, town.directory.path()).unwrap_err();
+    let problems = Config::parse(&shared, &town.world.config).unwrap_err();
     assert!(problems.iter().any(|p| p.message.contains("must be one party's")), "{problems:#?}");
     let own = good.replace("clients = [\"midori-emr\"]", "clients = [\"sekisho-pages\"]");
-    assert!(Config::parse(&own, town.directory.path()).is_err(), "our own client is no party's");
-    let broken = Config::parse("[server\nx", town.directory.path()).unwrap_err();
+    assert!(Config::parse(&own, &town.world.config).is_err(), "our own client is no party's");
+    let broken = Config::parse("[server\nx", &town.world.config).unwrap_err();
     assert!(broken.iter().any(|p| p.line == 1), "{broken:#?}");
     town.gateway.stop().await;
 }

@@ -100,7 +100,7 @@ async fn a_guardian_whose_authority_ended_gives_and_sees_nothing() {
     assert!(town.items(&patient).await > 0, "the first authority still holds");
     use sekisho::ids::TextId;
     let subject = TextId::parse(town.child()).unwrap();
-    let snapshot = town.gateway.app.store.snapshot(subject).await.unwrap();
+    let snapshot = town.gateway.app().store.snapshot(subject).await.unwrap();
     for authority in &snapshot.subject.records.authorities {
         town.act(&end(&authority.id.text()), json!({"reason": "r"})).await;
     }
@@ -132,7 +132,7 @@ async fn a_legal_basis_releases_to_the_citys_machine_and_shows_to_no_citizen() {
     let recorded = town.act(&path, basis).await;
     // The clinic learns its id for the child with the basis; here the store tells it.
     let subject = sekisho::ids::TextId::parse(town.child()).unwrap();
-    let snapshot = town.gateway.app.store.snapshot(subject).await.unwrap();
+    let snapshot = town.gateway.app().store.snapshot(subject).await.unwrap();
     let pairwise = snapshot.subject.pairwise_at("midori-clinic").unwrap().id.text();
     let token = town.world.clinic_token().unwrap();
     let search = format!("/clinic/Immunization?patient={pairwise}");
@@ -167,7 +167,7 @@ async fn link_of(town: &Town, source: &str) -> String {
     use sekisho::ids::TextId;
     use sekisho::ledger::event::LinkTarget;
     let subject = TextId::parse(town.child()).unwrap();
-    let snapshot = town.gateway.app.store.snapshot(subject).await.unwrap();
+    let snapshot = town.gateway.app().store.snapshot(subject).await.unwrap();
     let of = |l: &&sekisho::store::state::Link| matches!(&l.to, LinkTarget::Source { party, .. } if party == source);
     snapshot.subject.links.iter().find(of).unwrap().id.text()
 }

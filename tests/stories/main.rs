@@ -9,6 +9,7 @@ mod management;
 mod operators;
 mod paths;
 mod portal;
+mod reload;
 mod revocation;
 mod sources;
 mod time;

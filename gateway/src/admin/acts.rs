@@ -1,4 +1,4 @@
-//! Officials' acts: enrolment, links and their repair, guardianship, blocks, legal bases, standings (`docs/operators.md`).
+//! Officials' acts: enrolment, links and their repair, guardianship, blocks, legal bases, standings (`docs/operations.md`).
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;

@@ -20,10 +20,12 @@ use serde_json::{Value, json};
 use tokio::net::{UnixListener, UnixStream};
 
 use crate::app::App;
+use crate::config::Role;
 use crate::consent::people::ActError;
 use crate::ledger::entry::{Bytes16, Cause};
 use crate::ledger::event::{Event, OperatorRead};
 use crate::ledger::merkle::sha256;
+use crate::reload::{Current, ReloadError};
 use crate::sabotage::{self, Check};
 use crate::store::StoreError;
 
@@ -33,9 +35,29 @@ const BODY_BYTES_MAX: usize = 16 << 20;
 #[derive(Clone, Debug)]
 pub(crate) struct Acting {
     name: String,
+    roles: Vec<Role>,
+}
+
+/// What a request needs. Health of the gateway anybody may see who got this far.
+fn role_for(method: &Method, segments: &[&str]) -> Option<Role> {
+    match (method.as_str(), segments) {
+        ("GET", ["status"]) => None,
+        ("POST", ["checkpoint" | "reload"]) => Some(Role::Operator),
+        ("GET", _) => Some(Role::Auditor),
+        _ => Some(Role::Official),
+    }
 }
 
 impl Acting {
+    fn may(&self, needed: Option<Role>) -> Result<(), AdminError> {
+        match needed {
+            Some(role) if !self.roles.contains(&role) && !sabotage::off(Check::OperatorRole) => {
+                Err(AdminError::Role(role.name()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// As the cause of an entry.
     fn cause(&self) -> Cause {
         let digest = sha256(self.name.as_bytes());
@@ -53,8 +75,14 @@ impl Acting {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AdminError {
     /// Nothing under this path.
-    #[error("there is no such thing; see docs/operators.md for what can be asked")]
+    #[error("there is no such thing; see docs/operations.md for what can be asked")]
     NotFound,
+    /// The operator lacks a role.
+    #[error("this takes the role `{0}`, which the configuration does not give you: see `roles` of your [[operator]]")]
+    Role(&'static str),
+    /// The configuration.
+    #[error(transparent)]
+    Reload(#[from] ReloadError),
     /// The body isn't what the act needs.
     #[error("the body is not understood: {0}")]
     Body(String),
@@ -70,6 +98,9 @@ impl AdminError {
     const fn status(&self) -> StatusCode {
         match self {
             Self::NotFound | Self::Act(ActError::Unknown(_)) => StatusCode::NOT_FOUND,
+            Self::Role(_) => StatusCode::FORBIDDEN,
+            Self::Reload(ReloadError::Store(_) | ReloadError::Barrier(_)) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Reload(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Body(_) => StatusCode::BAD_REQUEST,
             Self::Act(ActError::Field { .. }) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Act(ActError::Conflict(_)) => StatusCode::CONFLICT,
@@ -95,11 +126,11 @@ pub fn listen(path: &Path) -> std::io::Result<UnixListener> {
 }
 
 /// Serves operators until the task is dropped.
-pub async fn serve(app: Arc<App>, listener: UnixListener) {
+pub async fn serve(current: Arc<Current>, listener: UnixListener) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                tokio::spawn(connection(Arc::clone(&app), stream));
+                tokio::spawn(connection(Arc::clone(&current), stream));
             }
             Err(error) => {
                 tracing::warn!(%error, "an operator's connection could not be accepted");
@@ -109,17 +140,15 @@ pub async fn serve(app: Arc<App>, listener: UnixListener) {
     }
 }
 
-async fn connection(app: Arc<App>, stream: UnixStream) {
+async fn connection(current: Arc<Current>, stream: UnixStream) {
     let uid = stream.peer_cred().map(|c| c.uid()).ok();
-    let acting = match app.config.operators.iter().find(|o| Some(o.uid) == uid) {
-        Some(operator) => Acting { name: operator.name.clone() },
-        None if sabotage::off(Check::OperatorPeer) => Acting { name: "anybody".to_owned() },
-        None => return tracing::warn!(?uid, "somebody who is not a configured operator came to the operators' socket"),
-    };
+    if acting(&current.app(), uid).is_none() {
+        return tracing::warn!(?uid, "somebody who is not a configured operator came to the operators' socket");
+    }
     let service = service_fn(move |request: Request<Incoming>| {
-        let (app, acting) = (Arc::clone(&app), acting.clone());
+        let current = Arc::clone(&current);
         // In a task of its own: an act whose caller hangs up is carried through all the same.
-        tokio::spawn(async move { answer(&app, &acting, request).await })
+        tokio::spawn(async move { answer(&current, uid, request).await })
     });
     let served = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
     if let Err(error) = served {
@@ -127,12 +156,27 @@ async fn connection(app: Arc<App>, stream: UnixStream) {
     }
 }
 
-async fn answer(app: &Arc<App>, acting: &Acting, request: Request<Incoming>) -> Response<Full<Bytes>> {
+/// The operator with this user id, by the configuration in force.
+fn acting(app: &App, uid: Option<u32>) -> Option<Acting> {
+    let operator = app.config.operators.iter().find(|o| Some(o.uid) == uid);
+    match operator {
+        Some(operator) => Some(Acting { name: operator.name.clone(), roles: operator.roles.clone() }),
+        None if sabotage::off(Check::OperatorPeer) => {
+            Some(Acting { name: "anybody".to_owned(), roles: Role::ALL.to_vec() })
+        }
+        None => None,
+    }
+}
+
+async fn answer(current: &Current, uid: Option<u32>, request: Request<Incoming>) -> Response<Full<Bytes>> {
     let (parts, body) = request.into_parts();
     let whole = Limited::new(body, BODY_BYTES_MAX).collect().await.map(http_body_util::Collected::to_bytes);
-    let answered = match whole {
-        Ok(body) => route(app, acting, &parts.method, parts.uri.path(), &body).await,
-        Err(_) => Err(AdminError::Body("it is too large or was cut off".to_owned())),
+    let app = current.app();
+    // At every request: a reload may have taken this operator out since the connection was made.
+    let answered = match (whole, acting(&app, uid)) {
+        (_, None) => Err(AdminError::Role("operator")),
+        (Ok(body), Some(acting)) => route(current, &app, &acting, &parts.method, parts.uri.path(), &body).await,
+        (Err(_), _) => Err(AdminError::Body("it is too large or was cut off".to_owned())),
     };
     let (status, value) = match answered {
         Ok(value) => (StatusCode::OK, value),
@@ -143,14 +187,26 @@ async fn answer(app: &Arc<App>, acting: &Acting, request: Request<Incoming>) -> 
     response
 }
 
-async fn route(app: &Arc<App>, acting: &Acting, method: &Method, path: &str, body: &[u8]) -> Result<Value, AdminError> {
+async fn route(
+    current: &Current,
+    app: &Arc<App>,
+    acting: &Acting,
+    method: &Method,
+    path: &str,
+    body: &[u8],
+) -> Result<Value, AdminError> {
     let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    acting.may(role_for(method, &segments))?;
     match (method.as_str(), segments.as_slice()) {
         ("GET", ["status"]) => Ok(json!({"status": "serving", "origin": app.store.ledger_key().origin()})),
         ("GET", ["decisions", id]) => explain::explain(app, acting, id).await,
         ("POST", ["checkpoint"]) => {
             let signed = app.store.checkpoint().await?;
             Ok(json!({"checkpoint": String::from_utf8_lossy(&signed)}))
+        }
+        ("POST", ["reload"]) => {
+            let reloaded = current.reload(acting.cause()).await?;
+            Ok(json!({"registry_changed": reloaded.registry_changed, "transfers_cut": reloaded.transfers_cut}))
         }
         ("POST", _) => acts::act(app, acting, &segments, body).await,
         _ => Err(AdminError::NotFound),

@@ -10,6 +10,7 @@ mod routes;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sekisho_adapters::my_portal::PortalCodes;
@@ -17,7 +18,7 @@ use sekisho_policy::PartyId;
 use toml::de::DeTable;
 
 pub use read::Problem;
-use read::{Problems, Section};
+use read::{At, Problems, Section};
 pub use routes::{PurposeFrom, Route, RouteSource, SubjectIn};
 
 use crate::ids::party_id;
@@ -26,6 +27,8 @@ use crate::store::registry::RegistryText;
 /// A configuration that holds together.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// The file it was read from, which a reload reads again.
+    pub file: PathBuf,
     /// Where and as what to serve.
     pub server: Server,
     /// Token issuers.
@@ -39,13 +42,13 @@ pub struct Config {
     /// Where data comes from.
     pub sources: Vec<Source>,
     /// What may be asked.
-    pub routes: Vec<Route>,
+    pub routes: Vec<Arc<Route>>,
     /// People who may use the operators' socket, by user id.
     pub operators: Vec<Operator>,
 }
 
 /// Where and as what to serve.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
     /// Address of the public port.
     pub listen: SocketAddr,
@@ -57,6 +60,10 @@ pub struct Server {
     pub key: PathBuf,
     /// Authorities that issue the parties' certificates, PEM.
     pub client_ca: PathBuf,
+    /// What they have revoked, PEM: a list of each of them.
+    pub client_crl: Option<PathBuf>,
+    /// Whether TLS 1.2 is spoken beside 1.3.
+    pub tls12: bool,
     /// Directory of ledger, vault and index.
     pub data: PathBuf,
     /// File with the master key: 32 bytes in base64.
@@ -121,7 +128,7 @@ pub struct ConsentText {
 }
 
 /// A party that holds data, and how to ask it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
     /// Which party.
     pub party: PartyId,
@@ -142,7 +149,7 @@ pub struct Source {
 }
 
 /// What kind of system a source is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SourceKind {
     /// A FHIR R4 server.
     Fhir,
@@ -164,6 +171,34 @@ pub struct Operator {
     pub name: String,
     /// Unix user id.
     pub uid: u32,
+    /// What this person may do.
+    pub roles: Vec<Role>,
+}
+
+/// What an operator may do at the operators' socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Keeps the gateway running: checkpoints, reloads, backups. Sees nothing about people.
+    Operator,
+    /// Acts for the municipality: enrolment, links, guardianship, blocks, bases, erasure.
+    Official,
+    /// Looks: explained decisions, reports, exports. Each look is recorded.
+    Auditor,
+}
+
+impl Role {
+    /// Every role.
+    pub const ALL: [Self; 3] = [Self::Operator, Self::Official, Self::Auditor];
+
+    /// As it stands in the configuration.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Operator => "operator",
+            Self::Official => "official",
+            Self::Auditor => "auditor",
+        }
+    }
 }
 
 /// A configuration that can't be used, with everything that is wrong.
@@ -185,15 +220,15 @@ impl Config {
         let fail = |problems| ConfigError { file: file.to_owned(), problems };
         let text = std::fs::read_to_string(file)
             .map_err(|e| fail(vec![Problem { line: 0, message: format!("cannot be read: {e}") }]))?;
-        let base = file.parent().unwrap_or(Path::new("."));
-        Self::parse(&text, base).map_err(fail)
+        Self::parse(&text, file).map_err(fail)
     }
 
-    /// Parses configuration text; relative paths are taken from `base`.
+    /// Parses the text of a configuration file; relative paths are taken from its directory.
     ///
     /// # Errors
     /// Everything that is wrong with it, at once.
-    pub fn parse(text: &str, base: &Path) -> Result<Self, Vec<Problem>> {
+    pub fn parse(text: &str, file: &Path) -> Result<Self, Vec<Problem>> {
+        let base = file.parent().unwrap_or(Path::new("."));
         let mut problems = Problems::new(text);
         let (table, errors) = DeTable::parse_recoverable(text);
         for error in &errors {
@@ -208,7 +243,7 @@ impl Config {
         let mut sources = Vec::new();
         top.each("source", |s| sources.extend(source(s, base, &registry)));
         let mut routes = Vec::new();
-        top.each("route", |s| routes.extend(routes::read(s, &registry, &sources)));
+        top.each("route", |s| routes.extend(routes::read(s, &registry, &sources).map(Arc::new)));
         routes::compare(&mut top, &routes);
         let mut operators = Vec::new();
         top.each("operator", |s| {
@@ -220,11 +255,12 @@ impl Config {
                 let offset = s.offset();
                 s.wrong(offset, "uid", "is missing (the operator's Unix user id)");
             }
-            operators.push(Operator { name, uid: u32::try_from(uid).unwrap_or(u32::MAX) });
+            operators.push(Operator { name, uid: u32::try_from(uid).unwrap_or(u32::MAX), roles: roles(s) });
         });
         top.done();
         if let (true, Some(server)) = (problems.is_empty(), server) {
-            return Ok(Self { server, issuers, registry, credentials, texts, sources, routes, operators });
+            let file = file.to_owned();
+            return Ok(Self { file, server, issuers, registry, credentials, texts, sources, routes, operators });
         }
         Err(problems.into_list())
     }
@@ -233,6 +269,10 @@ impl Config {
 /// A path to a file that can be read now.
 fn file(s: &mut Section<'_, '_, '_>, key: &'static str, base: &Path, what: &str) -> PathBuf {
     let named = s.text(key, what);
+    readable(s, key, base, &named)
+}
+
+fn readable(s: &mut Section<'_, '_, '_>, key: &'static str, base: &Path, named: &At<String>) -> PathBuf {
     let path = base.join(&named.value);
     if !named.value.is_empty()
         && let Err(error) = std::fs::File::open(&path)
@@ -240,6 +280,12 @@ fn file(s: &mut Section<'_, '_, '_>, key: &'static str, base: &Path, what: &str)
         s.wrong(named.offset, key, &format!("names {}, which cannot be read: {error}", path.display()));
     }
     path
+}
+
+/// A path to a file that can be read now, where one is named.
+fn optional_file(s: &mut Section<'_, '_, '_>, key: &'static str, base: &Path, what: &str) -> Option<PathBuf> {
+    let named = s.optional_text(key, what)?;
+    Some(readable(s, key, base, &named))
 }
 
 fn server(s: &mut Section<'_, '_, '_>, base: &Path) -> Server {
@@ -255,6 +301,13 @@ fn server(s: &mut Section<'_, '_, '_>, base: &Path) -> Server {
         certificate: file(s, "certificate", base, "PEM file with the certificate chain"),
         key: file(s, "key", base, "PEM file with the certificate's key"),
         client_ca: file(s, "client_ca", base, "PEM file with the authorities of the parties' certificates"),
+        client_crl: optional_file(
+            s,
+            "client_crl",
+            base,
+            "PEM file with a revocation list of each of those authorities",
+        ),
+        tls12: s.flag("tls12", false),
         data: s.path("data", base, "directory of ledger, vault and index"),
         master_key: file(s, "master_key", base, "file with 32 bytes in base64"),
         ledger: ledger.map(|l| l.value).unwrap_or_default(),
@@ -279,6 +332,23 @@ fn management(s: &mut Section<'_, '_, '_>) -> Option<SocketAddr> {
         s.wrong(text.offset, "management", &format!("is `{}`, but must be {what}", text.value));
     }
     address
+}
+
+/// What an operator may do. Nothing, where nothing is said: a role is given, never assumed.
+fn roles(s: &mut Section<'_, '_, '_>) -> Vec<Role> {
+    let what = "any of `operator`, `official`, `auditor`";
+    let mut roles = Vec::new();
+    for text in s.texts("roles", what) {
+        match Role::ALL.into_iter().find(|role| role.name() == text.value) {
+            Some(role) => roles.push(role),
+            None => s.wrong(text.offset, "roles", &format!("names `{}`, but must be {what}", text.value)),
+        }
+    }
+    if roles.is_empty() {
+        let offset = s.offset();
+        s.wrong(offset, "roles", &format!("is missing or empty ({what})"));
+    }
+    roles
 }
 
 fn https_url(text: &str) -> Option<String> {

@@ -2,6 +2,8 @@
 //!
 //! A path is literal segments and at most one `{patient}`; a query is an allow-list. What isn't in the table is denied.
 
+use std::sync::Arc;
+
 use sekisho_policy::{Categories, Code, PartyId, PurposeCode};
 
 use super::Source;
@@ -40,7 +42,7 @@ pub struct RouteSource {
 }
 
 /// One route.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     /// Its name, which goes into the ledger.
     pub name: String,
@@ -153,7 +155,7 @@ fn categories(s: &mut Section<'_, '_, '_>, registry: &RegistryText) -> Option<Ca
 }
 
 /// Two routes that one request could match are a mistake: which of them decides must never depend on their order.
-pub(super) fn compare(top: &mut Section<'_, '_, '_>, routes: &[Route]) {
+pub(super) fn compare(top: &mut Section<'_, '_, '_>, routes: &[Arc<Route>]) {
     for (at, one) in routes.iter().enumerate() {
         for other in routes.iter().skip(at + 1) {
             let alike = |(a, b): (&Option<String>, &Option<String>)| a.is_none() || b.is_none() || a == b;

@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use sekisho_policy::PersonId;
 
+use crate::app::App;
 use crate::metrics::Metrics;
 use crate::request::releases::{Handle, Releases};
+use crate::sabotage::{self, Check};
 use crate::store::{Store, StoreError};
 
 /// Longest wait for cut connections to be closed. They close within milliseconds; past this something is badly wrong,
@@ -55,15 +57,24 @@ impl Barrier {
     /// # Errors
     /// When it can't be made sure; then nothing may be acknowledged.
     pub async fn after_person(&self, subject: PersonId) -> Result<u32, BarrierError> {
-        self.cut(self.releases.of(subject)).await
+        self.cut(self.releases.of(subject), |_| true).await
     }
 
-    /// After something for everyone narrowed: a party's standing, the registry.
+    /// After something for everyone narrowed: a party's standing.
     ///
     /// # Errors
     /// When it can't be made sure; then nothing may be acknowledged.
     pub async fn after_all(&self) -> Result<u32, BarrierError> {
-        self.cut(self.releases.all()).await
+        self.cut(self.releases.all(), |_| true).await
+    }
+
+    /// After another configuration came into force: also cuts what it would not admit.
+    ///
+    /// # Errors
+    /// When it can't be made sure; then nothing may be acknowledged.
+    pub async fn after_reload(&self, app: &Arc<App>) -> Result<u32, BarrierError> {
+        let admitted = |handle: &Handle| handle.is_admitted_by(app) || sabotage::off(Check::AdmittedStill);
+        self.cut(self.releases.all(), admitted).await
     }
 
     /// Cuts every release about a person, or asked for by one, covered or not: for when what is being released may be somebody else's.
@@ -89,13 +100,14 @@ impl Barrier {
         tokio::time::timeout(CLOSES_WITHIN, all).await.map_err(|_| BarrierError::Open)
     }
 
-    async fn cut(&self, handles: Vec<Arc<Handle>>) -> Result<u32, BarrierError> {
+    /// Cuts what the records no longer cover, or is not `admitted`.
+    async fn cut(&self, handles: Vec<Arc<Handle>>, admitted: impl Fn(&Handle) -> bool) -> Result<u32, BarrierError> {
         let _timed = self.metrics.barrier.start_timer();
         let (mut cut, mut closing) = (0, Vec::new());
         for handle in handles {
             let covered = self.store.still_permitted(handle.request(), handle.permit()).await;
             // Not knowing is a reason to stop as well.
-            if !covered.unwrap_or(false) {
+            if !covered.unwrap_or(false) || !admitted(&handle) {
                 cut += 1;
                 if !handle.cut() {
                     closing.push(handle);

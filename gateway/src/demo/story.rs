@@ -321,7 +321,7 @@ async fn verified(out: &mut Transcript, world: &World, gateway: &Gateway) -> Res
         "台帳を、書いた側とは別の実装で検証します。",
         "The ledger is verified by code that shares nothing with its writer but the format.",
     );
-    gateway.app.store.checkpoint().await.map_err(during("checkpoint"))?;
+    gateway.app().store.checkpoint().await.map_err(during("checkpoint"))?;
     let data = world.directory.join("data");
     let key = std::fs::read_to_string(data.join("checkpoint.vkey")).map_err(during("verifier key"))?;
     let signed = std::fs::read(data.join("checkpoint")).map_err(during("checkpoint"))?;

@@ -13,6 +13,7 @@ use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Server;
 use crate::metrics::Metrics;
+use crate::reload::Current;
 use crate::store::Watch;
 
 /// What the gateway knows of its own state, from before the store is opened to after it is closed.
@@ -21,7 +22,7 @@ pub struct Health {
     data: PathBuf,
     disk_free_min_mib: u64,
     watch: Arc<Watch>,
-    app: OnceLock<Arc<App>>,
+    current: OnceLock<Arc<Current>>,
     draining: AtomicBool,
     metrics: Arc<Metrics>,
 }
@@ -59,7 +60,7 @@ impl Health {
             data: server.data.clone(),
             disk_free_min_mib: server.disk_free_min_mib,
             watch: Arc::new(Watch::counted(metrics.writing.clone())),
-            app: OnceLock::new(),
+            current: OnceLock::new(),
             draining: AtomicBool::new(false),
             metrics,
         })
@@ -72,8 +73,12 @@ impl Health {
     }
 
     /// It serves from now on.
-    pub fn serves(&self, app: &Arc<App>) {
-        let _ = self.app.set(Arc::clone(app));
+    pub fn serves(&self, current: &Arc<Current>) {
+        let _ = self.current.set(Arc::clone(current));
+    }
+
+    fn app(&self) -> Option<Arc<App>> {
+        self.current.get().map(|current| current.app())
     }
 
     /// It takes no requests any more.
@@ -117,7 +122,7 @@ impl Health {
         if let Some(age) = self.watch.checkpoint_age() {
             looked.checkpoint_age.set(age.as_secs_f64());
         }
-        if let Some(app) = self.app.get() {
+        if let Some(app) = self.app() {
             looked.backlog.set(i64::try_from(app.store.index_backlog()).unwrap_or(i64::MAX));
             // Where the clock is not believed, what was told last stands.
             let Ok(now) = self.clock.now() else { return self.metrics.text() };
@@ -130,7 +135,7 @@ impl Health {
     }
 
     fn store(&self) -> Condition {
-        match self.app.get() {
+        match self.app() {
             Some(_) => Condition::new("store", true, "The store is open."),
             None => {
                 let read = self.watch.read();
@@ -145,7 +150,7 @@ impl Health {
 
     fn index(&self) -> Condition {
         let (done, of) = self.watch.indexed();
-        match self.app.get() {
+        match self.app() {
             Some(_) => Condition::new("index", true, format!("The index has taken in the ledger's {of} entries.")),
             None if of == 0 => Condition::new("index", false, "The index waits for the ledger to be read. Wait."),
             None => {
@@ -158,7 +163,7 @@ impl Health {
     }
 
     fn ledger(&self) -> Condition {
-        if self.app.get().is_none_or(|app| app.store.is_running()) {
+        if self.app().is_none_or(|app| app.store.is_running()) {
             return Condition::new("ledger", true, "The ledger's writer works, or is not needed yet.");
         }
         Condition::new(
@@ -182,7 +187,7 @@ impl Health {
     }
 
     fn issuers(&self) -> Condition {
-        let Some(app) = self.app.get() else {
+        let Some(app) = self.app() else {
             return Condition::new("issuers", false, "Issuers are asked for their keys once the store is open. Wait.");
         };
         let missing: Vec<&str> = app.tokens.without_keys().collect();

@@ -70,7 +70,7 @@ fn answer(health: &Health, method: &Method, path: &str) -> Response<Full<Bytes>>
         "/health/live" => Some(Question::Live),
         "/health/ready" => Some(Question::Ready),
         "/metrics" => None,
-        _ => return whole(StatusCode::NOT_FOUND, TEXT, "There is no such page; see docs/operators.md.\n".to_owned()),
+        _ => return whole(StatusCode::NOT_FOUND, TEXT, "There is no such page; see docs/operations.md.\n".to_owned()),
     };
     if method != Method::GET && method != Method::HEAD {
         let mut refused = whole(StatusCode::METHOD_NOT_ALLOWED, TEXT, "Only GET.\n".to_owned());

@@ -78,14 +78,25 @@ pub async fn authenticate(app: &App, connection: &Connection, headers: &HeaderMa
 async fn caller(app: &App, connection: &Connection, headers: &HeaderMap) -> Result<Caller, AuthError> {
     let token = bearer(headers).ok_or(TokenError::Missing)?;
     let now = app.store.clock().now().map_err(StoreError::from)?;
+    if !connection.is_trusted_by(app) && !sabotage::off(Check::CertificateTrusted) {
+        return Err(AuthError::Certificate("it is not accepted any more"));
+    }
     let claims = app.tokens.check(token, connection.certificate, now).await?;
-    let own_client = app.tokens.issuer(&claims.iss).is_some_and(|issuer| issuer.own_client == claims.client_id);
-    let party = if own_client { None } else { Some(party(app, connection, &claims)?) };
+    let party = party_of(app, connection, &claims)?;
     let person = match party {
         Some(_) if claims.sub == claims.client_id => None,
         _ => Some(app.store.person_of_login(&claims.iss, &claims.sub).await?.unwrap_or(app.store.nobody())),
     };
     Ok(Caller { party, person, claims })
+}
+
+/// The party that asks; none where a person does, at our own client.
+///
+/// # Errors
+/// When certificate and client are not one party's.
+pub(super) fn party_of(app: &App, connection: &Connection, claims: &Claims) -> Result<Option<KnownParty>, AuthError> {
+    let own_client = app.tokens.issuer(&claims.iss).is_some_and(|issuer| issuer.own_client == claims.client_id);
+    if own_client { Ok(None) } else { party(app, connection, claims).map(Some) }
 }
 
 /// The party of the certificate, which must be the party of the token's client as well.

@@ -3,6 +3,8 @@
 //! There is no decoding: a path or query that would need any is not in normal form and matches nothing. What a route
 //! does not allow by name is denied.
 
+use std::sync::Arc;
+
 use http::Method;
 use sekisho_adapters::my_number;
 use sekisho_policy::{AccessRequest, Code, PersonId, PurposeCode, Receiver};
@@ -21,7 +23,7 @@ const TARGET_BYTES_MAX: usize = 2048;
 #[derive(Debug)]
 pub struct Asked<'a> {
     /// The route that matched.
-    pub route: &'a Route,
+    pub route: &'a Arc<Route>,
     /// What is decided.
     pub request: AccessRequest,
     /// The id by which the caller named the subject, as it stands in the request.
@@ -108,7 +110,7 @@ fn purpose(route: &Route, caller: &Caller) -> Option<PurposeCode> {
 }
 
 /// The one route with this path, and what stands at `{patient}`.
-fn route<'a>(routes: &'a [Route], path: &str) -> Option<(&'a Route, Option<String>)> {
+fn route<'a>(routes: &'a [Arc<Route>], path: &str) -> Option<(&'a Arc<Route>, Option<String>)> {
     let segments = segments(path)?;
     routes.iter().find_map(|route| {
         if route.segments.len() != segments.len() {

@@ -14,12 +14,16 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
+use rustls::ServerConnection;
+use rustls::pki_types::CertificateDer;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 
 use super::releases::Handle;
+use crate::app::App;
+use crate::ledger::merkle::sha256;
 use crate::sabotage::{self, Check};
 
 /// Releases whose last bytes a connection still owes, at most; beyond it the connection is aborted.
@@ -31,6 +35,10 @@ pub struct Connection {
     pub peer: SocketAddr,
     /// SHA-256 of the client certificate, if one was shown.
     pub certificate: Option<[u8; 32]>,
+    /// What was shown, the client's own first.
+    chain: Vec<CertificateDer<'static>>,
+    /// Generation of the configuration that accepted it last.
+    trusted: AtomicU64,
     http2: bool,
     tcp: Weak<TcpStream>,
     aborted: AtomicBool,
@@ -51,11 +59,20 @@ struct Draining {
 }
 
 impl Connection {
-    pub(super) fn new(peer: SocketAddr, certificate: Option<[u8; 32]>, http2: bool, tcp: Weak<TcpStream>) -> Arc<Self> {
+    /// One whose TLS was settled under the configuration of this generation.
+    pub(super) fn new(
+        peer: SocketAddr,
+        session: &ServerConnection,
+        generation: u64,
+        tcp: Weak<TcpStream>,
+    ) -> Arc<Self> {
+        let chain: Vec<_> = session.peer_certificates().unwrap_or_default().to_vec();
         Arc::new(Self {
             peer,
-            certificate,
-            http2,
+            certificate: chain.first().map(|own| sha256(own)),
+            chain: chain.into_iter().map(CertificateDer::into_owned).collect(),
+            trusted: AtomicU64::new(generation),
+            http2: session.alpn_protocol() == Some(b"h2"),
             tcp,
             aborted: AtomicBool::new(false),
             abort: Notify::new(),
@@ -66,6 +83,25 @@ impl Connection {
             draining_len: AtomicUsize::new(0),
             unfinished: AtomicUsize::new(0),
         })
+    }
+
+    /// Whether it speaks HTTP/2.
+    pub(super) const fn is_http2(&self) -> bool {
+        self.http2
+    }
+
+    /// Whether the client certificate, if one was shown, would be accepted now: its authority may have revoked it, or may
+    /// not be trusted any more, since the connection was made.
+    #[must_use]
+    pub fn is_trusted_by(&self, app: &App) -> bool {
+        if self.chain.is_empty() || self.trusted.load(Ordering::Acquire) == app.generation {
+            return true;
+        }
+        let trusted = app.store.clock().now().is_ok_and(|now| app.trust.accepts(&self.chain, now));
+        if trusted {
+            self.trusted.store(app.generation, Ordering::Release);
+        }
+        trusted
     }
 
     /// Aborts the connection. When it returns `true`, nothing more can leave; else [`Connection::closed`] tells when.

@@ -64,16 +64,32 @@ struct Known {
 
 struct Portal {
     client: PortalClient,
-    jobs: quick_cache::sync::Cache<(PersonId, String), ProcessId>,
+    jobs: Arc<Jobs>,
+}
+
+/// Requests under way at a portal; they outlive a configuration.
+struct Jobs {
+    of: quick_cache::sync::Cache<(PersonId, String), ProcessId>,
     notices: quick_cache::sync::Cache<String, Arc<Notify>>,
 }
 
+impl Default for Jobs {
+    fn default() -> Self {
+        use quick_cache::sync::Cache;
+        Self { of: Cache::new(PORTAL_JOBS_MAX), notices: Cache::new(PORTAL_JOBS_MAX) }
+    }
+}
+
 impl Sources {
-    /// These sources, each with a client that carries our identity there.
+    /// These sources, each with a client that carries our identity there; what is under way at a portal goes on.
     #[must_use]
-    pub fn new(sources: impl IntoIterator<Item = (Source, HttpClient)>) -> Self {
-        let known = sources.into_iter().map(|(config, http)| (config.party, Known::new(config, http))).collect();
-        Self { known }
+    pub fn new(sources: impl IntoIterator<Item = (Source, HttpClient)>, before: Option<&Self>) -> Self {
+        let jobs_of = |party| before?.known.get(&party)?.portal.as_ref().map(|portal| Arc::clone(&portal.jobs));
+        let known = |(config, http): (Source, HttpClient)| {
+            let jobs = jobs_of(config.party);
+            (config.party, Known::new(config, http, jobs))
+        };
+        Self { known: sources.into_iter().map(known).collect() }
     }
 
     /// The portal client of a source, if it is a portal.
@@ -86,7 +102,7 @@ impl Sources {
     /// The portal says that a result is ready: whoever waits for it looks at once.
     pub fn ready(&self, source: PartyId, process: &str) {
         let portal = self.known.get(&source).and_then(|known| known.portal.as_ref());
-        if let Some(notify) = portal.and_then(|portal| portal.notices.get(process)) {
+        if let Some(notify) = portal.and_then(|portal| portal.jobs.notices.get(process)) {
             notify.notify_one();
         }
     }
@@ -114,7 +130,7 @@ impl Sources {
 }
 
 impl Known {
-    fn new(config: Source, http: HttpClient) -> Self {
+    fn new(config: Source, http: HttpClient, jobs: Option<Arc<Jobs>>) -> Self {
         let portal = match &config.kind {
             SourceKind::Fhir => None,
             SourceKind::MyPortal { client_id, redirect_uri, codes } => {
@@ -124,11 +140,8 @@ impl Known {
                     redirect_uri: redirect_uri.clone(),
                     codes: codes.as_ref().clone(),
                 };
-                Some(Portal {
-                    client: PortalClient::new(http.clone(), portal),
-                    jobs: quick_cache::sync::Cache::new(PORTAL_JOBS_MAX),
-                    notices: quick_cache::sync::Cache::new(PORTAL_JOBS_MAX),
-                })
+                let client = PortalClient::new(http.clone(), portal);
+                Some(Portal { client, jobs: jobs.unwrap_or_default() })
             }
         };
         Self { config, http, portal }
@@ -209,7 +222,7 @@ impl Portal {
             answer,
             Ok(PortalAnswer::Pending) | Err(PortalError::RateLimited { .. } | PortalError::Upstream(_))
         ) {
-            self.jobs.remove(&job);
+            self.jobs.of.remove(&job);
         }
         match answer {
             Ok(PortalAnswer::Pending) => Fetched::NotReady(3),
@@ -251,23 +264,23 @@ impl Portal {
         token: &sekisho_adapters::my_portal::PortalToken,
         deadline: Instant,
     ) -> Result<PortalAnswer, PortalError> {
-        let process = match self.jobs.get(job) {
+        let process = match self.jobs.of.get(job) {
             Some(process) => process,
             None => match self.client.request(token).await? {
                 Ok(process) => {
-                    self.jobs.insert(job.clone(), process.clone());
+                    self.jobs.of.insert(job.clone(), process.clone());
                     process
                 }
                 Err(municipality) => return Ok(PortalAnswer::NotSupported { municipality }),
             },
         };
         let notice = Arc::new(Notify::new());
-        self.notices.insert(process.as_str().to_owned(), Arc::clone(&notice));
+        self.jobs.notices.insert(process.as_str().to_owned(), Arc::clone(&notice));
         loop {
             let answer = self.client.result(token, &process).await?;
             let left = deadline.saturating_duration_since(Instant::now());
             if answer != PortalAnswer::Pending || left.is_zero() {
-                self.notices.remove(process.as_str());
+                self.jobs.notices.remove(process.as_str());
                 return Ok(answer);
             }
             // Whichever is first: the portal's notice, the next poll, the end of our patience.

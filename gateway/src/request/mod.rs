@@ -3,6 +3,7 @@
 //! [`handle`] calls the steps in order; reading it is reading the life of a request. The compiler keeps the order: what
 //! fetches takes the [`Recorded`] that only the store's `decide_and_record` makes.
 
+pub mod admission;
 pub mod authenticate;
 pub mod body;
 pub mod classify;
@@ -30,6 +31,7 @@ use crate::ledger::merkle::sha256;
 use crate::metrics::Ended;
 use crate::sabotage::{self, Check};
 use crate::store::{Recorded, Ruling};
+use admission::Admission;
 use authenticate::{AuthError, Caller, authenticate};
 use body::ReplyBody;
 use classify::{Asked, Unclassified, classify};
@@ -40,7 +42,7 @@ use releases::Contents;
 use respond::Reply;
 
 /// One request for data, from accept to release.
-pub async fn handle(app: &App, connection: &Arc<Connection>, request: &Request<Incoming>) -> Response<ReplyBody> {
+pub async fn handle(app: &Arc<App>, connection: &Arc<Connection>, request: &Request<Incoming>) -> Response<ReplyBody> {
     let (began, mut noted) = (Instant::now(), Noted::default());
     let answered = steps(app, connection, request, &mut noted).await;
     app.metrics.ended(noted.route, noted.ended, began.elapsed());
@@ -55,7 +57,7 @@ struct Noted<'a> {
 }
 
 async fn steps<'a>(
-    app: &'a App,
+    app: &'a Arc<App>,
     connection: &Arc<Connection>,
     request: &Request<Incoming>,
     noted: &mut Noted<'a>,
@@ -247,18 +249,21 @@ async fn still_linked(app: &App, recorded: &Recorded, asked: &Asked<'_>, caller:
 /// Registers the release, looks at the records once more, and hands the body over. From the registration on, whatever
 /// narrows finds this release; whatever narrowed before is seen by the last look.
 async fn release(
-    app: &App,
+    app: &Arc<App>,
     connection: &Arc<Connection>,
     recorded: Box<Recorded>,
     asked: &Asked<'_>,
     caller: &Caller,
     prepared: Prepared,
 ) -> Result<Response<ReplyBody>, Reply> {
-    let handle = app.releases.register(recorded, prepared.contents, connection);
+    let admission = Admission::new(app, caller, asked.route);
+    let handle = app.releases.register(recorded, admission, prepared.contents, connection);
     let recorded = handle.recorded();
+    // A reload since then is seen here, or sees this release.
+    let admitted = app.now().is_some_and(|now| handle.is_admitted_by(&now)) || sabotage::off(Check::AdmittedStill);
     let permitted = (still_permitted(app, recorded).await && !recorded.expired()) || sabotage::off(Check::DecideAgain);
     let linked = permitted && still_linked(app, recorded, asked, caller, &prepared.id_at_source).await;
-    if !permitted || !(linked || sabotage::off(Check::StillLinked)) {
+    if !permitted || !admitted || !(linked || sabotage::off(Check::StillLinked)) {
         handle.nothing_sent();
         return Err(nothing(app, asked));
     }

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use sekisho_policy::{AccessRequest, Permit, PersonId, Timestamp};
 
+use super::admission::Admission;
 use super::connection::Connection;
+use crate::app::App;
 use crate::ledger::entry::{Bytes16, Bytes32};
 use crate::ledger::event::{Closed, Outcome};
 use crate::metrics::Metrics;
@@ -37,6 +39,7 @@ pub struct Contents {
 /// One release under way.
 pub struct Handle {
     recorded: Box<Recorded>,
+    admission: Admission,
     contents: Contents,
     connection: Arc<Connection>,
     releases: Arc<Releases>,
@@ -75,6 +78,12 @@ impl Handle {
     #[must_use]
     pub const fn recorded(&self) -> &Recorded {
         &self.recorded
+    }
+
+    /// Whether this configuration would let it come about.
+    #[must_use]
+    pub fn is_admitted_by(&self, app: &Arc<App>) -> bool {
+        self.admission.holds_under(app, &self.connection)
     }
 
     /// Cuts it: no frame more, and the connection aborted. When it returns `true` nothing can leave any more; else
@@ -155,11 +164,13 @@ impl Releases {
     pub fn register(
         self: &Arc<Self>,
         recorded: Box<Recorded>,
+        admission: Admission,
         contents: Contents,
         connection: &Arc<Connection>,
     ) -> Arc<Handle> {
         let handle = Arc::new(Handle {
             recorded,
+            admission,
             contents,
             connection: Arc::clone(connection),
             releases: Arc::clone(self),

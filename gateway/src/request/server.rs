@@ -23,8 +23,8 @@ use super::body::ReplyBody;
 use super::connection::{Connection, Socket, Watched};
 use super::respond::Reply;
 use crate::app::App;
-use crate::ledger::merkle::sha256;
 use crate::metrics::Ended;
+use crate::reload::Current;
 use crate::sabotage::{self, Check};
 
 const HANDSHAKE_TAKES_MAX: Duration = Duration::from_secs(10);
@@ -48,15 +48,9 @@ struct Slots {
     revocations: Arc<Semaphore>,
 }
 
-/// Serves until told to stop, then lets what is under way finish for at most `drain`.
-pub async fn serve(
-    app: Arc<App>,
-    listener: TcpListener,
-    acceptor: TlsAcceptor,
-    mut stop: watch::Receiver<bool>,
-    drain: Duration,
-) {
-    let connections = Arc::new(Semaphore::new(app.config.server.connections_max));
+/// Serves until told to stop, then lets what is under way finish within the configured time.
+pub async fn serve(current: Arc<Current>, listener: TcpListener, mut stop: watch::Receiver<bool>) {
+    let connections = Arc::new(Semaphore::new(current.app().config.server.connections_max));
     let slots = Arc::new(Slots {
         requests: Arc::new(Semaphore::new(REQUESTS_MAX)),
         revocations: Arc::new(Semaphore::new(REVOCATIONS_MAX)),
@@ -78,34 +72,35 @@ pub async fn serve(
             }
         };
         let Ok(place) = Arc::clone(&connections).try_acquire_owned() else {
-            app.metrics.turned_away.inc();
+            current.app().metrics.turned_away.inc();
             tracing::warn!("too many connections; one was turned away");
             continue;
         };
-        let (app, acceptor, slots, stop) = (Arc::clone(&app), acceptor.clone(), Arc::clone(&slots), stop.clone());
+        let (current, slots, stop) = (Arc::clone(&current), Arc::clone(&slots), stop.clone());
         tasks.spawn(async move {
-            let metrics = Arc::clone(&app.metrics);
+            let metrics = Arc::clone(&current.app().metrics);
             metrics.connections.inc();
-            connection(app, tcp, peer, acceptor, slots, stop).await;
+            connection(current, tcp, peer, slots, stop).await;
             metrics.connections.dec();
             drop(place);
         });
     }
     let all_done = async { while tasks.join_next().await.is_some() {} };
-    if tokio::time::timeout(drain, all_done).await.is_err() {
+    if tokio::time::timeout(current.app().config.server.drain, all_done).await.is_err() {
         tracing::warn!("connections that did not finish in time were closed");
     }
 }
 
 async fn connection(
-    app: Arc<App>,
+    current: Arc<Current>,
     tcp: TcpStream,
     peer: SocketAddr,
-    acceptor: TlsAcceptor,
     slots: Arc<Slots>,
     stop: watch::Receiver<bool>,
 ) {
     let Ok(socket) = Socket::new(tcp) else { return };
+    let app = current.app();
+    let acceptor = TlsAcceptor::from(Arc::clone(&app.tls));
     let tls = match tokio::time::timeout(HANDSHAKE_TAKES_MAX, acceptor.accept(socket)).await {
         Ok(Ok(tls)) => tls,
         Ok(Err(error)) => {
@@ -118,31 +113,30 @@ async fn connection(
         }
     };
     let (socket, session) = tls.get_ref();
-    let http2 = session.alpn_protocol() == Some(b"h2");
-    let certificate = session.peer_certificates().and_then(<[_]>::first).map(|c| sha256(c));
-    let connection = Connection::new(peer, certificate, http2, socket.weak());
+    let connection = Connection::new(peer, session, app.generation, socket.weak());
+    // A connection may outlive many configurations, and keeps none of them.
+    drop(app);
     socket.belongs_to(&connection);
-    speak(app, tls, &connection, http2, slots, stop).await;
+    speak(current, tls, &connection, slots, stop).await;
     // The socket is dropped with the connection's future, so what was owed can't leave any more.
     connection.is_closed();
 }
 
 async fn speak(
-    app: Arc<App>,
+    current: Arc<Current>,
     tls: TlsStream<Socket>,
     connection: &Arc<Connection>,
-    http2: bool,
     slots: Arc<Slots>,
     mut stop: watch::Receiver<bool>,
 ) {
     let io = TokioIo::new(Watched::new(tls, Arc::clone(connection)));
     let shared = Arc::clone(connection);
     let service = service_fn(move |request: Request<Incoming>| {
-        limited(Arc::clone(&app), Arc::clone(&shared), Arc::clone(&slots), request)
+        limited(current.app(), Arc::clone(&shared), Arc::clone(&slots), request)
     });
     let stopped = async { stop.wait_for(|stop| *stop).await.is_ok() };
     tokio::pin!(stopped);
-    if http2 {
+    if connection.is_http2() {
         let serving = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS_MAX)

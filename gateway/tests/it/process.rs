@@ -27,7 +27,7 @@ struct Serving {
     public: String,
     ready: String,
     /// An issuer must be there for it to be ready.
-    _world: World,
+    world: World,
     _directory: TempDir,
 }
 
@@ -55,7 +55,7 @@ impl Serving {
         let mut child = serve.spawn().unwrap();
         let log = BufReader::new(child.stderr.take().unwrap());
         let (public, ready) = (String::new(), String::new());
-        let mut serving = Self { child, log, public, ready, _world: world, _directory: directory };
+        let mut serving = Self { child, log, public, ready, world, _directory: directory };
         let management = serving.said("management port open");
         serving.ready = format!("http://{management}/health/ready");
         serving.public = serving.said("serving");
@@ -122,6 +122,22 @@ async fn a_stop_waits_for_what_is_under_way_and_a_second_signal_does_not() {
     let asked = sekisho(&["healthcheck", "--url", &serving.ready]);
     assert_eq!(asked.status.code(), Some(1));
     assert!(text(&asked.stderr).contains("is the gateway running"), "{asked:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_reloads_and_a_wrong_file_changes_nothing() {
+    let mut serving = Serving::start("").await;
+    let config = serving.world.config.clone();
+    let right = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, "[server\n").unwrap();
+    serving.signal(Signal::HUP);
+    serving.said("the configuration was not reloaded");
+    assert!(serving.until(true).contains("says yes:"));
+    std::fs::write(&config, right).unwrap();
+    serving.signal(Signal::HUP);
+    serving.said("configuration reloaded");
+    serving.signal(Signal::TERM);
+    assert_eq!(serving.child.wait().unwrap().code(), Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
