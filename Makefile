@@ -16,6 +16,7 @@ test: ## Every test, and the deliberate mistakes that tests must notice
 	scripts/install-test-tools
 	$(CARGO) test --workspace
 	$(CARGO) test -p sekisho-tests --test durability -- --ignored
+	$(CARGO) test -p sekisho-tests --test tls -- --ignored
 	tests/mutations/run
 	@if [ -x tests/sabotage/run ]; then tests/sabotage/run; fi
 

@@ -65,6 +65,8 @@ pub fn server(server: &Server, trust: &Trust) -> Result<ServerConfig, BuildError
         .with_client_cert_verifier(Arc::clone(&trust.verifier))
         .with_single_cert(chain(&server.certificate)?, key(&server.key)?)
         .map_err(|e| unusable("certificate", &server.certificate, format_args!("does not go with its key: {e}")))?;
+    // With 1.2 an old client could else prefer the weaker of what both can.
+    tls.ignore_client_order = true;
     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(tls)
 }

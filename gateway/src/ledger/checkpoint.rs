@@ -89,7 +89,15 @@ impl LedgerKey {
     /// When signing fails.
     pub fn checkpoint(&self, size: u64, root: [u8; 32]) -> Result<Vec<u8>, CheckpointError> {
         let checkpoint = Checkpoint::new(&self.origin, size, Hash(root), "").map_err(|_| CheckpointError::Malformed)?;
-        let mut note = Note::new(&checkpoint.to_bytes(), &[]).map_err(|_| CheckpointError::Malformed)?;
+        self.sign_note(&checkpoint.to_bytes())
+    }
+
+    /// A signed note of this text.
+    ///
+    /// # Errors
+    /// When the text is not one, or signing fails.
+    pub(super) fn sign_note(&self, text: &[u8]) -> Result<Vec<u8>, CheckpointError> {
+        let mut note = Note::new(text, &[]).map_err(|_| CheckpointError::Malformed)?;
         let signers: [&dyn Signer; 1] = [&self.signer];
         note.add_sigs(&signers).map_err(|_| CheckpointError::Signature)?;
         Ok(note.to_bytes())
@@ -105,6 +113,19 @@ fn note_bytes(key: &[u8]) -> Vec<u8> {
 /// # Errors
 /// When it is malformed, of another ledger, or not signed by that key.
 pub fn open_checkpoint(signed: &[u8], verifier_key: &str) -> Result<(u64, [u8; 32]), CheckpointError> {
+    let (text, origin) = open_note(signed, verifier_key)?;
+    let checkpoint = Checkpoint::from_bytes(&text).map_err(|_| CheckpointError::Malformed)?;
+    if checkpoint.origin() != origin {
+        return Err(CheckpointError::Origin);
+    }
+    Ok((checkpoint.size(), checkpoint.hash().0))
+}
+
+/// Checks a signed note against a verifier key; gives its text and the ledger's name.
+///
+/// # Errors
+/// When it is malformed or not signed by that key.
+pub(super) fn open_note(signed: &[u8], verifier_key: &str) -> Result<(Vec<u8>, String), CheckpointError> {
     let verifier = StandardVerifier::new(verifier_key).map_err(|_| CheckpointError::Key)?;
     let origin = signed_note::Verifier::name(&verifier).to_owned();
     let note = Note::from_bytes(signed).map_err(|_| CheckpointError::Malformed)?;
@@ -112,11 +133,7 @@ pub fn open_checkpoint(signed: &[u8], verifier_key: &str) -> Result<(u64, [u8; 3
     if verified.is_err() && !sabotage::off(Check::CheckpointSignature) {
         return Err(CheckpointError::Signature);
     }
-    let checkpoint = Checkpoint::from_bytes(note.text()).map_err(|_| CheckpointError::Malformed)?;
-    if checkpoint.origin() != origin {
-        return Err(CheckpointError::Origin);
-    }
-    Ok((checkpoint.size(), checkpoint.hash().0))
+    Ok((note.text().to_vec(), origin))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! RFC 6962 leaf. Formats: `docs/formats.md`. Writing: `store::embedded`.
 
 pub mod checkpoint;
+pub mod destroyed;
 pub mod entry;
 pub mod event;
 #[cfg(test)]

@@ -8,6 +8,7 @@
 mod codes;
 pub mod conformance;
 pub mod embedded;
+mod erasure;
 mod error;
 mod explain;
 mod global;
@@ -29,8 +30,8 @@ use tokio::sync::oneshot;
 use crate::clock::Clock;
 use crate::ids::PairwiseId;
 use crate::ledger::checkpoint::LedgerKey;
-use crate::ledger::entry::{Bytes16, Cause, Idempotency, KeyClass};
-use crate::ledger::event::{Closed, Event, KeyDestroyed};
+use crate::ledger::entry::{Cause, Idempotency};
+use crate::ledger::event::{Closed, Event};
 use crate::ledger::merkle::Hash;
 use embedded::index::Index;
 use embedded::log::LogReader;
@@ -80,6 +81,8 @@ struct Inner {
     subjects: Cache<PersonId, Snapshot>,
     global: arc_swap::ArcSwap<(Guard, Arc<Global>)>,
     nobody: PersonId,
+    /// Held while keys are destroyed, and while a backup is made: a backup's ledger and vault must agree on it.
+    keeping: tokio::sync::Mutex<()>,
     _lock: Arc<std::fs::File>,
 }
 
@@ -201,25 +204,6 @@ impl Store {
         Ok(self.inner.writer.append(vec![prepared], [], []).await?)
     }
 
-    /// Destroys a person's key of one class, and with it what it had sealed: first in the ledger, so that a start, and a
-    /// restore, does it again; then in the vault. Afterwards the records read as erased, which denies.
-    ///
-    /// # Errors
-    /// When there is no such key, or it could not be recorded.
-    pub async fn destroy_key(&self, person: PersonId, class: KeyClass, cause: Cause) -> Result<Appended, StoreError> {
-        let now = self.inner.clock.now()?;
-        let key = self.inner.vault.key_of(person, class)?.id;
-        let slot = Slot::of(person.bytes());
-        let event = Event::KeyDestroyed(KeyDestroyed { key: Bytes16(*key.bytes()) });
-        let appended = self.inner.writer.append(vec![prepare::in_clear(event, now, cause)?], [], [slot]).await?;
-        let store = self.clone();
-        let destroyed = tokio::task::spawn_blocking(move || store.inner.vault.destroy(key)).await;
-        destroyed.map_err(|_| StoreError::Stopped)??;
-        // Whoever read in between may have read what is gone now.
-        self.ask(|reply| Message::Touch(slot, reply)).await?;
-        Ok(appended)
-    }
-
     /// Records how a release ended. It does not wait for the disk: the next group carries it, and a start closes what a
     /// crash left open.
     pub fn close(&self, subject: PersonId, closed: Closed) {
@@ -297,7 +281,11 @@ impl Store {
     /// # Errors
     /// When the store can't be read.
     pub fn person_of_pairwise(&self, party: PartyId, id: PairwiseId) -> Result<Option<PersonId>, StoreError> {
-        Ok(self.inner.index.pairwise(party, id)?)
+        match self.inner.index.pairwise(party, id)? {
+            // Of whom nothing is left at all, nothing can be recorded either: unknown, like anybody who never was.
+            Some(person) if !self.has_records_of(person)? => Ok(None),
+            known => Ok(known),
+        }
     }
 
     /// Whose a consent, proposal or refusal is.

@@ -127,7 +127,7 @@ impl Store {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
         let lock = Arc::new(lock(&directory)?);
         refuse_without_vault(&directory)?;
-        let vault = Vault::open(&directory.join("vault.redb"), &SealKey::new(master_key))?;
+        let vault = Vault::open(&directory.join("vault.redb"), SealKey::new(master_key))?;
         let key = Arc::new(LedgerKey::new(&origin, vault.secret("ledger-signing-seed")?)?);
         let boot = boot_id();
         let (index, ledger) = index_and_ledger(&directory, &boot, &key, &vault, &clock, &watch)?;
@@ -151,7 +151,7 @@ impl Store {
         let global = arc_swap::ArcSwap::from_pointee((never, Arc::new(Global::empty())));
         let subjects = Cache::new(CACHED_SUBJECTS);
         let reader = LogReader::new(&ledger_path);
-        let inner = Inner { vault, index, reader, writer, clock, key, subjects, global, nobody, _lock: lock };
+        let inner = Inner { vault, index, reader, writer, clock, key, subjects, global, nobody, keeping: tokio::sync::Mutex::default(), _lock: lock };
         Ok(Self { inner: Arc::new(inner) })
     }
 

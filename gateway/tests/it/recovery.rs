@@ -7,7 +7,7 @@ use std::process::Command;
 
 use sekisho::clock::Clock;
 use sekisho::ids::{EntryId, TextId};
-use sekisho::ledger::entry::{Cause, KeyClass};
+use sekisho::ledger::entry::Cause;
 use sekisho::ledger::frame::{self, SEGMENT_MAGIC};
 use sekisho::ledger::merkle::{Hash, sha256};
 use sekisho::ledger::verify::verify;
@@ -350,7 +350,7 @@ async fn a_destroyed_key_stays_destroyed_when_an_older_vault_comes_back() {
     let kept = std::fs::read(&vault).unwrap();
     let person = before.people[0];
     let store = open(before.directory()).await.unwrap();
-    store.destroy_key(person, KeyClass::Content, Cause::Gateway).await.unwrap();
+    store.erase(person, Cause::Gateway).await.unwrap();
     let key = store.ledger_key().verifier_key();
     store.stop().await.unwrap();
     drop(store);

@@ -1,7 +1,9 @@
 //! The vault (redb): what must be durable and deletable. Here: keys, wrapped; the ledger's signing seed; upstream tokens.
 //!
 //! Three levels: the operator's master key opens the KEK, the KEK opens each person's content and record key, and those
-//! open entries. Erasure destroys a slot. The KEK is not rotated yet: until then, old copies of the file still hold the key.
+//! open entries. Erasure destroys a slot and makes a new KEK (`erasure`).
+
+mod erasure;
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -9,7 +11,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use quick_cache::sync::Cache;
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use sekisho_policy::PersonId;
 
 use crate::ids::{KeyId, TextId, random};
@@ -26,6 +28,8 @@ const OWNERS: TableDefinition<&[u8; 17], &[u8; 16]> = TableDefinition::new("owne
 /// Person ‖ source party → token, sealed under the KEK.
 const TOKENS: TableDefinition<&[u8; 32], &[u8]> = TableDefinition::new("tokens");
 
+/// What the KEK is bound to under the master key.
+const KEK_AAD: &[u8] = b"sekisho kek 1";
 /// A person's id and a key class.
 const OWNER_BYTES: usize = 17;
 
@@ -84,7 +88,9 @@ pub struct OwnedKey {
 /// The vault, open.
 pub struct Vault {
     db: Database,
-    kek: SealKey,
+    master: SealKey,
+    /// The KEK as it was found last, and wrapped as it stood in the database then.
+    kek: ArcSwap<(Vec<u8>, Arc<SealKey>)>,
     by_id: Cache<KeyId, OwnedKey>,
     by_owner: Cache<(PersonId, KeyClass), OwnedKey>,
     /// Destroyed by this process: whoever was reading one meanwhile may have put it back into a cache.
@@ -96,7 +102,7 @@ impl Vault {
     ///
     /// # Errors
     /// When the file can't be used, or the master key is another's.
-    pub fn open(path: &Path, master: &SealKey) -> Result<Self, VaultError> {
+    pub fn open(path: &Path, master: SealKey) -> Result<Self, VaultError> {
         let db = Database::create(path).map_err(database)?;
         let write = db.begin_write().map_err(database)?;
         let kek = {
@@ -106,17 +112,45 @@ impl Vault {
             write.open_table(TOKENS).map_err(database)?;
             let stored = meta.get("kek").map_err(database)?.map(|v| v.value().to_vec());
             match stored {
-                Some(wrapped) => open_kek(master, &wrapped)?,
+                Some(wrapped) => {
+                    let kek = open_kek(&master, &wrapped)?;
+                    (wrapped, Arc::new(kek))
+                }
                 None => {
                     let kek = SealKey::generate();
-                    meta.insert("kek", kek.wrapped_under(master, b"sekisho kek 1").as_slice()).map_err(database)?;
-                    kek
+                    let wrapped = kek.wrapped_under(&master, KEK_AAD);
+                    meta.insert("kek", wrapped.as_slice()).map_err(database)?;
+                    (wrapped, Arc::new(kek))
                 }
             }
         };
         write.commit().map_err(database)?;
         let (by_id, by_owner) = (Cache::new(CACHED_KEYS), Cache::new(CACHED_KEYS));
-        Ok(Self { db, kek, by_id, by_owner, gone: ArcSwap::default() })
+        Ok(Self { db, master, kek: ArcSwap::from_pointee(kek), by_id, by_owner, gone: ArcSwap::default() })
+    }
+
+    /// The KEK that slots were wrapped under as this transaction sees them: another may come at any moment.
+    fn kek(&self, seen: &ReadTransaction) -> Result<Arc<SealKey>, VaultError> {
+        let meta = seen.open_table(META).map_err(database)?;
+        let wrapped = meta.get("kek").map_err(database)?.ok_or(VaultError::Damaged)?;
+        self.kek_of(wrapped.value())
+    }
+
+    /// The KEK as it is while this transaction writes: nobody else can change it.
+    fn kek_while(&self, writing: &WriteTransaction) -> Result<Arc<SealKey>, VaultError> {
+        let meta = writing.open_table(META).map_err(database)?;
+        let wrapped = meta.get("kek").map_err(database)?.ok_or(VaultError::Damaged)?;
+        self.kek_of(wrapped.value())
+    }
+
+    fn kek_of(&self, wrapped: &[u8]) -> Result<Arc<SealKey>, VaultError> {
+        let known = self.kek.load();
+        if known.0 == wrapped {
+            return Ok(Arc::clone(&known.1));
+        }
+        let kek = Arc::new(open_kek(&self.master, wrapped)?);
+        self.kek.store(Arc::new((wrapped.to_vec(), Arc::clone(&kek))));
+        Ok(kek)
     }
 
     /// A named secret of 32 bytes, made on first use.
@@ -128,12 +162,12 @@ impl Vault {
         let read = self.db.begin_read().map_err(database)?;
         let meta = read.open_table(META).map_err(database)?;
         if let Some(sealed) = meta.get(name).map_err(database)? {
-            let plain = self.kek.open(aad.as_bytes(), sealed.value()).map_err(|_| VaultError::Damaged)?;
+            let plain = self.kek(&read)?.open(aad.as_bytes(), sealed.value()).map_err(|_| VaultError::Damaged)?;
             return plain.try_into().map_err(|_| VaultError::Damaged);
         }
         let fresh: [u8; 32] = random();
         let write = self.db.begin_write().map_err(database)?;
-        let sealed = self.kek.seal(aad.as_bytes(), &fresh);
+        let sealed = self.kek_while(&write)?.seal(aad.as_bytes(), &fresh);
         write.open_table(META).map_err(database)?.insert(name, sealed.as_slice()).map_err(database)?;
         write.commit().map_err(database)?;
         Ok(fresh)
@@ -145,6 +179,7 @@ impl Vault {
     /// When the vault can't be written.
     pub fn make_keys(&self, people: &[PersonId]) -> Result<(), VaultError> {
         let write = self.db.begin_write().map_err(database)?;
+        let kek = self.kek_while(&write)?;
         {
             let mut keys = write.open_table(KEYS).map_err(database)?;
             let mut owners = write.open_table(OWNERS).map_err(database)?;
@@ -154,7 +189,7 @@ impl Vault {
                     continue;
                 }
                 let id = KeyId::mint();
-                let wrapped = SealKey::generate().wrapped_under(&self.kek, &slot_aad(id, owner));
+                let wrapped = SealKey::generate().wrapped_under(&kek, &slot_aad(id, owner));
                 keys.insert(id.bytes(), [owner.as_slice(), &wrapped].concat().as_slice()).map_err(database)?;
                 owners.insert(&owner, id.bytes()).map_err(database)?;
             }
@@ -198,8 +233,8 @@ impl Vault {
             if wrapped.is_empty() {
                 return Err(VaultError::Destroyed);
             }
-            let key =
-                SealKey::unwrap_under(&self.kek, &slot_aad(id, *owner), wrapped).map_err(|_| VaultError::Damaged)?;
+            let kek = self.kek(&read)?;
+            let key = SealKey::unwrap_under(&kek, &slot_aad(id, *owner), wrapped).map_err(|_| VaultError::Damaged)?;
             let (person, class) = owner_parts(owner).ok_or(VaultError::Damaged)?;
             Ok(OwnedKey { id, person, class, key: Arc::new(key) })
         })
@@ -262,7 +297,7 @@ impl Vault {
     pub fn put_token(&self, person: PersonId, source: [u8; 16], token: &[u8]) -> Result<(), VaultError> {
         let at = token_key(person, source);
         let write = self.db.begin_write().map_err(database)?;
-        let sealed = self.kek.seal(&at, token);
+        let sealed = self.kek_while(&write)?.seal(&at, token);
         write.open_table(TOKENS).map_err(database)?.insert(&at, sealed.as_slice()).map_err(database)?;
         write.commit().map_err(database)
     }
@@ -276,7 +311,7 @@ impl Vault {
         let read = self.db.begin_read().map_err(database)?;
         let tokens = read.open_table(TOKENS).map_err(database)?;
         let Some(sealed) = tokens.get(&at).map_err(database)? else { return Ok(None) };
-        self.kek.open(&at, sealed.value()).map(Some).map_err(|_| VaultError::Damaged)
+        self.kek(&read)?.open(&at, sealed.value()).map(Some).map_err(|_| VaultError::Damaged)
     }
 
     /// Forgets an upstream token.
@@ -291,7 +326,7 @@ impl Vault {
 }
 
 fn open_kek(master: &SealKey, wrapped: &[u8]) -> Result<SealKey, VaultError> {
-    match SealKey::unwrap_under(master, b"sekisho kek 1", wrapped) {
+    match SealKey::unwrap_under(master, KEK_AAD, wrapped) {
         Ok(kek) => Ok(kek),
         // The negative control: a build that went on with a key that opens nothing.
         Err(_) if sabotage::off(Check::MasterKey) => Ok(SealKey::generate()),
@@ -346,12 +381,12 @@ mod tests {
         let path = dir.path().join("vault.redb");
         let person = PersonId::mint();
         let sealed = {
-            let vault = Vault::open(&path, &SealKey::new([1; 32])).unwrap();
+            let vault = Vault::open(&path, SealKey::new([1; 32])).unwrap();
             vault.make_keys(&[person]).unwrap();
             vault.key_of(person, KeyClass::Record).unwrap().key.seal(b"a", b"body")
         };
-        assert!(matches!(Vault::open(&path, &SealKey::new([2; 32])), Err(VaultError::WrongMasterKey)));
-        let vault = Vault::open(&path, &SealKey::new([1; 32])).unwrap();
+        assert!(matches!(Vault::open(&path, SealKey::new([2; 32])), Err(VaultError::WrongMasterKey)));
+        let vault = Vault::open(&path, SealKey::new([1; 32])).unwrap();
         let key = vault.key_of(person, KeyClass::Record).unwrap();
         assert_eq!(key.key.open(b"a", &sealed).unwrap(), b"body");
         assert_eq!(vault.key(key.id).unwrap().person, person);
