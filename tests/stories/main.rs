@@ -4,6 +4,7 @@ mod callers;
 mod configuration;
 mod consents;
 mod denials;
+mod erasure;
 mod family;
 mod management;
 mod operators;

@@ -57,7 +57,7 @@ impl Kept {
 }
 
 /// The town, the child's id at the app, and a release under way of which only the head was read.
-async fn with_a_release_under_way() -> (Town, String, hyper::Response<Incoming>) {
+pub(crate) async fn with_a_release_under_way() -> (Town, String, hyper::Response<Incoming>) {
     let town = Town::open().await;
     let (_, patient) = town.consent().await;
     town.world.city.set_knobs(Knobs { entries: Some(3_000), ..Knobs::default() });

@@ -23,7 +23,9 @@ mod tls {
         testssl.args(sections).arg("--add-ca").arg(ca).arg("--jsonfile").arg(&out);
         testssl.arg(format!("https://localhost:{port}")).stdin(Stdio::null()).stdout(Stdio::null());
         let status = testssl.status().unwrap_or_else(|error| {
-            panic!("testssl does not start: {error}. Install it (Debian package `testssl.sh`; scripts/install-test-tools)")
+            panic!(
+                "testssl does not start: {error}. Install it (Debian package `testssl.sh`; scripts/install-test-tools)"
+            )
         });
         // Its exit code counts findings of the environment as well; what counts is what it wrote.
         let text = std::fs::read_to_string(&out).unwrap_or_else(|error| panic!("{status}: {error}"));

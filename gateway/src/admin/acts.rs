@@ -8,6 +8,7 @@ use sekisho_policy::{AuthorityId, BasisId, BlockId, PersonId};
 
 use super::{Acting, AdminError};
 use crate::app::App;
+use crate::consent::erasure;
 use crate::consent::people::{self, NewAuthority, NewBasis, NewPerson};
 use crate::ids::{LinkId, TextId};
 use crate::ledger::entry::Bytes16;
@@ -41,6 +42,11 @@ struct Why {
     reason: String,
 }
 
+/// Nothing to say beside the path.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Empty {}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NewBlock {
@@ -68,6 +74,15 @@ pub(super) async fn act(app: &App, acting: &Acting, segments: &[&str], body: &[u
             let new: NewPeople = parse(body)?;
             let ids = people::enrol(&app.store, &new.people, cause).await?;
             Ok(json!({"people": ids.iter().map(TextId::text).collect::<Vec<_>>()}))
+        }
+        ["people", person, "erase"] => {
+            let Empty {} = parse(body)?;
+            let cut = erasure::erase(app, id(person)?, cause).await?;
+            Ok(json!({"transfers_cut": cut}))
+        }
+        ["records", "destroy-old"] => {
+            let Empty {} = parse(body)?;
+            Ok(json!({"people": erasure::destroy_old_records(app, cause).await?}))
         }
         ["people", person, "links"] => {
             let new: NewLink = parse(body)?;

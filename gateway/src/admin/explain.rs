@@ -25,6 +25,14 @@ pub(super) async fn explain(app: &App, acting: &Acting, id: &str) -> Result<Valu
 fn in_words(explained: &Explained) -> Value {
     let mut lines = Vec::new();
     let (verdict_ja, verdict_en) = match &explained.decision {
+        _ if explained.erased => {
+            lines.extend(erased(explained));
+            if explained.kept == 0 {
+                ("提供しなかった", "was denied")
+            } else {
+                ("提供してよかった", "was permitted")
+            }
+        }
         Decision::Permit(permit) => {
             for kept in permit.kept() {
                 let (ja, en) = permitted_by(kept.by);
@@ -56,7 +64,22 @@ fn in_words(explained: &Explained) -> Value {
         "verdict_ja": verdict_ja,
         "verdict_en": verdict_en,
         "agrees_with_record": explained.agrees,
+        "erased": explained.erased,
         "categories": lines,
+    })
+}
+
+/// What was kept, as recorded; why can't be told any more.
+fn erased(explained: &Explained) -> impl Iterator<Item = Value> {
+    let kept = |at: usize| u32::try_from(at).is_ok_and(|at| explained.kept.checked_shr(at).is_some_and(|b| b & 1 == 1));
+    explained.request.categories.as_slice().iter().enumerate().map(move |(at, category)| {
+        line(
+            explained,
+            *category,
+            kept(at),
+            "根拠となった記録は消去されました",
+            "what it was decided on has been erased",
+        )
     })
 }
 

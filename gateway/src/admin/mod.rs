@@ -6,6 +6,7 @@
 mod acts;
 pub mod client;
 mod explain;
+mod report;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -42,7 +43,7 @@ pub(crate) struct Acting {
 fn role_for(method: &Method, segments: &[&str]) -> Option<Role> {
     match (method.as_str(), segments) {
         ("GET", ["status"]) => None,
-        ("POST", ["checkpoint" | "reload"]) => Some(Role::Operator),
+        ("POST", ["checkpoint" | "reload"]) | ("GET", ["destroyed"]) => Some(Role::Operator),
         ("GET", _) => Some(Role::Auditor),
         _ => Some(Role::Official),
     }
@@ -83,6 +84,9 @@ pub(crate) enum AdminError {
     /// The configuration.
     #[error(transparent)]
     Reload(#[from] ReloadError),
+    /// The query isn't what it needs.
+    #[error("the query is not understood: {0}")]
+    Query(String),
     /// The body isn't what the act needs.
     #[error("the body is not understood: {0}")]
     Body(String),
@@ -101,7 +105,7 @@ impl AdminError {
             Self::Role(_) => StatusCode::FORBIDDEN,
             Self::Reload(ReloadError::Store(_) | ReloadError::Barrier(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Reload(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Body(_) => StatusCode::BAD_REQUEST,
+            Self::Body(_) | Self::Query(_) => StatusCode::BAD_REQUEST,
             Self::Act(ActError::Field { .. }) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Act(ActError::Conflict(_)) => StatusCode::CONFLICT,
             Self::Store(StoreError::Entry(_)) => StatusCode::NOT_FOUND,
@@ -175,7 +179,7 @@ async fn answer(current: &Current, uid: Option<u32>, request: Request<Incoming>)
     // At every request: a reload may have taken this operator out since the connection was made.
     let answered = match (whole, acting(&app, uid)) {
         (_, None) => Err(AdminError::Role("operator")),
-        (Ok(body), Some(acting)) => route(current, &app, &acting, &parts.method, parts.uri.path(), &body).await,
+        (Ok(body), Some(acting)) => route(current, &app, &acting, &parts, &body).await,
         (Err(_), _) => Err(AdminError::Body("it is too large or was cut off".to_owned())),
     };
     let (status, value) = match answered {
@@ -191,15 +195,21 @@ async fn route(
     current: &Current,
     app: &Arc<App>,
     acting: &Acting,
-    method: &Method,
-    path: &str,
+    parts: &http::request::Parts,
     body: &[u8],
 ) -> Result<Value, AdminError> {
-    let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    let method = &parts.method;
+    let segments: Vec<&str> = parts.uri.path().trim_start_matches('/').split('/').collect();
     acting.may(role_for(method, &segments))?;
     match (method.as_str(), segments.as_slice()) {
         ("GET", ["status"]) => Ok(json!({"status": "serving", "origin": app.store.ledger_key().origin()})),
         ("GET", ["decisions", id]) => explain::explain(app, acting, id).await,
+        ("GET", ["releases"]) => report::releases(app, acting, parts.uri.query()).await,
+        ("GET", ["people", person, "records"]) => report::records(app, acting, person).await,
+        ("GET", ["destroyed"]) => {
+            let signed = app.store.destroyed_keys()?;
+            Ok(json!({"destroyed": String::from_utf8_lossy(&signed)}))
+        }
         ("POST", ["checkpoint"]) => {
             let signed = app.store.checkpoint().await?;
             Ok(json!({"checkpoint": String::from_utf8_lossy(&signed)}))

@@ -80,6 +80,8 @@ pub struct Server {
     pub drain: Duration,
     /// Address of the management port, if there is one.
     pub management: Option<SocketAddr>,
+    /// How long what the law makes us keep of an erased person is kept, in years.
+    pub records_kept_years: u16,
     /// Free space below which the data directory's disk makes the gateway not ready, in MiB.
     pub disk_free_min_mib: u64,
 }
@@ -316,6 +318,7 @@ fn server(s: &mut Section<'_, '_, '_>, base: &Path) -> Server {
         workers: s.number("workers", cores as u64, 1..=1_024) as usize,
         drain: Duration::from_secs(s.number("drain_s", 20, 0..=3_600)),
         management: management(s),
+        records_kept_years: s.number("records_kept_years", 3, 1..=100) as u16,
         disk_free_min_mib: s.number("disk_free_min_mib", 512, 0..=1 << 40),
     }
 }

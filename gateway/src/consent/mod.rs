@@ -1,6 +1,7 @@
 //! What people decide: proposals, consents, refusals; and the barrier that makes what narrows final.
 
 pub mod barrier;
+pub mod erasure;
 pub mod give;
 pub mod people;
 pub mod receipt;

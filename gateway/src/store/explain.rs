@@ -8,7 +8,7 @@ use sekisho_policy::{
     Timestamp, decide,
 };
 
-use super::state::{Ending, Global, Subject, category_version};
+use super::state::{ERASED, Ending, Global, Subject, category_version};
 use super::{Store, StoreError};
 use crate::ids::{EntryId, TextId};
 use crate::ledger::entry::{Bytes16, Bytes32};
@@ -27,8 +27,12 @@ pub struct Explained {
     pub request: AccessRequest,
     /// The decision, made again, with its reasons.
     pub decision: Decision,
-    /// Whether digests and outcome agree with what was recorded.
+    /// Whether digests and outcome agree with what was recorded; only the digests, where what it was made on was erased.
     pub agrees: bool,
+    /// Whether what it was made on was erased since, so that it can't be made again.
+    pub erased: bool,
+    /// Bit `i` is set when category `i` of the question was kept, as recorded.
+    pub kept: u16,
     /// The registry of its day.
     pub registry: Global,
 }
@@ -152,10 +156,13 @@ impl Store {
         let registry = self.load_global(recorded.registry)?;
         let now = Timestamp::from_millis(recorded.now_ms);
         let decision = decide(&subject.records, &registry.registry, &request, now);
+        let erased = subject.records.unreadable == Some(ERASED);
+        let kept = recorded.kept;
         let agrees = subject.digest == recorded.records_digest.0
             && registry.digest == recorded.registry_digest.0
-            && kept_bits(&request, &decision) == recorded.kept;
-        Ok(Explained { entry, at: opened.header.at(), route: recorded.route, request, decision, agrees, registry })
+            && (erased || kept_bits(&request, &decision) == kept);
+        let (at, route) = (opened.header.at(), recorded.route);
+        Ok(Explained { entry, at, route, request, decision, agrees, erased, kept, registry })
     }
 
     /// Decisions about a person before a position, newest first, at most `limit`, each with its outcome. Legal-basis

@@ -16,6 +16,7 @@ mod open;
 mod prepare;
 mod recorded;
 pub mod registry;
+mod report;
 pub mod state;
 mod watch;
 
@@ -44,6 +45,7 @@ pub use explain::{Explained, Logged};
 pub use open::{OpenError, Options};
 use recorded::ruling;
 pub use recorded::{Recorded, Ruling};
+pub use report::{Kept, KeptOf, Received, ReportAsked};
 use state::{Global, Subject};
 pub use watch::Watch;
 

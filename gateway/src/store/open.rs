@@ -151,7 +151,19 @@ impl Store {
         let global = arc_swap::ArcSwap::from_pointee((never, Arc::new(Global::empty())));
         let subjects = Cache::new(CACHED_SUBJECTS);
         let reader = LogReader::new(&ledger_path);
-        let inner = Inner { vault, index, reader, writer, clock, key, subjects, global, nobody, keeping: tokio::sync::Mutex::default(), _lock: lock };
+        let inner = Inner {
+            vault,
+            index,
+            reader,
+            writer,
+            clock,
+            key,
+            subjects,
+            global,
+            nobody,
+            keeping: tokio::sync::Mutex::default(),
+            _lock: lock,
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 

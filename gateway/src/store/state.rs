@@ -15,6 +15,9 @@ use crate::ledger::event::{BlockedFrom, Event, LinkTarget, Terms};
 use crate::ledger::merkle::{Hash, sha256};
 pub use crate::store::codes::category_version;
 use crate::store::codes::{categories, category_code, purpose};
+
+/// Why records are unreadable when a key that sealed one of them was destroyed.
+pub(crate) const ERASED: Field = Field::Record("erased");
 pub use crate::store::global::Global;
 
 /// Everything recorded about one person, as subject, as guardian and as user.
@@ -160,7 +163,7 @@ impl Subject {
         self.digest = step(&self.digest, leaf);
         let Some(event) = event else {
             // What can't be read any more might forbid.
-            self.records.unreadable = Some(Field::Record("erased"));
+            self.records.unreadable = Some(ERASED);
             return;
         };
         let taken = if about(event).is_none_or(|person| person == self.records.subject) {

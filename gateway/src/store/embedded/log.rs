@@ -263,6 +263,12 @@ impl LogReader {
         Self { dir: dir.to_owned(), files: Cache::new(OPEN_FILES) }
     }
 
+    /// Where it reads.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.dir
+    }
+
     /// The entry at a location, its checksum compared.
     ///
     /// # Errors

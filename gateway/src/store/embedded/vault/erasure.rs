@@ -8,9 +8,7 @@ use std::sync::Arc;
 use redb::{Database, ReadableDatabase, ReadableTable};
 use sekisho_policy::PersonId;
 
-use super::{
-    KEK_AAD, KEYS, META, OWNER_BYTES, OWNERS, TOKENS, Vault, VaultError, database, owner_parts, slot_aad,
-};
+use super::{KEK_AAD, KEYS, META, OWNER_BYTES, OWNERS, TOKENS, Vault, VaultError, database, owner_parts, slot_aad};
 use crate::ids::{KeyId, TextId};
 use crate::ledger::entry::KeyClass;
 use crate::ledger::seal::SealKey;
