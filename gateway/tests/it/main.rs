@@ -6,3 +6,5 @@ mod ledger;
 mod recovery;
 #[cfg(test)]
 mod store;
+#[cfg(test)]
+mod thousand;
