@@ -13,6 +13,7 @@ use arrayvec::ArrayVec;
 use sekisho_policy::{PersonId, Timestamp};
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use super::disk::stop_the_process;
 use super::index::{Index, Mark, Placed};
 use super::indexer::Indexer;
 use super::log::Log;
@@ -408,10 +409,4 @@ fn write_checkpoint(dir: &std::path::Path, signed: &[u8]) -> std::io::Result<()>
     file.write_all(signed)?;
     file.sync_data()?;
     std::fs::rename(fresh, dir.join("checkpoint"))
-}
-
-/// A failed sync or a failed index leaves no safe way on.
-pub(super) fn stop_the_process(error: &dyn std::error::Error) -> ! {
-    tracing::error!(%error, "stopping at once: nothing more can be acknowledged. Mend the disk, then start again");
-    std::process::exit(74)
 }
