@@ -84,8 +84,11 @@ impl Disk {
     pub fn fill_but(&self, bytes: u64) {
         let filler = std::fs::File::create(self.filler()).unwrap();
         let free = rustix::fs::statvfs(&self.at).unwrap();
-        let take = (free.f_bavail * free.f_frsize).saturating_sub(bytes);
-        rustix::fs::fallocate(&filler, rustix::fs::FallocateFlags::empty(), 0, take.max(1)).unwrap();
+        let mut take = (free.f_bavail * free.f_frsize).saturating_sub(bytes).max(1);
+        // Whoever serves from it meanwhile takes of it too.
+        while rustix::fs::fallocate(&filler, rustix::fs::FallocateFlags::empty(), 0, take).is_err() {
+            take = take.checked_sub(64 << 10).expect("the disk was full before");
+        }
     }
 
     pub fn make_room(&self) {

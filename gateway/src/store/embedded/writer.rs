@@ -5,7 +5,7 @@
 //! A failed sync ends the process: what the disk holds is unknown then, and nothing more may be acknowledged.
 
 use std::collections::HashSet;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -16,7 +16,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use super::disk::stop_the_process;
 use super::index::{Index, Mark, Placed};
 use super::indexer::Indexer;
-use super::log::Log;
+use super::log::{Log, LogError};
 use super::pace::Workers;
 use crate::clock::{BACKWARD_TOLERANCE_MS, Clock};
 use crate::ids::EntryId;
@@ -375,8 +375,16 @@ impl Thread {
     fn checkpoint(&self) -> Vec<u8> {
         let signed = self.parts.key.checkpoint(self.parts.frontier.size(), self.parts.frontier.root());
         let signed = signed.unwrap_or_default();
-        if let Err(error) = write_checkpoint(&self.parts.dir, &signed) {
-            tracing::warn!(%error, "the checkpoint file could not be written");
+        if let Err(source) = write_checkpoint(&self.parts.dir, &signed) {
+            let full = matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
+            let error = LogError::Io { what: "checkpoint", source };
+            // The ledger may have room left, and a revocation may need it. A disk that is dead takes nothing any more: where
+            // it can't be read either, nobody gets as far as a write that would tell.
+            if full {
+                tracing::error!(%error, "the checkpoint file could not be written");
+            } else {
+                stop_the_process(&error);
+            }
         }
         signed
     }
