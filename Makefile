@@ -3,7 +3,7 @@
 CARGO ?= cargo
 ARGS ?=
 
-.PHONY: help demo test check chaos bench clean-demo
+.PHONY: help demo test check chaos chaos-input chaos-crash bench clean-demo
 
 help: ## What there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -17,6 +17,8 @@ test: ## Every test, and the deliberate mistakes that tests must notice
 	$(CARGO) test --workspace
 	$(CARGO) test -p sekisho-tests --test durability -- --ignored
 	$(CARGO) test -p sekisho-tests --test tls -- --ignored
+	$(CARGO) test -p sekisho-tests --test crash -- --ignored --nocapture
+	$(CARGO) test -p sekisho --test it thousand -- --ignored --nocapture
 	tests/mutations/run
 	@if [ -x tests/sabotage/run ]; then tests/sabotage/run; fi
 
@@ -25,10 +27,18 @@ check: ## Formatting, lints and documentation
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items
 
-chaos: export SEKISHO_CHAOS ?= 100000
-chaos: export SEKISHO_CHAOS_SEED ?= $(shell date +%s)
-chaos: ## Hostile input at a running gateway, in full: forged tokens, paths, framing (docs/chaos.md)
-	$(CARGO) test -p sekisho-tests --test chaos -- --nocapture --test-threads=1
+chaos: chaos-input chaos-crash ## Every campaign in full: hostile input, crashes, failing disks (docs/chaos.md)
+
+chaos-input: export SEKISHO_CHAOS ?= 100000
+chaos-input: export SEKISHO_CHAOS_SEED ?= $(shell date +%s)
+chaos-input: ## Only hostile input at a running gateway: forged tokens, paths, framing; ONLY=tokens one of them
+	$(CARGO) test -p sekisho-tests --test chaos $(ONLY) -- --nocapture --test-threads=1
+
+chaos-crash: export SEKISHO_CRASHES = long
+chaos-crash: export SEKISHO_CHAOS_SEED ?= $(shell date +%s)
+chaos-crash: ## Only crashes and failing disks; ONLY=power, kill, faults or index one of them
+	scripts/install-test-tools
+	$(CARGO) test -p sekisho-tests --test crash $(ONLY) -- --include-ignored --nocapture --test-threads=1
 
 bench: ## How fast, against nginx; fails when a bar does not hold (docs/performance.md)
 	scripts/install-test-tools

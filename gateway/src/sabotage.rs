@@ -23,6 +23,8 @@ pub enum Check {
     MyNumber,
     Rewrite,
     SyncBeforeAck,
+    SyncError,
+    CatchUp,
     HighWater,
     FrameChecksum,
     DirectoryLock,

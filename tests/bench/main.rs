@@ -9,6 +9,7 @@ mod gateway;
 mod load;
 mod nginx;
 mod report;
+mod restart;
 mod rounds;
 mod serve;
 mod world;
@@ -46,6 +47,12 @@ struct Options {
 
 #[derive(Subcommand)]
 enum Role {
+    /// Only the restart: how long until the first answer with so many entries in the ledger.
+    Restart {
+        /// Entries; the bars are about the default.
+        #[arg(long, default_value_t = restart::ENTRIES)]
+        entries: u64,
+    },
     /// The upstream of both proxies.
     #[command(hide = true)]
     Upstream { work: PathBuf },
@@ -68,6 +75,7 @@ fn main() -> ExitCode {
     };
     let done = runtime.block_on(async {
         match &options.role {
+            Some(Role::Restart { entries }) => restart_only(*entries).await,
             Some(Role::Upstream { work }) => serve::upstream(work).await.map(|()| true),
             Some(Role::NoOp) => serve::no_op().await.map(|()| true),
             Some(Role::Load { work }) => load::run(work).await.map(|()| true),
@@ -86,6 +94,12 @@ fn main() -> ExitCode {
     }
 }
 
+async fn restart_only(entries: u64) -> Result<bool, Failure> {
+    let bars = restart::measure(&world::target_directory()?, entries).await?;
+    report::table(&bars);
+    Ok(bars.iter().all(|bar| bar.holds))
+}
+
 /// Measures and reports; `false` when a bar doesn't hold.
 async fn drive(options: &Options) -> Result<bool, Failure> {
     let target = world::target_directory()?;
@@ -96,7 +110,10 @@ async fn drive(options: &Options) -> Result<bool, Failure> {
     }
     let wants = |name: &str| options.only.as_deref().is_none_or(|only| only == name);
     rounds::check_machine(wants("nginx"))?;
-    let decisions = if whole { decision::measure(&target).await? } else { Vec::new() };
+    let mut apart = if whole { decision::measure(&target).await? } else { Vec::new() };
+    if whole {
+        apart.extend(restart::measure(&target, restart::ENTRIES).await?);
+    }
     let plan = rounds::Plan {
         rounds: options.rounds.max(1),
         measured: Duration::from_secs(options.seconds.max(1)),
@@ -109,7 +126,7 @@ async fn drive(options: &Options) -> Result<bool, Failure> {
     if !whole {
         return Ok(true);
     }
-    let bars = report::bars(&decisions, &measured)?;
+    let bars = report::bars(&apart, &measured)?;
     report::table(&bars);
     report::write(&target, &bars, &measured)?;
     Ok(bars.iter().all(|bar| bar.holds))

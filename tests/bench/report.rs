@@ -109,7 +109,7 @@ fn line(proxy: &str, round: &str, take: impl Fn(Figure) -> Option<f64>) {
 }
 
 /// Everything that has a bar.
-pub fn bars(decisions: &[Bar], measured: &Rounds) -> Result<Vec<Bar>, Failure> {
+pub fn bars(apart: &[Bar], measured: &Rounds) -> Result<Vec<Bar>, Failure> {
     let all_ratios = ratios(measured);
     if all_ratios.len() < QUIET_MIN {
         let rounds = measured.rounds.len();
@@ -123,7 +123,7 @@ pub fn bars(decisions: &[Bar], measured: &Rounds) -> Result<Vec<Bar>, Failure> {
     let ratio = median(all_ratios).ok_or("no round measured both proxies")?;
     let idle =
         median(of(measured, "nginx").iter().map(|run| run.idle_share).collect()).ok_or("nginx was not measured")?;
-    let mut all: Vec<Bar> = decisions.iter().map(|bar| Bar { name: bar.name.clone(), ..*bar }).collect();
+    let mut all: Vec<Bar> = apart.iter().map(|bar| Bar { name: bar.name.clone(), ..*bar }).collect();
     all.push(Bar::at_least("enforced proxy, Sekisho's requests/s by nginx's", ratio, "ratio", RATIO_MIN));
     all.push(Bar::at_most("enforced proxy, idle share of nginx's core", idle, "ratio", IDLE_MAX));
     Ok(all)

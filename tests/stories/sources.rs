@@ -1,6 +1,8 @@
 //! Sources that hang, lie, send garbage or die; bundles with what must not pass. A clear answer for the caller, nothing
 //! leaked, and the record says that nothing was sent.
 
+use std::os::unix::fs::FileExt;
+
 use sekisho_adapters::fhir_server::stand_in::Knobs;
 use sekisho_adapters::stand_in::{Damage, Faults};
 use sekisho_tests::town::{Town, body};
@@ -90,6 +92,30 @@ async fn what_is_withdrawn_while_the_source_is_asked_is_not_released() {
     assert_eq!(receipt["summary"]["transfers_cut"], 0, "nothing was under way yet");
     assert_eq!((answer.status.as_u16(), body(&answer)["total"].as_u64()), (200, Some(0)));
     assert_eq!(town.newest_outcome().await, "nothing-sent");
+    town.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_last_look_that_fails_releases_nothing_and_does_not_say_no_data() {
+    let town = Town::open().await;
+    let (_, patient) = town.consent().await;
+    let before = town.world.city.requests();
+    town.world.city.set_knobs(faults(Faults { latency_ms: 1_500, ..Faults::default() }));
+    let asking = town.ask(&patient);
+    let failing = async {
+        while town.world.city.requests() == before {
+            tokio::task::yield_now().await;
+        }
+        // The disk gives back something else than was written, and a change has the records be read again.
+        let ledger = town.directory.path().join("data/ledger/00000000.seg");
+        let file = std::fs::OpenOptions::new().write(true).open(ledger).unwrap();
+        let length = file.metadata().unwrap().len() as usize;
+        file.write_all_at(&vec![0; length - 16], 16).unwrap();
+        town.refuse(town.mother(), json!({"recipient": "midori-clinic"})).await
+    };
+    let (answer, _) = tokio::join!(asking, failing);
+    assert_eq!(answer.status.as_u16(), 503, "{}", String::from_utf8_lossy(&answer.body));
+    assert_eq!(town.world.city.requests(), before + 1, "the decision was recorded, and the source asked");
     town.gateway.stop().await;
 }
 

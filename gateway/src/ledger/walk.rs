@@ -176,10 +176,7 @@ pub fn walk(
         done += bytes.len() as u64;
         progress(Progress { bytes: done, of_bytes: of_bytes.max(done), entries: walk.walked.entries });
     }
-    let Walked { entries, acknowledged, .. } = walk.walked;
-    if entries < acknowledged {
-        return Err(VerifyError::Missing { found: entries, acknowledged });
-    }
+    walk.enough()?;
     Ok(walk.walked)
 }
 
@@ -213,6 +210,8 @@ fn high_water(ledger: &Path) -> Option<u64> {
 }
 
 impl<V: FnMut(Place, &[u8]) -> Result<(), VerifyError>> Walk<V> {
+    /// All of a segment's frames are looked at before any of its entries is handed out: damage is told before time is
+    /// spent on hashing.
     fn segment(&mut self, segment: u32, bytes: &[u8], last: bool) -> Result<(), VerifyError> {
         self.walked.segments += 1;
         if !bytes.starts_with(SEGMENT_MAGIC) {
@@ -220,7 +219,7 @@ impl<V: FnMut(Place, &[u8]) -> Result<(), VerifyError>> Walk<V> {
             return if begun { Ok(()) } else { Err(VerifyError::Format(segment)) };
         }
         let (mut at, mut whole) = (SEGMENT_MAGIC.len(), SEGMENT_MAGIC.len());
-        let mut request: Vec<(Place, &[u8])> = Vec::new();
+        let (mut request, mut found): (Vec<(Place, &[u8])>, Vec<_>) = Default::default();
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
             let place = Place { segment, offset: at as u64, position: self.walked.entries + request.len() as u64 };
             let wrong = |fault| Err(VerifyError::Entry { place, fault });
@@ -242,7 +241,8 @@ impl<V: FnMut(Place, &[u8]) -> Result<(), VerifyError>> Walk<V> {
             request.push((place, entry));
             at += length;
             if !more {
-                self.take(&mut request)?;
+                self.walked.entries += request.len() as u64;
+                found.append(&mut request);
                 whole = at;
             }
         }
@@ -253,15 +253,15 @@ impl<V: FnMut(Place, &[u8]) -> Result<(), VerifyError>> Walk<V> {
         }
         let after = bytes.get(whole..).unwrap_or_default();
         self.walked.unfinished_bytes = after.iter().rposition(|byte| *byte != 0).map_or(0, |at| at as u64 + 1);
-        Ok(())
+        if last {
+            self.enough()?;
+        }
+        found.into_iter().try_for_each(|(place, entry)| (self.visit)(place, entry))
     }
 
-    fn take(&mut self, request: &mut Vec<(Place, &[u8])>) -> Result<(), VerifyError> {
-        for (place, entry) in request.drain(..) {
-            (self.visit)(place, entry)?;
-            self.walked.entries += 1;
-        }
-        Ok(())
+    fn enough(&self) -> Result<(), VerifyError> {
+        let Walked { entries, acknowledged, .. } = self.walked;
+        if entries < acknowledged { Err(VerifyError::Missing { found: entries, acknowledged }) } else { Ok(()) }
     }
 }
 

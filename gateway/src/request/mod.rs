@@ -30,7 +30,7 @@ use crate::ledger::event::{Closed, Outcome};
 use crate::ledger::merkle::sha256;
 use crate::metrics::Ended;
 use crate::sabotage::{self, Check};
-use crate::store::{Recorded, Ruling};
+use crate::store::{Recorded, Ruling, StoreError};
 use admission::Admission;
 use authenticate::{AuthError, Caller, authenticate};
 use body::ReplyBody;
@@ -193,9 +193,18 @@ async fn fetch_and_narrow(
         _ => Ended::Source,
     };
     // What a source says of its own state is about the person as well: it goes no further than the permit.
-    if !matches!(fetched, Fetched::Narrowed { .. }) && !still_permitted(app, recorded).await {
-        noted.ended = Ended::Denied;
-        return Err(not_sent(nothing(app, asked)));
+    if !matches!(fetched, Fetched::Narrowed { .. }) {
+        match still_permitted(app, recorded).await {
+            Ok(true) => {}
+            Ok(false) => {
+                noted.ended = Ended::Denied;
+                return Err(not_sent(nothing(app, asked)));
+            }
+            Err(reply) => {
+                noted.ended = Ended::Busy;
+                return Err(not_sent(reply));
+            }
+        }
     }
     let (narrowed, unmapped) = match fetched {
         Fetched::Narrowed { narrowed, unmapped } => (narrowed, unmapped),
@@ -228,22 +237,34 @@ struct Prepared {
     id_at_source: String,
 }
 
-async fn still_permitted(app: &App, recorded: &Recorded) -> bool {
-    app.store.still_permitted(recorded.request(), recorded.permit()).await.unwrap_or(false)
+async fn still_permitted(app: &App, recorded: &Recorded) -> Result<bool, Reply> {
+    app.store.still_permitted(recorded.request(), recorded.permit()).await.map_err(|error| untold(&error))
+}
+
+/// A store that can't tell releases nothing. "No data" would be a wrong answer about somebody whose consent stands.
+fn untold(error: &StoreError) -> Reply {
+    tracing::error!(%error, "the last look at the records failed; nothing was released");
+    Reply::not_now(5)
 }
 
 /// Whether the links that led here still hold: the subject's id at the source, and the caller's login.
-async fn still_linked(app: &App, recorded: &Recorded, asked: &Asked<'_>, caller: &Caller, id_at_source: &str) -> bool {
-    let Ok(snapshot) = app.store.snapshot(recorded.request().subject).await else { return false };
+async fn still_linked(
+    app: &App,
+    recorded: &Recorded,
+    asked: &Asked<'_>,
+    caller: &Caller,
+    id_at_source: &str,
+) -> Result<bool, Reply> {
+    let snapshot = app.store.snapshot(recorded.request().subject).await.map_err(|error| untold(&error))?;
     let same_id = snapshot.subject.id_at(&asked.route.source.code) == Some(id_at_source);
     let same_login = match caller.person {
         Some(person) if person != app.store.nobody() => {
             let now = app.store.person_of_login(&caller.claims.iss, &caller.claims.sub).await;
-            now.is_ok_and(|holder| holder == Some(person))
+            now.map_err(|error| untold(&error))? == Some(person)
         }
         _ => true,
     };
-    same_id && same_login
+    Ok(same_id && same_login)
 }
 
 /// Registers the release, looks at the records once more, and hands the body over. From the registration on, whatever
@@ -259,13 +280,25 @@ async fn release(
     let admission = Admission::new(app, caller, asked.route);
     let handle = app.releases.register(recorded, admission, prepared.contents, connection);
     let recorded = handle.recorded();
-    // A reload since then is seen here, or sees this release.
-    let admitted = app.now().is_some_and(|now| handle.is_admitted_by(&now)) || sabotage::off(Check::AdmittedStill);
-    let permitted = (still_permitted(app, recorded).await && !recorded.expired()) || sabotage::off(Check::DecideAgain);
-    let linked = permitted && still_linked(app, recorded, asked, caller, &prepared.id_at_source).await;
-    if !permitted || !admitted || !(linked || sabotage::off(Check::StillLinked)) {
-        handle.nothing_sent();
-        return Err(nothing(app, asked));
+    let last_look = async {
+        // A reload since then is seen here, or sees this release.
+        let admitted = app.now().is_some_and(|now| handle.is_admitted_by(&now)) || sabotage::off(Check::AdmittedStill);
+        let permitted = still_permitted(app, recorded).await? && !recorded.expired();
+        let linked = still_linked(app, recorded, asked, caller, &prepared.id_at_source).await?;
+        let (permitted, linked) =
+            (permitted || sabotage::off(Check::DecideAgain), linked || sabotage::off(Check::StillLinked));
+        Ok(admitted && permitted && linked)
+    };
+    match last_look.await {
+        Ok(true) => {}
+        Ok(false) => {
+            handle.nothing_sent();
+            return Err(nothing(app, asked));
+        }
+        Err(reply) => {
+            handle.nothing_sent();
+            return Err(reply);
+        }
     }
     let body = ReplyBody::release(prepared.reply.body.clone(), handle);
     Ok(prepared.reply.into_response(body))

@@ -7,6 +7,7 @@
 
 mod codes;
 pub mod conformance;
+mod directory;
 pub mod embedded;
 mod erasure;
 mod error;

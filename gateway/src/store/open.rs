@@ -8,14 +8,15 @@ use std::sync::Arc;
 use quick_cache::sync::Cache;
 use sekisho_policy::PersonId;
 
+use super::embedded::disk;
 use super::embedded::index::{Index, IndexError, Mark, Placed};
 use super::embedded::log::{Location, Log, LogError, LogReader};
 use super::embedded::vault::{Vault, VaultError};
 use super::embedded::writer::{Guard, Parts, Slot, Writer};
 use super::state::{Global, Subject};
-use super::{Inner, Store, StoreError, Watch, prepare};
+use super::{Inner, Store, StoreError, Watch, directory, prepare};
 use crate::clock::Clock;
-use crate::ids::{EntryId, KeyId, TextId};
+use crate::ids::{KeyId, TextId};
 use crate::ledger::checkpoint::{CheckpointError, LedgerKey, open_checkpoint};
 use crate::ledger::entry::{Bytes16, Entry, EntryType};
 use crate::ledger::event::{Closed, Enrolled, Event, Outcome};
@@ -50,7 +51,7 @@ pub enum OpenError {
     )]
     InUse,
     /// The file system said no.
-    #[error("data directory: {0}")]
+    #[error("data directory: {0}. {advice}", advice = disk::advice(.0))]
     Io(#[from] std::io::Error),
     /// The ledger says no.
     #[error(transparent)]
@@ -114,7 +115,7 @@ impl Store {
     /// # Errors
     /// When another process has the store open, or the file system fails.
     pub fn forget_index(directory: &std::path::Path) -> Result<(), OpenError> {
-        let _held = lock(directory)?;
+        let _held = directory::lock(directory)?;
         match std::fs::remove_dir_all(directory.join("index")) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
             _ => Ok(()),
@@ -125,12 +126,14 @@ impl Store {
         let Options { directory, origin, master_key, clock } = options;
         // Whoever else has an account on the machine has no business in here.
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
-        let lock = Arc::new(lock(&directory)?);
+        let lock = Arc::new(directory::lock(&directory)?);
         refuse_without_vault(&directory)?;
         let vault = Vault::open(&directory.join("vault.redb"), SealKey::new(master_key))?;
         let key = Arc::new(LedgerKey::new(&origin, vault.secret("ledger-signing-seed")?)?);
-        let boot = boot_id();
+        let boot = directory::boot_id();
         let (index, ledger) = index_and_ledger(&directory, &boot, &key, &vault, &clock, &watch)?;
+        // The names of vault and ledger: a power cut must not take what is in them by taking those.
+        directory::sync(&directory)?;
         let nobody = PersonId::of(*first_16(&vault.secret("nobody")?));
         let ledger_path = directory.join("ledger");
         let index = Arc::new(index);
@@ -269,7 +272,7 @@ fn index_and_ledger(
             return Err(error);
         }
     };
-    write_new(&directory.join("checkpoint.vkey"), key.verifier_key().as_bytes())?;
+    directory::write_new(&directory.join("checkpoint.vkey"), key.verifier_key().as_bytes())?;
     for id in &ledger.destroyed {
         if vault.holds(*id)? && !sabotage::off(Check::DestroyAgain) {
             vault.destroy(*id)?;
@@ -286,7 +289,9 @@ fn index_and_ledger(
     // From here on it is not what a clean stop left.
     index.mark(taken, boot, false)?;
     let reader = LogReader::new(&directory.join("ledger"));
-    take_in(&index, vault, &reader, clock, &ledger, (taken.count, watch))?;
+    if !sabotage::off(Check::CatchUp) {
+        take_in(&index, vault, &reader, clock, &ledger, (taken.count, watch))?;
+    }
     index.mark(Mark { count: ledger.log.count(), root: ledger.frontier.root() }, boot, false)?;
     index.opened()?;
     Ok((index, ledger))
@@ -386,32 +391,6 @@ fn refuse_without_vault(directory: &Path) -> Result<(), OpenError> {
         return Err(VaultError::Missing.into());
     }
     Ok(())
-}
-
-/// Writes a file, whole or not at all, unless it holds that already.
-fn write_new(path: &Path, content: &[u8]) -> std::io::Result<()> {
-    if std::fs::read(path).is_ok_and(|found| found == content) {
-        return Ok(());
-    }
-    let fresh = path.with_extension("new");
-    std::fs::write(&fresh, content)?;
-    std::fs::rename(fresh, path)
-}
-
-fn lock(directory: &Path) -> Result<std::fs::File, OpenError> {
-    let file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(directory.join("lock"))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(_) if sabotage::off(Check::DirectoryLock) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::InUse),
-        Err(std::fs::TryLockError::Error(error)) => Err(error.into()),
-    }
-}
-
-/// Identifies this boot of the machine; where it can't be read, no boot is trusted to be the same.
-fn boot_id() -> String {
-    let read = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
-    read.map_or_else(|_| EntryId::mint().text(), |id| id.trim().to_owned())
 }
 
 fn first_16(bytes: &[u8; 32]) -> &[u8; 16] {

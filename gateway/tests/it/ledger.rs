@@ -50,7 +50,7 @@ impl Written {
     }
 }
 
-async fn open(root: &Path) -> Store {
+pub(crate) async fn open(root: &Path) -> Store {
     let options = Options {
         directory: root.join("data"),
         origin: "sekisho.example/test".to_owned(),
@@ -60,7 +60,7 @@ async fn open(root: &Path) -> Store {
     Store::open(options).await.unwrap()
 }
 
-async fn some(store: &Store, people: usize) -> Vec<PersonId> {
+pub(crate) async fn some(store: &Store, people: usize) -> Vec<PersonId> {
     let people = world::enrol(store, people).await.unwrap();
     for person in &people {
         let consent = ConsentId::mint();
@@ -183,7 +183,7 @@ async fn a_changed_checkpoint_shows() {
 }
 
 /// The entries, each with whether the next belongs to the same request and with the acknowledged count.
-fn frames(bytes: &[u8]) -> Vec<(u64, bool, Vec<u8>)> {
+pub(crate) fn frames(bytes: &[u8]) -> Vec<(u64, bool, Vec<u8>)> {
     let mut at = SEGMENT_MAGIC.len();
     let mut all = Vec::new();
     while at < bytes.len() {
@@ -195,7 +195,7 @@ fn frames(bytes: &[u8]) -> Vec<(u64, bool, Vec<u8>)> {
 }
 
 /// A segment of these, its checksums right and its counts plausible: what a careful forger would write.
-fn segment(entries: &[(u64, bool, Vec<u8>)]) -> Vec<u8> {
+pub(crate) fn segment(entries: &[(u64, bool, Vec<u8>)]) -> Vec<u8> {
     let mut bytes = SEGMENT_MAGIC.to_vec();
     for (position, (acknowledged, more, entry)) in entries.iter().enumerate() {
         frame::put(&mut bytes, (*acknowledged).min(position as u64), *more, entry);
@@ -311,7 +311,7 @@ async fn a_directory_put_back_to_an_older_state_shows() {
     assert!(matches!(back.verify_with(&[&kept]), Err(VerifyError::Root { size }) if size == kept_size));
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

@@ -8,3 +8,5 @@ mod process;
 mod recovery;
 #[cfg(test)]
 mod store;
+#[cfg(test)]
+mod thousand;

@@ -18,6 +18,7 @@ use quick_cache::sync::Cache;
 use sekisho_policy::{ConsentId, PartyId, PersonId};
 use sled::Tree;
 
+use super::disk;
 use super::index_files::{open_database, opening};
 use super::lines::{Line, Open};
 use super::log::Location;
@@ -28,7 +29,7 @@ use crate::ledger::merkle::{Hash, sha256};
 
 /// The index could not be read or written. It is never the reason to lose anything: delete and rebuild.
 #[derive(Debug, thiserror::Error)]
-#[error("index: {0}")]
+#[error("index: {0}. {advice}", advice = disk::of_index(.0))]
 pub struct IndexError(#[from] sled::Error);
 
 /// Where and whose one entry is.

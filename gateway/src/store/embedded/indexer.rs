@@ -6,8 +6,8 @@ use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 
+use super::disk::stop_the_process;
 use super::index::{Index, Mark};
-use super::writer::stop_the_process;
 
 /// Records that wait before the thread is asked to write them.
 const WRITE_FROM: usize = 4_096;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use quick_cache::sync::Cache;
 
+use super::disk;
 use super::high_water::HighWater;
 pub use super::high_water::high_water;
 use super::scan::{self, Scanned};
@@ -56,7 +57,7 @@ impl Location {
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// The file system said no.
-    #[error("ledger {what}: {source}")]
+    #[error("ledger {what}: {source}. {advice}", advice = disk::advice(.source))]
     Io {
         /// Which step.
         what: &'static str,
@@ -221,7 +222,10 @@ impl Log {
 
     fn sync_file(&mut self) -> Result<(), LogError> {
         if !sabotage::off(Check::SyncBeforeAck) {
-            self.file.sync_data().map_err(io("fdatasync"))?;
+            let synced = self.file.sync_data().map_err(io("fdatasync"));
+            if !sabotage::off(Check::SyncError) {
+                synced?;
+            }
         }
         self.acknowledged = self.count;
         self.high_water.set(self.count)

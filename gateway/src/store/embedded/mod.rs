@@ -1,5 +1,6 @@
 //! The embedded engine: ledger segments, vault (redb), index (sled), one writer.
 
+pub mod disk;
 mod high_water;
 pub mod index;
 mod index_files;

@@ -14,6 +14,7 @@ use quick_cache::sync::Cache;
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use sekisho_policy::PersonId;
 
+use super::disk;
 use crate::ids::{KeyId, TextId, random};
 use crate::ledger::entry::KeyClass;
 use crate::ledger::seal::SealKey;
@@ -40,7 +41,7 @@ const CACHED_KEYS: usize = 200_000;
 #[derive(Debug, thiserror::Error)]
 pub enum VaultError {
     /// The database said no.
-    #[error("vault: {0}")]
+    #[error("vault: {0}. {advice}", advice = disk::of_vault(.0))]
     Database(#[from] Box<redb::Error>),
     /// The master key does not open this vault.
     #[error(

@@ -5,7 +5,7 @@
 //! A failed sync ends the process: what the disk holds is unknown then, and nothing more may be acknowledged.
 
 use std::collections::HashSet;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -14,9 +14,10 @@ use arrayvec::ArrayVec;
 use sekisho_policy::{PersonId, Timestamp};
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use super::disk::stop_the_process;
 use super::index::{Index, Mark, Placed};
 use super::indexer::Indexer;
-use super::log::Log;
+use super::log::{Log, LogError};
 use super::pace::Workers;
 use crate::clock::{BACKWARD_TOLERANCE_MS, Clock};
 use crate::ids::EntryId;
@@ -381,7 +382,17 @@ impl Thread {
         let signed = signed.unwrap_or_default();
         match write_checkpoint(&self.parts.dir, &signed) {
             Ok(()) => self.parts.watch.checkpoint_written(),
-            Err(error) => tracing::warn!(%error, "the checkpoint file could not be written"),
+            Err(source) => {
+                let full = matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
+                let error = LogError::Io { what: "checkpoint", source };
+                // The ledger may have room left, and a revocation may need it. A disk that is dead takes nothing any more:
+                // where it can't be read either, nobody gets as far as a write that would tell.
+                if full {
+                    tracing::error!(%error, "the checkpoint file could not be written");
+                } else {
+                    stop_the_process(&error);
+                }
+            }
         }
         signed
     }
@@ -414,10 +425,4 @@ fn write_checkpoint(dir: &std::path::Path, signed: &[u8]) -> std::io::Result<()>
     file.write_all(signed)?;
     file.sync_data()?;
     std::fs::rename(fresh, dir.join("checkpoint"))
-}
-
-/// A failed sync or a failed index leaves no safe way on.
-pub(super) fn stop_the_process(error: &dyn std::error::Error) -> ! {
-    tracing::error!(%error, "stopping at once: nothing more can be acknowledged. Mend the disk, then start again");
-    std::process::exit(74)
 }
