@@ -1,5 +1,7 @@
 //! The `sekisho` command.
 
+mod keep;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -68,6 +70,45 @@ enum Command {
         /// Configuration file
         #[arg(long)]
         config: PathBuf,
+    },
+    /// Have the running gateway write a backup, sealed under a key derived from the master key
+    Backup {
+        /// File to write; must not be there yet
+        #[arg(long)]
+        to: PathBuf,
+        /// Operators' socket
+        #[arg(long)]
+        socket: PathBuf,
+    },
+    /// Restore a backup into the configuration's data directory, which must not be there (the server must be stopped)
+    Restore {
+        /// The backup
+        #[arg(long)]
+        from: PathBuf,
+        /// Configuration file
+        #[arg(long)]
+        config: PathBuf,
+        /// Newest checkpoint kept elsewhere; without it every party is suspended, since revocations may be missing
+        #[arg(long)]
+        checkpoint: Option<PathBuf>,
+        /// Newest list of destroyed keys kept elsewhere (default: the backup's own)
+        #[arg(long)]
+        destroyed: Option<PathBuf>,
+    },
+    /// Who received what since an instant, as CSV, through the operators' socket of the running server
+    Report {
+        /// From when on, such as 2026-11-01T00:00:00+09:00
+        #[arg(long)]
+        since: String,
+        /// Before when (default: now)
+        #[arg(long)]
+        until: Option<String>,
+        /// Only what this party received
+        #[arg(long)]
+        party: Option<String>,
+        /// Operators' socket
+        #[arg(long)]
+        socket: PathBuf,
     },
     /// Ask a running gateway's management port how it is; exit code 0 when it says yes, 1 otherwise
     Healthcheck {
@@ -208,6 +249,11 @@ fn run(command: Command) -> Result<(), String> {
         Command::Act { path, body, socket } => act(&path, &body, &socket),
         Command::Ledger(command) => ledger(command),
         Command::Rebuild { config } => rebuild(&config),
+        Command::Backup { to, socket } => keep::backup(&to, &socket),
+        Command::Restore { from, config, checkpoint, destroyed } => {
+            keep::restore(&from, &read_config(&config)?, checkpoint.as_deref(), destroyed.as_deref())
+        }
+        Command::Report { since, until, party, socket } => keep::report(&since, until, party, &socket),
         Command::Healthcheck { url } => {
             say(&block_on(async { crate::manage::client::check(&url).await.map_err(|e| e.to_string()) })?);
             Ok(())

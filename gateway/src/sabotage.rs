@@ -69,6 +69,8 @@ pub enum Check {
     CertificateTrusted,
     AdmittedStill,
     OperatorRole,
+    RestoreDestroys,
+    RestoreSuspends,
 }
 
 /// Whether a check is switched off: never, in a build that is not made for sabotage.

@@ -36,6 +36,27 @@ pub struct Town {
     pub directory: tempfile::TempDir,
 }
 
+/// A town whose gateway is stopped.
+pub struct StoppedTown {
+    /// Everything around the gateway.
+    pub world: World,
+    clock: Clock,
+    family: Family,
+    people: Enrolled,
+    management: std::net::TcpListener,
+    /// Removes the directory at the end.
+    pub directory: tempfile::TempDir,
+}
+
+impl StoppedTown {
+    /// Starts the gateway on whatever its directory holds now.
+    pub async fn started(self) -> Town {
+        let Self { world, clock, family, people, management, directory } = self;
+        let gateway = start(&world, &management, clock.clone()).await.unwrap();
+        Town { world, gateway, clock, family, people, management, directory }
+    }
+}
+
 /// The date of the families' histories.
 pub fn today() -> jiff::civil::Date {
     jiff::civil::date(2026, 11, 22)
@@ -79,10 +100,14 @@ impl Town {
 
     /// Stops the gateway cleanly and starts it again on the same directory.
     pub async fn restart(self) -> Self {
+        self.stopped().await.started().await
+    }
+
+    /// Stops the gateway cleanly.
+    pub async fn stopped(self) -> StoppedTown {
         let Self { world, gateway, clock, family, people, management, directory } = self;
         gateway.stop().await;
-        let gateway = start(&world, &management, clock.clone()).await.unwrap();
-        Self { world, gateway, clock, family, people, management, directory }
+        StoppedTown { world, clock, family, people, management, directory }
     }
 
     /// A GET at the management port: status, and the body's text.

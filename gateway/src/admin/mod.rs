@@ -7,13 +7,14 @@ mod acts;
 pub mod client;
 mod explain;
 mod report;
+mod stream;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Either, Full, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -29,6 +30,9 @@ use crate::ledger::merkle::sha256;
 use crate::reload::{Current, ReloadError};
 use crate::sabotage::{self, Check};
 use crate::store::StoreError;
+
+/// A short answer, or one that is made while it is sent.
+type AdminBody = Either<Full<Bytes>, stream::Piped>;
 
 const BODY_BYTES_MAX: usize = 16 << 20;
 
@@ -87,6 +91,9 @@ pub(crate) enum AdminError {
     /// The query isn't what it needs.
     #[error("the query is not understood: {0}")]
     Query(String),
+    /// A file of the configuration.
+    #[error(transparent)]
+    Build(#[from] crate::app::BuildError),
     /// The body isn't what the act needs.
     #[error("the body is not understood: {0}")]
     Body(String),
@@ -105,6 +112,7 @@ impl AdminError {
             Self::Role(_) => StatusCode::FORBIDDEN,
             Self::Reload(ReloadError::Store(_) | ReloadError::Barrier(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Reload(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Build(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Body(_) | Self::Query(_) => StatusCode::BAD_REQUEST,
             Self::Act(ActError::Field { .. }) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Act(ActError::Conflict(_)) => StatusCode::CONFLICT,
@@ -172,22 +180,33 @@ fn acting(app: &App, uid: Option<u32>) -> Option<Acting> {
     }
 }
 
-async fn answer(current: &Current, uid: Option<u32>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+async fn answer(current: &Current, uid: Option<u32>, request: Request<Incoming>) -> Response<AdminBody> {
     let (parts, body) = request.into_parts();
     let whole = Limited::new(body, BODY_BYTES_MAX).collect().await.map(http_body_util::Collected::to_bytes);
     let app = current.app();
     // At every request: a reload may have taken this operator out since the connection was made.
-    let answered = match (whole, acting(&app, uid)) {
+    let acting = acting(&app, uid);
+    if let (Some(acting), &Method::POST, "/backup") = (&acting, &parts.method, parts.uri.path()) {
+        match stream::backup(&app, acting).await {
+            Ok(body) => return Response::new(AdminBody::Right(body)),
+            Err(error) => return error_answer(&error),
+        }
+    }
+    let answered = match (whole, acting) {
         (_, None) => Err(AdminError::Role("operator")),
         (Ok(body), Some(acting)) => route(current, &app, &acting, &parts, &body).await,
         (Err(_), _) => Err(AdminError::Body("it is too large or was cut off".to_owned())),
     };
-    let (status, value) = match answered {
-        Ok(value) => (StatusCode::OK, value),
-        Err(error) => (error.status(), json!({"error": error.to_string()})),
-    };
-    let mut response = Response::new(Full::new(Bytes::from(value.to_string())));
-    *response.status_mut() = status;
+    match answered {
+        Ok(value) => Response::new(AdminBody::Left(Full::new(Bytes::from(value.to_string())))),
+        Err(error) => error_answer(&error),
+    }
+}
+
+fn error_answer(error: &AdminError) -> Response<AdminBody> {
+    let value = json!({"error": error.to_string()});
+    let mut response = Response::new(AdminBody::Left(Full::new(Bytes::from(value.to_string()))));
+    *response.status_mut() = error.status();
     response
 }
 

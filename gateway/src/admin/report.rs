@@ -20,8 +20,8 @@ use crate::store::{Kept, Logged, ReportAsked, StoreError};
 pub(super) async fn releases(app: &App, acting: &Acting, query: Option<&str>) -> Result<Value, AdminError> {
     let given: HashMap<String, String> =
         form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect();
-    if let Some(unknown) = given.keys().find(|name| !["since", "until", "party"].contains(&name.as_str())) {
-        return Err(AdminError::Query(format!("`{unknown}` is not known; there are since, until, party")));
+    if let Some(unknown) = given.keys().find(|name| !["since", "until", "party", "after"].contains(&name.as_str())) {
+        return Err(AdminError::Query(format!("`{unknown}` is not known; there are since, until, party, after")));
     }
     let instant = |name: &str| match given.get(name).map(|text| parse_instant(text)) {
         Some(None) => Err(AdminError::Query(format!("`{name}` must be an instant such as 2026-11-01T00:00:00+09:00"))),
@@ -31,15 +31,17 @@ pub(super) async fn releases(app: &App, acting: &Acting, query: Option<&str>) ->
     let since = instant("since")?.ok_or_else(|| AdminError::Query("`since` must say from when on".to_owned()))?;
     let until = instant("until")?.unwrap_or(Timestamp::MAX);
     let party = given.get("party").map(|code| party_id(code));
+    let after = given.get("after").map(|text| text.parse::<u64>()).transpose();
+    let after = after.map_err(|_| AdminError::Query("`after` must be what `more_after` said".to_owned()))?;
     acting.records_look(app, "releases", None).await?;
-    let (store, asked) = (app.store.clone(), ReportAsked { since, until, party });
+    let (store, asked) = (app.store.clone(), ReportAsked { since, until, party, after });
     let received = tokio::task::spawn_blocking(move || store.received(asked)).await;
     let received = received.map_err(|_| StoreError::Stopped)??;
     let global = app.store.registry().await?;
     Ok(json!({
         "releases": received.lines.iter().map(|line| release(line, &global)).collect::<Vec<_>>(),
         "erased": received.erased,
-        "more_from": received.more_from.map(rfc3339),
+        "more_after": received.more_after,
     }))
 }
 

@@ -15,6 +15,17 @@ use crate::ledger::entry::{Bytes16, Cause, KeyClass};
 use crate::ledger::event::{Event, KeyDestroyed};
 
 impl Store {
+    /// Held while a backup is made: no key is destroyed meanwhile.
+    pub async fn keeping(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.inner.keeping.lock().await
+    }
+
+    /// Where the ledger lies.
+    #[must_use]
+    pub fn ledger_directory(&self) -> &std::path::Path {
+        self.inner.reader.directory()
+    }
+
     /// Whether there is anything of this person: a key that was not destroyed.
     ///
     /// # Errors
@@ -42,18 +53,28 @@ impl Store {
         self.in_vault(move |vault| vault.drop_tokens_of(person).and_then(|()| vault.change_kek())).await
     }
 
-    /// Destroys a key whose id is known from elsewhere: a list kept beside backups. Nothing is done where it is gone.
+    /// Destroys keys whose ids are known from elsewhere, a list kept beside backups, as far as they are there; how many.
     ///
     /// # Errors
     /// When it could not be recorded or done.
-    pub async fn destroy_again(&self, key: KeyId, cause: Cause) -> Result<bool, StoreError> {
+    pub async fn destroy_again(&self, keys: &[KeyId], cause: Cause) -> Result<usize, StoreError> {
         let _no_backup_meanwhile = self.inner.keeping.lock().await;
-        if !self.inner.vault.holds(key)? {
-            return Ok(false);
+        let mut count = 0;
+        for key in keys {
+            if !self.inner.vault.holds(*key)? {
+                continue;
+            }
+            let owner = self.inner.vault.owner_of(*key)?;
+            self.destroy(*key, owner.map_or(Slot::GLOBAL, |person| Slot::of(person.bytes())), cause).await?;
+            if let Some(person) = owner {
+                self.in_vault(move |vault| vault.drop_tokens_of(person)).await?;
+            }
+            count += 1;
         }
-        let owner = self.inner.vault.owner_of(key)?;
-        self.destroy(key, owner.map_or(Slot::GLOBAL, |person| Slot::of(person.bytes())), cause).await?;
-        Ok(true)
+        if count > 0 {
+            self.in_vault(Vault::change_kek).await?;
+        }
+        Ok(count)
     }
 
     /// Destroys the record keys of erased people about whom nothing has been recorded since `before`; how many.

@@ -26,6 +26,8 @@ pub struct ReportAsked {
     pub until: Timestamp,
     /// Only what this party received.
     pub party: Option<PartyId>,
+    /// Only what stands behind this place in the ledger.
+    pub after: Option<u64>,
 }
 
 /// Who received what.
@@ -35,8 +37,8 @@ pub struct Received {
     pub lines: Vec<Logged>,
     /// Permits that can't be read any more: their keys were destroyed.
     pub erased: u64,
-    /// Where a further report has to begin, when there were more lines than fit.
-    pub more_from: Option<Timestamp>,
+    /// The place behind which a further report has to begin, when there were more lines than fit.
+    pub more_after: Option<u64>,
 }
 
 impl Store {
@@ -73,7 +75,8 @@ impl Store {
         let at = header.at();
         let entry_type = header.entry_type().map_err(|_| StoreError::Entry("unknown type"))?;
         match entry_type {
-            EntryType::Decided if at >= asked.since && at < asked.until && found.more_from.is_none() => {}
+            EntryType::Decided
+                if at >= asked.since && at < asked.until && asked.after.is_none_or(|after| position > after) => {}
             EntryType::Closed if at >= asked.since => {}
             _ => return Ok(()),
         }
@@ -85,7 +88,7 @@ impl Store {
                     return Ok(());
                 }
                 if found.lines.len() == LINES_MAX {
-                    found.more_from = Some(at);
+                    found.more_after = found.lines.last().map(|line| line.position);
                     return Ok(());
                 }
                 let entry = header.id();

@@ -125,6 +125,31 @@ async fn a_stop_waits_for_what_is_under_way_and_a_second_signal_does_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_backup_is_made_restored_and_reported_from_by_commands() {
+    let mut serving = Serving::start("").await;
+    serving.until(true);
+    let directory = serving.world.directory.clone();
+    let path = |name: &str| directory.join(name).to_str().unwrap().to_owned();
+    let (socket, config, backup) = (path("operators.sock"), path("sekisho.toml"), path("backup"));
+    let made = sekisho(&["backup", "--to", &backup, "--socket", &socket]);
+    assert!(made.status.success() && text(&made.stdout).contains("Keep it apart from the master key"), "{made:?}");
+    let report = sekisho(&["report", "--since", "2026-01-01T00:00:00Z", "--socket", &socket]);
+    assert!(report.status.success() && text(&report.stdout).starts_with("decision,at,route,subject,recipient,"));
+    let report = sekisho(&["report", "--since", "yesterday", "--socket", &socket]);
+    assert!(!report.status.success() && text(&report.stderr).contains("`since` must be an instant"), "{report:?}");
+    let restore = || sekisho(&["restore", "--from", &backup, "--config", &config]);
+    assert!(text(&restore().stderr).contains("is there already"));
+    serving.signal(Signal::TERM);
+    assert_eq!(serving.child.wait().unwrap().code(), Some(0));
+    std::fs::rename(directory.join("data"), directory.join("away")).unwrap();
+    let restored = restore();
+    let told = text(&restored.stdout);
+    assert!(restored.status.success() && told.contains("verified") && told.contains("reinstate"), "{restored:?}");
+    let verified = sekisho(&["ledger", "verify", "--data", &path("data")]);
+    assert!(verified.status.success(), "{verified:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_signal_reloads_and_a_wrong_file_changes_nothing() {
     let mut serving = Serving::start("").await;
     let config = serving.world.config.clone();
@@ -171,8 +196,21 @@ fn a_check_of_something_else_fails() {
 
 #[test]
 fn completions_and_the_manual_page_name_every_command() {
-    let commands =
-        ["serve", "demo", "check", "explain", "ledger", "rebuild", "act", "healthcheck", "completions", "man"];
+    let commands = [
+        "serve",
+        "demo",
+        "check",
+        "explain",
+        "ledger",
+        "rebuild",
+        "act",
+        "healthcheck",
+        "completions",
+        "man",
+        "backup",
+        "restore",
+        "report",
+    ];
     for shell in ["bash", "zsh", "fish"] {
         let made = sekisho(&["completions", shell]);
         let made = text(&made.stdout);
