@@ -18,6 +18,7 @@ use crate::ledger::entry::Cause;
 use crate::ledger::event::{Event, RegistryActivated};
 use crate::metrics::Metrics;
 use crate::request::authenticate::KnownParty;
+use crate::request::bounds::Denials;
 use crate::request::fetch::Sources;
 use crate::request::portal::SignIns;
 use crate::request::releases::Releases;
@@ -102,6 +103,8 @@ pub struct App {
     pub sign_ins: SignIns,
     /// Releases under way.
     pub releases: Arc<Releases>,
+    /// Denials by party, bounded.
+    pub denials: Denials,
     /// What stops them.
     pub barrier: Barrier,
     /// What is counted.
@@ -150,6 +153,7 @@ impl App {
             tokens: Tokens::new(config.server.url.clone(), issuers, &metrics),
             sources: Sources::new(config.sources.iter().filter_map(with_client)),
             sign_ins: SignIns::default(),
+            denials: Denials::new(config.server.denials_per_second_max),
             barrier: Barrier::new(
                 store.clone(),
                 Arc::clone(&releases),

@@ -64,6 +64,10 @@ pub enum Check {
     VaultOlder,
     NextPage,
     ChunkedCloses,
+    QueueEmpty,
+    SparesOthers,
+    DenialTime,
+    DenialsBound,
 }
 
 /// Whether a check is switched off: never, in a build that is not made for sabotage.
