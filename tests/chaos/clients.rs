@@ -287,6 +287,7 @@ async fn hostile_clients_keep_nobody_else_from_being_served() {
         let undisturbed = served(&town, &head, requests).await;
         let connections = if long().is_some() { attack.connections() } else { attack.connections().div_ceil(50) };
         let (memory, entries) = (resident(), entries(&town).await);
+        let before = number(&town, "sekisho_connections ").await;
         // Floods that are answered go on as long as we like.
         let began = Instant::now();
         let until = began + if attack == Attack::Denials { Duration::from_secs(3) } else { Duration::from_secs(30) };
@@ -303,7 +304,7 @@ async fn hostile_clients_keep_nobody_else_from_being_served() {
         town.world.revoke(town.mother(), &consent).await.unwrap();
         let revoked = revoking.elapsed();
         let grown = resident().saturating_sub(memory);
-        let (mut longest, mut closed, mut open) = (Duration::ZERO, 0, 0);
+        let (mut longest, mut closed, mut open) = (Duration::ZERO, 0, 0_u64);
         while let Some(ended) = attacking.join_next().await {
             match ended.unwrap() {
                 Some(Some(after)) => (longest, closed) = (longest.max(after), closed + 1),
@@ -311,6 +312,8 @@ async fn hostile_clients_keep_nobody_else_from_being_served() {
                 None => {}
             }
         }
+        // A connection that the kernel dropped for want of room in the queue of the listener looks open from outside.
+        let held = open.min(number(&town, "sekisho_connections ").await.saturating_sub(before));
         let rate = (entries_since(&town, entries).await) as f64 / began.elapsed().as_secs_f64();
         println!(
             "clients: {attack:?}: {} connections, {closed} closed after at most {:.1} s; others p99 {:.1} ms, before {:.1} ms; \
@@ -321,8 +324,8 @@ async fn hostile_clients_keep_nobody_else_from_being_served() {
             undisturbed.as_secs_f64() * 1e3,
             revoked.as_secs_f64() * 1e3,
         );
-        if longest > CLOSED_WITHIN || (attack != Attack::Denials && open > 0) {
-            campaign.finding(format!("{attack:?}: {open} of {planned} still open, others closed after {longest:?}"));
+        if longest > CLOSED_WITHIN || (attack != Attack::Denials && held > 0) {
+            campaign.finding(format!("{attack:?}: {held} of {planned} still held, others closed after {longest:?}"));
         }
         if long().is_some() && disturbed.as_secs_f64() > SLOWER_MAX * undisturbed.as_secs_f64() {
             campaign
@@ -337,9 +340,14 @@ async fn hostile_clients_keep_nobody_else_from_being_served() {
 
 /// Entries of the ledger.
 async fn entries(town: &Town) -> u64 {
+    number(town, "sekisho_ledger_entries ").await
+}
+
+/// A number that the management port shows.
+async fn number(town: &Town, name: &str) -> u64 {
     let (_, text) = town.manage("/metrics").await;
-    let line = text.lines().find_map(|line| line.strip_prefix("sekisho_ledger_entries "));
-    line.and_then(|count| count.parse().ok()).expect("a number of entries")
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    line.and_then(|count| count.parse().ok()).expect("a number")
 }
 
 async fn entries_since(town: &Town, before: u64) -> u64 {
