@@ -17,6 +17,7 @@ use crate::ledger::event::{Event, RegistryActivated};
 use crate::metrics::Metrics;
 use crate::reload::Current;
 use crate::request::authenticate::KnownParty;
+use crate::request::bounds::Denials;
 use crate::request::fetch::Sources;
 use crate::request::portal::SignIns;
 use crate::request::releases::Releases;
@@ -109,6 +110,8 @@ pub struct App {
     pub sign_ins: Arc<SignIns>,
     /// Releases under way.
     pub releases: Arc<Releases>,
+    /// Denials by party, bounded.
+    pub denials: Denials,
     /// What stops them.
     pub barrier: Barrier,
     /// What is counted.
@@ -179,6 +182,7 @@ impl App {
             parties: Parties::new(&config.credentials),
             tokens: Tokens::new(config.server.url.clone(), issuers, &metrics),
             sources: Sources::new(known, before.map(|before| &before.sources)),
+            denials: Denials::new(config.server.denials_per_second_max),
             barrier: Barrier::new(
                 store.clone(),
                 Arc::clone(&releases),

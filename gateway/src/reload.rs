@@ -107,6 +107,7 @@ fn fixed_that_differs(before: &Server, after: &Server) -> Option<&'static str> {
         ("ledger", before.ledger != after.ledger),
         ("operators_socket", before.operators_socket != after.operators_socket),
         ("connections_max", before.connections_max != after.connections_max),
+        ("connections_per_address_max", before.connections_per_address_max != after.connections_per_address_max),
         ("workers", before.workers != after.workers),
         ("management", before.management != after.management),
         ("disk_free_min_mib", before.disk_free_min_mib != after.disk_free_min_mib),

@@ -71,6 +71,10 @@ pub enum Check {
     OperatorRole,
     RestoreDestroys,
     RestoreSuspends,
+    QueueEmpty,
+    SparesOthers,
+    DenialTime,
+    DenialsBound,
 }
 
 /// Whether a check is switched off: never, in a build that is not made for sabotage.

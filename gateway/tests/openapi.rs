@@ -62,6 +62,7 @@ fn status(name: &str) -> u16 {
         "PAYLOAD_TOO_LARGE" => StatusCode::PAYLOAD_TOO_LARGE,
         "MISDIRECTED_REQUEST" => StatusCode::MISDIRECTED_REQUEST,
         "UNPROCESSABLE_ENTITY" => StatusCode::UNPROCESSABLE_ENTITY,
+        "TOO_MANY_REQUESTS" => StatusCode::TOO_MANY_REQUESTS,
         "NOT_IMPLEMENTED" => StatusCode::NOT_IMPLEMENTED,
         "BAD_GATEWAY" => StatusCode::BAD_GATEWAY,
         "SERVICE_UNAVAILABLE" => StatusCode::SERVICE_UNAVAILABLE,

@@ -3,6 +3,7 @@
 //! Short with `cargo test`; in full with `make chaos`. What each does, and how to read it: `docs/chaos.md`.
 
 mod classes;
+mod clients;
 mod desync;
 mod dice;
 mod forge;
@@ -12,5 +13,8 @@ mod http2;
 mod misframing;
 mod paths;
 mod pseudo;
+mod public;
+mod revocation;
 mod targets;
+mod timing;
 mod tokens;

@@ -9,6 +9,7 @@ use crate::dice::{Campaign, long};
 use crate::http1::{self, Http1};
 use crate::http2::{self, End, Http2};
 use crate::pseudo;
+use crate::public;
 use crate::targets::Targets;
 
 /// Targets of the short form, over each protocol.
@@ -182,6 +183,43 @@ async fn hostile_paths_reach_no_route() {
     trial.good_passes().await;
     trial.close().await;
     campaign.end("over each of two protocols; 0 decided on, 0 sources asked");
+}
+
+/// Every line of a public list, in each encoding, at each place, over both protocols.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_public_list_of_traversals_reaches_no_route() {
+    let Some(lines) = public::lines() else {
+        println!("public paths: NOT RUN, Debian's package wfuzz is not installed (scripts/install-test-tools)");
+        return;
+    };
+    let mut trial = Trial::open().await;
+    trial.good_passes().await;
+    let p = trial.patient.clone();
+    let paths = ["/fhir/Immunization", &format!("/history/{p}")];
+    let mut targets = Vec::new();
+    for spelling in lines.iter().flat_map(|line| public::encodings(line)) {
+        targets.extend(paths.iter().flat_map(|path| public::placed(&spelling, path)));
+    }
+    let with_query = |t: String| if t.contains('?') { t } else { format!("{t}?patient={p}") };
+    let every = if long().is_some() { 1 } else { targets.len() / SHORT };
+    let targets: Vec<String> = targets.into_iter().step_by(every.max(1)).map(with_query).collect();
+    let mut campaign = Campaign::new("public paths", targets.len());
+    let decided = trial.decisions();
+    for target in targets.iter().filter(|target| !trial.is_normal(target)).cloned().collect::<Vec<_>>() {
+        let (head, fields) = (trial.head(&target), trial.fields(&target));
+        let first = trial.over_http1(head.as_bytes()).await;
+        let second = trial.over_http2(&fields).await;
+        for status in [first, second].into_iter().flatten() {
+            if !NOTHING.contains(&status) {
+                campaign.finding(format!("{target}: {first:?} over HTTP/1.1, {second:?} over HTTP/2"));
+            }
+        }
+        campaign.step();
+    }
+    trial.nothing_came_of_it(decided).await;
+    trial.good_passes().await;
+    trial.close().await;
+    campaign.end(&format!("{} lines; over each of two protocols; 0 decided on, 0 sources asked", lines.len()));
 }
 
 /// Ids that are none, in a query that is in its normal form: they are nobody's, and nobody's records are asked for.

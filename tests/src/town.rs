@@ -75,7 +75,16 @@ impl Town {
 
     /// A town on this clock, its configuration bent by `bend`.
     pub async fn open_with(clock: Clock, bend: impl FnOnce(String) -> String) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::open_in(tempfile::tempdir().unwrap(), clock, bend).await
+    }
+
+    /// A town on the system's clock, its files below this directory, its configuration bent by `bend`.
+    pub async fn open_below(directory: Option<&std::path::Path>, bend: impl FnOnce(String) -> String) -> Self {
+        let directory = directory.map_or_else(tempfile::tempdir, tempfile::tempdir_in).unwrap();
+        Self::open_in(directory, Clock::system(), bend).await
+    }
+
+    async fn open_in(directory: tempfile::TempDir, clock: Clock, bend: impl FnOnce(String) -> String) -> Self {
         let ticking = clock.clone();
         let now: sekisho_adapters::NowMs = Arc::new(move || ticking.now().unwrap().millis());
         let families: Vec<Family> = People::new(SEED, today()).families().take(2).collect();

@@ -97,3 +97,33 @@ async fn another_partys_pairwise_id_is_nobodys() {
     assert_eq!(visible(&nobody, unknown), visible(&theirs, &patient));
     town.gateway.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_party_that_asks_too_often_in_vain_is_told_to_wait() {
+    let bound = |text: String| text.replace("[server]\n", "[server]\ndenials_per_second_max = 3\n");
+    let town = Town::open_with(standing_clock(), bound).await;
+    let (consent, patient) = town.consent().await;
+    let token = town.world.app_token(town.mother()).unwrap();
+    let unknown = history("aaaaaaaaaaaaaaaaaaaaaaaaaa");
+    for _ in 0..3 {
+        assert_eq!(town.get(&unknown, &token).await.status.as_u16(), 200);
+    }
+    let known = town.get(&history(&patient), &token).await;
+    let other = town.get(&unknown, &token).await;
+    assert_eq!((known.status.as_u16(), other.status.as_u16()), (429, 429), "whoever is asked about");
+    assert_eq!(known.body, other.body);
+    assert_eq!(known.headers["retry-after"], "1");
+    // Another party goes on, and what narrows is never held back.
+    let clinic = town.world.clinic_token().unwrap();
+    let path = "/clinic/Immunization?patient=aaaaaaaaaaaaaaaaaaaaaaaaaa";
+    let answer = town.world.call(&town.world.clinic_http, Method::GET, path, &clinic, None).await.unwrap();
+    assert_eq!(answer.status.as_u16(), 200);
+    town.pass_seconds(1);
+    assert!(town.items(&patient).await > 0, "the next second");
+    for _ in 0..3 {
+        let _ = town.get(&unknown, &token).await;
+    }
+    assert_eq!(town.get(&unknown, &token).await.status.as_u16(), 429);
+    town.world.revoke(town.mother(), &consent).await.unwrap();
+    town.gateway.stop().await;
+}

@@ -16,7 +16,6 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
 use sekisho_adapters::my_number;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -28,6 +27,7 @@ use crate::ledger::merkle::sha256;
 use crate::request::authenticate::{AuthError, Caller, authenticate};
 use crate::request::body::ReplyBody;
 use crate::request::connection::Connection;
+use crate::request::incoming::RequestBody;
 use crate::request::token::TokenError;
 use crate::sabotage::{self, Check};
 use crate::store::state::Ending;
@@ -36,7 +36,7 @@ use problem::Problem;
 /// Largest request body, in bytes.
 const BODY_BYTES_MAX: usize = 64 << 10;
 /// Longest time for a request body.
-const BODY_TAKES_MAX: Duration = Duration::from_secs(10);
+const BODY_TAKES_MAX: Duration = Duration::from_secs(8);
 /// Longest idempotency key.
 const KEY_BYTES_MAX: usize = 255;
 
@@ -95,8 +95,8 @@ impl Answer {
         self
     }
 
-    fn into_response(self, connection: &Arc<Connection>) -> Response<ReplyBody> {
-        let mut response = Response::new(ReplyBody::plain(self.body, connection));
+    fn into_response(self) -> Response<ReplyBody> {
+        let mut response = Response::new(ReplyBody::plain(self.body));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
@@ -117,12 +117,20 @@ pub struct Call<'a> {
 }
 
 /// Answers one request to the API.
-pub async fn handle(app: &Arc<App>, connection: &Arc<Connection>, request: Request<Incoming>) -> Response<ReplyBody> {
+pub async fn handle(
+    app: &Arc<App>,
+    connection: &Arc<Connection>,
+    request: Request<RequestBody>,
+) -> Response<ReplyBody> {
     let answer = answer(app, connection, request).await;
-    answer.unwrap_or_else(Problem::into_answer).into_response(connection)
+    answer.unwrap_or_else(Problem::into_answer).into_response()
 }
 
-async fn answer(app: &Arc<App>, connection: &Arc<Connection>, request: Request<Incoming>) -> Result<Answer, Problem> {
+async fn answer(
+    app: &Arc<App>,
+    connection: &Arc<Connection>,
+    request: Request<RequestBody>,
+) -> Result<Answer, Problem> {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path().to_owned();
     let query = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
@@ -156,7 +164,7 @@ async fn answer(app: &Arc<App>, connection: &Arc<Connection>, request: Request<I
     }
 }
 
-async fn read(body: Incoming) -> Result<Bytes, Problem> {
+async fn read(body: RequestBody) -> Result<Bytes, Problem> {
     let whole = tokio::time::timeout(BODY_TAKES_MAX, Limited::new(body, BODY_BYTES_MAX).collect()).await;
     let whole = whole.map_err(|_| Problem::too_slow())?.map_err(|_| Problem::too_large())?.to_bytes();
     if std::str::from_utf8(&whole).is_ok_and(my_number::contained_in) && !sabotage::off(Check::MyNumber) {

@@ -74,6 +74,10 @@ pub struct Server {
     pub operators_socket: PathBuf,
     /// Connections at once, at most.
     pub connections_max: usize,
+    /// Of those, from one address, at most.
+    pub connections_per_address_max: usize,
+    /// Denials that one party may cause in a second.
+    pub denials_per_second_max: u32,
     /// Worker threads.
     pub workers: usize,
     /// How long requests under way may take to finish at a stop.
@@ -315,6 +319,8 @@ fn server(s: &mut Section<'_, '_, '_>, base: &Path) -> Server {
         ledger: ledger.map(|l| l.value).unwrap_or_default(),
         operators_socket: s.path("operators_socket", base, "path of the operators' Unix socket"),
         connections_max: s.number("connections_max", 20_000, 1..=1_000_000) as usize,
+        connections_per_address_max: s.number("connections_per_address_max", 5_000, 1..=1_000_000) as usize,
+        denials_per_second_max: s.number("denials_per_second_max", 200, 1..=1_000_000) as u32,
         workers: s.number("workers", cores as u64, 1..=1_024) as usize,
         drain: Duration::from_secs(s.number("drain_s", 20, 0..=3_600)),
         management: management(s),

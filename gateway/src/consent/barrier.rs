@@ -6,19 +6,14 @@
 //! suspended party all cut what they should, and nothing else.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use sekisho_policy::PersonId;
 
 use crate::app::App;
 use crate::metrics::Metrics;
-use crate::request::releases::{Handle, Releases};
+use crate::request::releases::{Handle, NotSilent, Releases, cut_all};
 use crate::sabotage::{self, Check};
 use crate::store::{Store, StoreError};
-
-/// Longest wait for cut connections to be closed. They close within milliseconds; past this something is badly wrong,
-/// and no acknowledgement is given.
-const CLOSES_WITHIN: Duration = Duration::from_secs(5);
 
 /// Why nothing can be acknowledged. What was recorded stands; calling again goes on.
 #[derive(Debug, thiserror::Error)]
@@ -27,8 +22,8 @@ pub enum BarrierError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A connection did not close in time.
-    #[error("a connection did not close within {} s", CLOSES_WITHIN.as_secs())]
-    Open,
+    #[error(transparent)]
+    Open(#[from] NotSilent),
 }
 
 /// Cuts releases that are no longer covered.
@@ -86,35 +81,23 @@ impl Barrier {
         let concerns = |h: &Arc<Handle>| h.request().subject == person || h.request().receiver.person() == Some(person);
         let handles: Vec<_> = self.releases.all().into_iter().filter(concerns).collect();
         let cut = handles.len();
-        let closing: Vec<_> = handles.into_iter().filter(|handle| !handle.cut()).collect();
-        Self::silent(&closing).await?;
+        cut_all(handles).await?;
         Ok(u32::try_from(cut).unwrap_or(u32::MAX))
-    }
-
-    async fn silent(closing: &[Arc<Handle>]) -> Result<(), BarrierError> {
-        let all = async {
-            for handle in closing {
-                handle.connection().closed().await;
-            }
-        };
-        tokio::time::timeout(CLOSES_WITHIN, all).await.map_err(|_| BarrierError::Open)
     }
 
     /// Cuts what the records no longer cover, or is not `admitted`.
     async fn cut(&self, handles: Vec<Arc<Handle>>, admitted: impl Fn(&Handle) -> bool) -> Result<u32, BarrierError> {
         let _timed = self.metrics.barrier.start_timer();
-        let (mut cut, mut closing) = (0, Vec::new());
+        let mut uncovered = Vec::new();
         for handle in handles {
             let covered = self.store.still_permitted(handle.request(), handle.permit()).await;
             // Not knowing is a reason to stop as well.
             if !covered.unwrap_or(false) || !admitted(&handle) {
-                cut += 1;
-                if !handle.cut() {
-                    closing.push(handle);
-                }
+                uncovered.push(handle);
             }
         }
-        Self::silent(&closing).await?;
-        Ok(cut)
+        let cut = uncovered.len();
+        cut_all(uncovered).await?;
+        Ok(u32::try_from(cut).unwrap_or(u32::MAX))
     }
 }

@@ -1,4 +1,4 @@
-//! The one response body: counted on its connection, and checked for a cut before every frame.
+//! The one response body: checked for a cut before every frame.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -8,11 +8,10 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use super::connection::Connection;
 use super::releases::Handle;
 
 /// Bytes of one frame, at most: what a cut can find handed over but unsent.
-const FRAME_BYTES: usize = 16 << 10;
+pub(super) const FRAME_BYTES: usize = 16 << 10;
 
 /// The barrier cut this body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,21 +28,49 @@ impl From<Infallible> for Cut {
 pub struct ReplyBody {
     bytes: Bytes,
     release: Option<Arc<Handle>>,
-    connection: Arc<Connection>,
 }
 
 impl ReplyBody {
     /// A body that releases nothing about a person under a permit.
     #[must_use]
-    pub fn plain(bytes: Bytes, connection: &Arc<Connection>) -> Self {
-        Self { bytes, release: None, connection: Arc::clone(connection) }
+    pub const fn plain(bytes: Bytes) -> Self {
+        Self { bytes, release: None }
     }
 
     /// The body of a release.
     #[must_use]
-    pub fn release(bytes: Bytes, handle: Arc<Handle>) -> Self {
-        let connection = Arc::clone(handle.connection());
-        Self { bytes, release: Some(handle), connection }
+    pub const fn release(bytes: Bytes, handle: Arc<Handle>) -> Self {
+        Self { bytes, release: Some(handle) }
+    }
+
+    /// The release that it is of, until the last frame was taken.
+    pub(super) const fn handle(&self) -> Option<&Arc<Handle>> {
+        self.release.as_ref()
+    }
+
+    /// Bytes that were not taken yet.
+    pub(super) const fn left(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The next frame, of at most so many bytes; none after the last.
+    pub(super) fn take(&mut self, most: usize) -> Result<Option<Bytes>, Cut> {
+        if self.release.as_ref().is_some_and(|handle| handle.is_cut()) {
+            return Err(Cut);
+        }
+        if self.bytes.is_empty() {
+            return Ok(None);
+        }
+        let frame = self.bytes.split_to(self.bytes.len().min(most));
+        if let Some(handle) = &self.release {
+            handle.sending(frame.len());
+            if self.bytes.is_empty()
+                && let Some(handle) = self.release.take()
+            {
+                handle.drain();
+            }
+        }
+        Ok(Some(frame))
     }
 }
 
@@ -52,26 +79,7 @@ impl Body for ReplyBody {
     type Error = Cut;
 
     fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        let this = self.get_mut();
-        if let Some(handle) = &this.release
-            && handle.is_cut()
-        {
-            return Poll::Ready(Some(Err(Cut)));
-        }
-        if this.bytes.is_empty() {
-            return Poll::Ready(None);
-        }
-        let frame = this.bytes.split_to(this.bytes.len().min(FRAME_BYTES));
-        this.connection.hand_over(frame.len());
-        if let Some(handle) = &this.release {
-            handle.sending(frame.len());
-            if this.bytes.is_empty()
-                && let Some(handle) = this.release.take()
-            {
-                this.connection.drain(handle);
-            }
-        }
-        Poll::Ready(Some(Ok(Frame::data(frame))))
+        Poll::Ready(self.get_mut().take(FRAME_BYTES).transpose().map(|frame| frame.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -89,7 +97,6 @@ impl Drop for ReplyBody {
         // connection has sent it or is closed.
         if let Some(handle) = self.release.take() {
             handle.give_up();
-            self.connection.drain(handle);
         }
     }
 }

@@ -6,23 +6,27 @@
 pub mod admission;
 pub mod authenticate;
 pub mod body;
+pub mod bounds;
 pub mod classify;
 pub mod connection;
 pub mod fetch;
+mod frames;
+mod http2;
+pub mod incoming;
 mod json;
 pub mod narrow;
 pub mod portal;
 pub mod releases;
 mod respond;
 pub mod server;
+mod socket;
 pub mod token;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use hyper::body::Incoming;
 
 use crate::app::App;
 use crate::ledger::entry::{Bytes16, Cause};
@@ -37,16 +41,21 @@ use body::ReplyBody;
 use classify::{Asked, Unclassified, classify};
 use connection::Connection;
 use fetch::Fetched;
+use incoming::RequestBody;
 use narrow::{Narrowed, Narrowing};
 use releases::Contents;
 use respond::Reply;
 
 /// One request for data, from accept to release.
-pub async fn handle(app: &Arc<App>, connection: &Arc<Connection>, request: &Request<Incoming>) -> Response<ReplyBody> {
+pub async fn handle(
+    app: &Arc<App>,
+    connection: &Arc<Connection>,
+    request: &Request<RequestBody>,
+) -> Response<ReplyBody> {
     let (began, mut noted) = (Instant::now(), Noted::default());
     let answered = steps(app, connection, request, &mut noted).await;
     app.metrics.ended(noted.route, noted.ended, began.elapsed());
-    answered.unwrap_or_else(|reply| reply.plain(connection))
+    answered.unwrap_or_else(|reply| reply.plain())
 }
 
 /// What is counted of a request.
@@ -59,7 +68,7 @@ struct Noted<'a> {
 async fn steps<'a>(
     app: &'a Arc<App>,
     connection: &Arc<Connection>,
-    request: &Request<Incoming>,
+    request: &Request<RequestBody>,
     noted: &mut Noted<'a>,
 ) -> Result<Response<ReplyBody>, Reply> {
     let caller = authenticate(app, connection, request.headers()).await;
@@ -71,6 +80,11 @@ async fn steps<'a>(
     if sabotage::off(Check::AskBeforeDecision) {
         Box::pin(ask_unrecorded(app, &asked)).await;
     }
+    let party = caller.party.as_ref().map(|party| party.id);
+    let spent = |party| app.store.clock().now().is_ok_and(|now| app.denials.spent(party, now));
+    if party.is_some_and(spent) && !sabotage::off(Check::DenialsBound) {
+        return Err(Reply::too_many());
+    }
     let began = Instant::now();
     let ruling = app.store.decide_and_record(&asked.request, &asked.route.name, cause).await;
     app.metrics.decision.observe(began.elapsed().as_secs_f64());
@@ -78,6 +92,9 @@ async fn steps<'a>(
         Ok(Ruling::Permitted(recorded)) => recorded,
         Ok(Ruling::Denied(denial)) => {
             noted.ended = Ended::Denied;
+            if let (Some(party), Ok(now)) = (party, app.store.clock().now()) {
+                app.denials.count(party, now);
+            }
             return Err(denied(app, &asked, &denial));
         }
         Err(error) => {
@@ -124,10 +141,12 @@ fn unclassified(error: Unclassified, noted: &mut Noted<'_>) -> Reply {
 
 /// The one shape of a denial, by route: it depends on nothing but what the caller itself sent (invariant 5).
 fn denied(app: &App, asked: &Asked<'_>, denial: &sekisho_policy::Denial) -> Reply {
-    if sabotage::off(Check::UniformDenial)
-        && denial.withheld().iter().any(|w| matches!(w.why, sekisho_policy::Reason::ForbiddenBy(_)))
-    {
+    let forbidden = || denial.withheld().iter().any(|w| matches!(w.why, sekisho_policy::Reason::ForbiddenBy(_)));
+    if sabotage::off(Check::UniformDenial) && forbidden() {
         return Reply::scope();
+    }
+    if sabotage::off(Check::DenialTime) && forbidden() {
+        std::thread::sleep(Duration::from_micros(200));
     }
     nothing(app, asked)
 }

@@ -6,12 +6,15 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sekisho_policy::{AccessRequest, Permit, PersonId, Timestamp};
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
 
 use super::admission::Admission;
 use super::connection::Connection;
+use super::http2::Stream;
 use crate::app::App;
 use crate::ledger::entry::{Bytes16, Bytes32};
 use crate::ledger::event::{Closed, Outcome};
@@ -21,6 +24,15 @@ use crate::store::{Recorded, Store};
 
 /// A release may take this long, whatever the client does; then it is cut.
 pub const RELEASE_LASTS_MAX: Duration = Duration::from_secs(300);
+/// Cut over HTTP/2, a release's last bytes may take this long to leave before the whole connection is aborted: what a
+/// withdrawal may have to wait for a client that doesn't read.
+const LEAVES_WITHIN: Duration = Duration::from_millis(12);
+/// How often it is waited for so long, where waiting spares others on the connection, or where the client has taken all that
+/// there is and only this machine is late.
+const LATE_MAX: u32 = 8;
+/// Longest wait for aborted connections to be closed. They close within milliseconds; past this something is badly wrong,
+/// and nothing is acknowledged.
+const CLOSES_WITHIN: Duration = Duration::from_secs(5);
 /// Releases that end within this time get a timer of their own; the rest are looked at this often.
 const TIMER_WITHIN_MS: i64 = 60_000;
 const SHARDS: usize = 64;
@@ -47,7 +59,57 @@ pub struct Handle {
     cut: AtomicBool,
     ended: AtomicBool,
     given_up: AtomicBool,
+    draining: AtomicBool,
     sent: AtomicU64,
+    /// Its stream, with HTTP/2, once the response's head was sent.
+    stream: Mutex<Option<Arc<Stream>>>,
+    over: Notify,
+}
+
+/// What is still to be waited for when a release was cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum After {
+    /// Nothing can leave any more.
+    Silent,
+    /// Its connection's queue must be empty: [`Handle::over`] tells when.
+    Queue,
+    /// Its connection must be closed: [`Connection::closed`] tells when.
+    Close,
+}
+
+/// A connection did not close in time.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("a connection did not close within {} s", CLOSES_WITHIN.as_secs())]
+pub struct NotSilent;
+
+/// Cuts releases, and returns once none of their bytes can leave any more.
+///
+/// With HTTP/2 only their streams are reset, and what of them lies in their connections' queues is waited for; a client
+/// that doesn't take it in time loses the connection.
+///
+/// # Errors
+/// When it can't be made sure; then nothing may be acknowledged.
+pub async fn cut_all(handles: Vec<Arc<Handle>>) -> Result<(), NotSilent> {
+    let after: Vec<_> = handles.into_iter().map(|handle| (handle.cut(), handle)).collect();
+    let deadline = Instant::now() + LEAVES_WITHIN;
+    let mut closing = Vec::new();
+    for (after, handle) in after {
+        let waits = match after {
+            After::Silent => false,
+            After::Close => true,
+            After::Queue if sabotage::off(Check::QueueEmpty) => false,
+            After::Queue => !handle.over_by(deadline).await && !handle.connection().abort(),
+        };
+        if waits {
+            closing.push(handle);
+        }
+    }
+    let closed = async {
+        for handle in &closing {
+            handle.connection().closed().await;
+        }
+    };
+    tokio::time::timeout(CLOSES_WITHIN, closed).await.map_err(|_| NotSilent)
 }
 
 impl Handle {
@@ -86,11 +148,72 @@ impl Handle {
         self.admission.holds_under(app, &self.connection)
     }
 
-    /// Cuts it: no frame more, and the connection aborted. When it returns `true` nothing can leave any more; else
-    /// [`Connection::closed`] tells when.
-    pub fn cut(&self) -> bool {
+    /// Cuts it: no frame more. HTTP/1.1: the connection is aborted. HTTP/2: the stream is reset, and its queue thrown away.
+    fn cut(self: &Arc<Self>) -> After {
         self.cut.store(true, Ordering::Release);
-        self.connection.abort()
+        if !self.connection.is_http2() || sabotage::off(Check::SparesOthers) {
+            return if self.connection.abort() { After::Silent } else { After::Close };
+        }
+        // Without a stream nothing was handed over, and nothing will be: whoever attaches one sees the cut.
+        let Some(stream) = self.stream() else { return After::Silent };
+        if !sabotage::off(Check::Cut) {
+            stream.reset();
+            self.drain();
+            self.connection.nudge();
+        }
+        After::Queue
+    }
+
+    /// Goes over this HTTP/2 stream from now on.
+    pub(super) fn attach(&self, stream: &Arc<Stream>) {
+        self.connection.attach(stream);
+        *self.stream.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(stream));
+    }
+
+    fn stream(&self) -> Option<Arc<Stream>> {
+        self.stream.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn stream_id(&self) -> Option<u32> {
+        self.stream().map(|stream| stream.id())
+    }
+
+    /// Whether the protocol may hold bytes of it that were not written into TLS. HTTP/1.1 is asked at a flush only: then it
+    /// holds none.
+    pub(super) fn is_queued(&self) -> bool {
+        self.stream().is_some_and(|stream| stream.holds(self.sent.load(Ordering::Acquire)))
+    }
+
+    /// Nothing more of it will be handed over.
+    pub(super) fn drain(self: &Arc<Self>) {
+        if !self.draining.swap(true, Ordering::AcqRel) {
+            self.connection.drain(Arc::clone(self));
+        }
+    }
+
+    /// Whether it has ended by then, or somewhat later where that is better than an abort.
+    async fn over_by(&self, mut deadline: Instant) -> bool {
+        for _ in 0..LATE_MAX {
+            if timeout_at(deadline, self.over()).await.is_ok() {
+                return true;
+            }
+            if !self.connection.is_taken() && !self.connection.has_others() {
+                break;
+            }
+            deadline = Instant::now() + LEAVES_WITHIN;
+        }
+        false
+    }
+
+    /// Returns once it has ended.
+    pub(super) async fn over(&self) {
+        let over = self.over.notified();
+        tokio::pin!(over);
+        // From here on no notification is missed.
+        over.as_mut().enable();
+        if !self.ended.load(Ordering::Acquire) {
+            over.await;
+        }
     }
 
     /// The connection it goes over.
@@ -105,14 +228,25 @@ impl Handle {
         self.end(Outcome::NothingSent);
     }
 
-    /// The client gave up before the body's end.
-    pub(super) fn give_up(&self) {
+    /// The client gave up before the end.
+    pub(super) fn give_up(self: &Arc<Self>) {
         self.given_up.store(true, Ordering::Release);
+        if let Some(stream) = self.stream() {
+            stream.reset();
+        }
+        self.drain();
+        self.connection.nudge();
     }
 
-    /// Every byte that was handed over has left.
+    /// Every byte that was handed over, and not thrown away by a cut, has left.
     pub(super) fn left(&self) {
-        self.end(if self.given_up.load(Ordering::Acquire) { Outcome::Failed } else { Outcome::Complete });
+        self.end(if self.cut.load(Ordering::Acquire) {
+            Outcome::Cut
+        } else if self.given_up.load(Ordering::Acquire) {
+            Outcome::Failed
+        } else {
+            Outcome::Complete
+        });
     }
 
     /// The connection was closed before every byte had left.
@@ -125,6 +259,7 @@ impl Handle {
             return;
         }
         self.releases.remove(self);
+        self.over.notify_waiters();
         self.releases.metrics.released(outcome);
         let complete = outcome == Outcome::Complete;
         self.releases.store.close(
@@ -134,15 +269,15 @@ impl Handle {
                 outcome,
                 items: self.contents.items,
                 withheld: self.contents.withheld,
-                bytes: self.sent.load(Ordering::Acquire),
+                bytes: self.stream().map_or_else(|| self.sent.load(Ordering::Acquire), |stream| stream.written()),
                 digest: complete.then_some(Bytes32(self.contents.digest)),
             },
         );
     }
 }
 
-fn cut_and_log(handle: &Handle) {
-    let silent = handle.cut();
+async fn cut_and_log(handle: Arc<Handle>) {
+    let silent = cut_all(vec![handle]).await.is_ok();
     tracing::info!(silent, "a release was cut: its time was over");
 }
 
@@ -178,7 +313,10 @@ impl Releases {
             cut: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             given_up: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
             sent: AtomicU64::new(0),
+            stream: Mutex::default(),
+            over: Notify::new(),
         });
         connection.begin();
         self.metrics.releases.inc();
@@ -199,7 +337,7 @@ impl Releases {
         tokio::spawn(async move {
             clock.reached(until).await;
             if let Some(handle) = handle.upgrade().filter(|h| !h.ended.load(Ordering::Acquire)) {
-                cut_and_log(&handle);
+                cut_and_log(handle).await;
             }
         });
     }
@@ -211,7 +349,7 @@ impl Releases {
             tick.tick().await;
             for handle in self.all() {
                 if handle.began.elapsed() > RELEASE_LASTS_MAX {
-                    cut_and_log(&handle);
+                    tokio::spawn(cut_and_log(handle));
                 } else {
                     self.time(&handle);
                 }

@@ -3,15 +3,12 @@
 //! Fixed sentences only. A denial is one of two shapes, by route, whatever the reason (invariant 5): an empty searchset
 //! or a 404. Every answer carries `no-store`.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 use serde_json::json;
 
 use super::body::ReplyBody;
-use super::connection::Connection;
 
 const FHIR_JSON: HeaderValue = HeaderValue::from_static("application/fhir+json; charset=utf-8");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
@@ -118,6 +115,19 @@ impl Reply {
         reply
     }
 
+    /// The party has had its share of denials for now.
+    #[must_use]
+    pub fn too_many() -> Self {
+        let mut reply = Self::outcome(
+            StatusCode::TOO_MANY_REQUESTS,
+            "throttled",
+            "許可されない要求が多すぎます。何も判定していません。しばらくしてから、同意のある方についてだけお試しください。",
+            "Too many requests that are not permitted. Nothing was decided. Try again later, and only about people who consented.",
+        );
+        reply.retry_after_s = Some(1);
+        reply
+    }
+
     /// The source answers too late, or not yet.
     #[must_use]
     pub fn source_slow(retry_after_s: u32) -> Self {
@@ -186,8 +196,8 @@ impl Reply {
 
     /// As a response that releases nothing.
     #[must_use]
-    pub fn plain(self, connection: &Arc<Connection>) -> Response<ReplyBody> {
-        let body = ReplyBody::plain(self.body.clone(), connection);
+    pub fn plain(self) -> Response<ReplyBody> {
+        let body = ReplyBody::plain(self.body.clone());
         self.into_response(body)
     }
 }

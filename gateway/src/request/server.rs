@@ -12,7 +12,7 @@ use http::uri::Scheme;
 use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
@@ -20,27 +20,39 @@ use tokio_rustls::server::TlsStream;
 use tower::{ServiceBuilder, ServiceExt};
 
 use super::body::ReplyBody;
-use super::connection::{Connection, Socket, Watched};
+use super::bounds::ByAddress;
+use super::connection::{Connection, Watched};
+use super::incoming::RequestBody;
 use super::respond::Reply;
+use super::socket::Socket;
 use crate::app::App;
 use crate::metrics::Ended;
 use crate::reload::Current;
 use crate::sabotage::{self, Check};
 
-const HANDSHAKE_TAKES_MAX: Duration = Duration::from_secs(10);
-const HEADERS_TAKE_MAX: Duration = Duration::from_secs(10);
-const PING_EVERY: Duration = Duration::from_secs(30);
-const PING_ANSWER_MAX: Duration = Duration::from_secs(10);
-const HEADER_BYTES_MAX: usize = 32 << 10;
-const STREAMS_MAX: u32 = 128;
+const HANDSHAKE_TAKES_MAX: Duration = Duration::from_secs(8);
+/// How long a connection may be without a request: before the first one, while its headers come in, and between two.
+pub(super) const IDLE_MAX: Duration = Duration::from_secs(8);
+pub(super) const HEADER_BYTES_MAX: usize = 32 << 10;
 /// Largest write buffer of hyper, in bytes: what is behind it is still ours to hold back.
 const WRITE_BUFFER_BYTES: usize = 64 << 10;
+/// What TLS may hold of a connection when the kernel takes nothing, in bytes: one record.
+const TLS_BUFFER_BYTES: usize = 16 << 10;
 /// Requests worked on at once; more are told to come back.
 const REQUESTS_MAX: usize = 4096;
 /// Revocations worked on at once, beside those.
 const REVOCATIONS_MAX: usize = 256;
 /// Longest time for one request up to its response's head.
 const REQUEST_TAKES_MAX: Duration = Duration::from_secs(120);
+
+/// One connection, and what its requests need.
+#[derive(Clone)]
+pub(super) struct At {
+    pub current: Arc<Current>,
+    pub connection: Arc<Connection>,
+    slots: Arc<Slots>,
+    pub stop: watch::Receiver<bool>,
+}
 
 /// Slots for requests, shared by all connections.
 struct Slots {
@@ -51,6 +63,7 @@ struct Slots {
 /// Serves until told to stop, then lets what is under way finish within the configured time.
 pub async fn serve(current: Arc<Current>, listener: TcpListener, mut stop: watch::Receiver<bool>) {
     let connections = Arc::new(Semaphore::new(current.app().config.server.connections_max));
+    let by_address = ByAddress::new(current.app().config.server.connections_per_address_max);
     let slots = Arc::new(Slots {
         requests: Arc::new(Semaphore::new(REQUESTS_MAX)),
         revocations: Arc::new(Semaphore::new(REVOCATIONS_MAX)),
@@ -76,13 +89,18 @@ pub async fn serve(current: Arc<Current>, listener: TcpListener, mut stop: watch
             tracing::warn!("too many connections; one was turned away");
             continue;
         };
+        let Some(of_address) = by_address.take(peer.ip()) else {
+            current.app().metrics.turned_away.inc();
+            tracing::warn!("too many connections from one address; one was turned away");
+            continue;
+        };
         let (current, slots, stop) = (Arc::clone(&current), Arc::clone(&slots), stop.clone());
         tasks.spawn(async move {
             let metrics = Arc::clone(&current.app().metrics);
             metrics.connections.inc();
             connection(current, tcp, peer, slots, stop).await;
             metrics.connections.dec();
-            drop(place);
+            drop((place, of_address));
         });
     }
     let all_done = async { while tasks.join_next().await.is_some() {} };
@@ -101,7 +119,7 @@ async fn connection(
     let Ok(socket) = Socket::new(tcp) else { return };
     let app = current.app();
     let acceptor = TlsAcceptor::from(Arc::clone(&app.tls));
-    let tls = match tokio::time::timeout(HANDSHAKE_TAKES_MAX, acceptor.accept(socket)).await {
+    let mut tls = match tokio::time::timeout(HANDSHAKE_TAKES_MAX, acceptor.accept(socket)).await {
         Ok(Ok(tls)) => tls,
         Ok(Err(error)) => {
             app.metrics.handshakes_failed.inc();
@@ -112,69 +130,47 @@ async fn connection(
             return tracing::info!("TLS handshake took too long");
         }
     };
+    // A smaller buffer than rustls's own: what is in it can't be taken back from one stream.
+    tls.get_mut().1.set_buffer_limit(Some(TLS_BUFFER_BYTES));
     let (socket, session) = tls.get_ref();
     let connection = Connection::new(peer, session, app.generation, socket.weak());
     // A connection may outlive many configurations, and keeps none of them.
     drop(app);
     socket.belongs_to(&connection);
-    speak(current, tls, &connection, slots, stop).await;
+    let io = Watched::new(tls, Arc::clone(&connection));
+    let at = At { current, connection: Arc::clone(&connection), slots, stop };
+    if at.connection.is_http2() {
+        Box::pin(super::http2::serve(at, io)).await;
+    } else {
+        http1(at, io).await;
+    }
     // The socket is dropped with the connection's future, so what was owed can't leave any more.
     connection.is_closed();
 }
 
-async fn speak(
-    current: Arc<Current>,
-    tls: TlsStream<Socket>,
-    connection: &Arc<Connection>,
-    slots: Arc<Slots>,
-    mut stop: watch::Receiver<bool>,
-) {
-    let io = TokioIo::new(Watched::new(tls, Arc::clone(connection)));
-    let shared = Arc::clone(connection);
+/// HTTP/1.1 on one connection, to its end.
+async fn http1(at: At, tls: Watched<TlsStream<Socket>>) {
+    let (serving_at, mut stop) = (at.clone(), at.stop.clone());
     let service = service_fn(move |request: Request<Incoming>| {
-        limited(current.app(), Arc::clone(&shared), Arc::clone(&slots), request)
+        let at = serving_at.clone();
+        async move { Ok::<_, std::convert::Infallible>(one(&at, request).await) }
     });
-    let stopped = async { stop.wait_for(|stop| *stop).await.is_ok() };
-    tokio::pin!(stopped);
-    if connection.is_http2() {
-        let serving = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(STREAMS_MAX)
-            .max_header_list_size(HEADER_BYTES_MAX as u32)
-            .max_send_buf_size(WRITE_BUFFER_BYTES)
-            .keep_alive_interval(PING_EVERY)
-            .keep_alive_timeout(PING_ANSWER_MAX)
-            .serve_connection(io, service);
-        let mut serving = Box::pin(serving);
-        tokio::select! {
-            biased;
-            () = connection.abort_asked() => return,
-            done = serving.as_mut() => return log_end(done),
-            _ = &mut stopped => serving.as_mut().graceful_shutdown(),
-        }
-        tokio::select! {
-            biased;
-            () = connection.abort_asked() => {}
-            done = serving.as_mut() => log_end(done),
-        }
-    } else {
-        let serving = hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEADERS_TAKE_MAX)
-            .max_buf_size(WRITE_BUFFER_BYTES)
-            .serve_connection(io, service);
-        let mut serving = Box::pin(serving);
-        tokio::select! {
-            biased;
-            () = connection.abort_asked() => return,
-            done = serving.as_mut() => return log_end(done),
-            _ = &mut stopped => serving.as_mut().graceful_shutdown(),
-        }
-        tokio::select! {
-            biased;
-            () = connection.abort_asked() => {}
-            done = serving.as_mut() => log_end(done),
-        }
+    let serving = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(IDLE_MAX)
+        .max_buf_size(WRITE_BUFFER_BYTES)
+        .serve_connection(TokioIo::new(tls), service);
+    let mut serving = Box::pin(serving);
+    tokio::select! {
+        biased;
+        () = at.connection.abort_asked() => return,
+        done = serving.as_mut() => return log_end(done),
+        _ = stop.wait_for(|stop| *stop) => serving.as_mut().graceful_shutdown(),
+    }
+    tokio::select! {
+        biased;
+        () = at.connection.abort_asked() => {}
+        done = serving.as_mut() => log_end(done),
     }
 }
 
@@ -184,50 +180,42 @@ fn log_end(done: Result<(), hyper::Error>) {
     }
 }
 
-/// The generic limits around every request: a place to work in, at once or never, and a time limit.
-async fn limited(
-    app: Arc<App>,
-    connection: Arc<Connection>,
-    slots: Arc<Slots>,
-    request: Request<Incoming>,
-) -> Result<Response<ReplyBody>, std::convert::Infallible> {
+/// One request by HTTP/1.1, and its answer.
+async fn one(at: &At, request: Request<Incoming>) -> Response<ReplyBody> {
     // Where chunks end is what two readers most easily disagree on: nothing is read behind them (RFC 9112 §11.2).
     let chunked = request.headers().contains_key(TRANSFER_ENCODING) && !sabotage::off(Check::ChunkedCloses);
-    let mut response = worked_on(app, connection, &slots, request).await;
+    let mut response = answer(at, request.map(RequestBody::Http1)).await;
     if chunked {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    Ok(response)
+    response
 }
 
-/// The answer, within the limits.
-async fn worked_on(
-    app: Arc<App>,
-    connection: Arc<Connection>,
-    slots: &Slots,
-    request: Request<Incoming>,
-) -> Response<ReplyBody> {
+/// The generic limits around every request: a place to work in, at once or never, and a time limit.
+pub(super) async fn answer(at: &At, request: Request<RequestBody>) -> Response<ReplyBody> {
+    let At { current, connection, slots, .. } = at;
+    let app = current.app();
     let narrows = crate::api::narrows(request.method(), request.uri().path());
     let slots = if narrows { &slots.revocations } else { &slots.requests };
     let Ok(_place) = slots.try_acquire() else {
         app.metrics.ended(None, Ended::Busy, Duration::ZERO);
-        return Reply::not_now(1).plain(&connection);
+        return Reply::not_now(1).plain();
     };
     // In a task of its own: a client that hangs up must not leave an act recorded but not enforced, or a decision
     // without its outcome.
-    let answering = Arc::clone(&connection);
-    let work = tower::service_fn(|request| {
+    let answering = Arc::clone(connection);
+    let work = tower::service_fn(move |request| {
         let (app, connection) = (Arc::clone(&app), Arc::clone(&answering));
         tokio::spawn(async move { route(&app, &connection, request).await })
     });
     let response = ServiceBuilder::new().timeout(REQUEST_TAKES_MAX).service(work).oneshot(request).await;
-    response.unwrap_or_else(|_| Reply::not_now(5).plain(&connection))
+    response.unwrap_or_else(|_| Reply::not_now(5).plain())
 }
 
 /// API, pages for people who come back from a portal, or the request path.
-async fn route(app: &Arc<App>, connection: &Arc<Connection>, request: Request<Incoming>) -> Response<ReplyBody> {
+async fn route(app: &Arc<App>, connection: &Arc<Connection>, request: Request<RequestBody>) -> Response<ReplyBody> {
     if !addressed_to_us(app, &request) && !sabotage::off(Check::HostCheck) {
-        return Reply::misdirected().plain(connection);
+        return Reply::misdirected().plain();
     }
     let path = request.uri().path();
     if ["/v1/", "/relay/", "/.well-known/"].iter().any(|prefix| path.starts_with(prefix)) {
@@ -239,7 +227,7 @@ async fn route(app: &Arc<App>, connection: &Arc<Connection>, request: Request<In
 
 /// The authority, wherever the request states it, must be ours: no other host is served, and two that differ never. Nor
 /// is another scheme than the one that the connection is of (RFC 9110 §7.4).
-fn addressed_to_us(app: &App, request: &Request<Incoming>) -> bool {
+fn addressed_to_us(app: &App, request: &Request<RequestBody>) -> bool {
     let ours = app.authority.as_str();
     let in_uri = request.uri().authority().map(http::uri::Authority::as_str);
     let scheme = request.uri().scheme();
