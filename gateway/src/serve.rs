@@ -18,6 +18,8 @@ use crate::reload::Current;
 use crate::store::Store;
 use crate::{admin, manage, request};
 
+/// Connections that wait to be accepted, at most; the kernel may hold fewer (`net.core.somaxconn`).
+const BACKLOG: i32 = 4_096;
 /// How often the ledger is checkpointed and the index flushed.
 const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(10);
 
@@ -96,7 +98,10 @@ impl Gateway {
     /// # Errors
     /// When it can't be built, or the operators' socket can't be opened.
     pub async fn start_with(ports: Ports, config: Config, clock: Clock) -> Result<Self, StartError> {
-        let address = ports.public.local_addr().map_err(|e| StartError::Listen(config.server.listen, e))?;
+        let failed = |e| StartError::Listen(config.server.listen, e);
+        let address = ports.public.local_addr().map_err(failed)?;
+        // Asked for anew: what libraries ask for is too short for a crowd that comes at once.
+        rustix::net::listen(&ports.public, BACKLOG).map_err(|e| failed(e.into()))?;
         let metrics = Arc::new(Metrics::new(&config)?);
         let health = Health::new(&config.server, clock.clone(), Arc::clone(&metrics));
         let mut management = JoinSet::new();
