@@ -26,6 +26,9 @@ pub enum SocketError {
     /// The connection broke.
     #[error("the server closed the connection; are you a configured operator?")]
     Broken,
+    /// Nothing is overwritten.
+    #[error("{0} is there already, and nothing is overwritten: choose another name")]
+    There(String),
     /// What came could not be kept.
     #[error("{0}: {1}")]
     File(String, std::io::Error),
@@ -42,7 +45,7 @@ pub enum SocketError {
 pub async fn download(socket: &Path, path: &str, to: &Path) -> Result<u64, SocketError> {
     let file = |error| SocketError::File(to.display().to_string(), error);
     if to.exists() {
-        return Err(file(std::io::ErrorKind::AlreadyExists.into()));
+        return Err(SocketError::There(to.display().to_string()));
     }
     let mut name = to.file_name().unwrap_or_default().to_owned();
     name.push(".part");

@@ -346,14 +346,16 @@ fn management(s: &mut Section<'_, '_, '_>) -> Option<SocketAddr> {
 /// What an operator may do. Nothing, where nothing is said: a role is given, never assumed.
 fn roles(s: &mut Section<'_, '_, '_>) -> Vec<Role> {
     let what = "any of `operator`, `official`, `auditor`";
+    let named = s.texts("roles", what);
+    let none = named.is_empty();
     let mut roles = Vec::new();
-    for text in s.texts("roles", what) {
+    for text in named {
         match Role::ALL.into_iter().find(|role| role.name() == text.value) {
             Some(role) => roles.push(role),
             None => s.wrong(text.offset, "roles", &format!("names `{}`, but must be {what}", text.value)),
         }
     }
-    if roles.is_empty() {
+    if none {
         let offset = s.offset();
         s.wrong(offset, "roles", &format!("is missing or empty ({what})"));
     }

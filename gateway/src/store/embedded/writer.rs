@@ -377,32 +377,41 @@ impl Thread {
         }
     }
 
+    /// A checkpoint while the store is in use. A disk that is dead takes nothing any more: where it can't be read either,
+    /// nobody gets as far as a write that would tell. Full is another thing: the ledger may have room left, and a
+    /// revocation may need it.
     fn checkpoint(&self) -> Vec<u8> {
-        let signed = self.parts.key.checkpoint(self.parts.frontier.size(), self.parts.frontier.root());
-        let signed = signed.unwrap_or_default();
-        match write_checkpoint(&self.parts.dir, &signed) {
-            Ok(()) => self.parts.watch.checkpoint_written(),
-            Err(source) => {
-                let full = matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
-                let error = LogError::Io { what: "checkpoint", source };
-                // The ledger may have room left, and a revocation may need it. A disk that is dead takes nothing any more:
-                // where it can't be read either, nobody gets as far as a write that would tell.
-                if full {
-                    tracing::error!(%error, "the checkpoint file could not be written");
-                } else {
-                    stop_the_process(&error);
-                }
+        let (signed, written) = self.write_checkpoint();
+        if let Err(error) = written {
+            let full =
+                |source: &std::io::Error| matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
+            if !matches!(&error, LogError::Io { source, .. } if full(source)) {
+                stop_the_process(&error);
             }
+            tracing::error!(%error, "the checkpoint file could not be written");
         }
         signed
+    }
+
+    fn write_checkpoint(&self) -> (Vec<u8>, Result<(), LogError>) {
+        let signed = self.parts.key.checkpoint(self.parts.frontier.size(), self.parts.frontier.root());
+        let signed = signed.unwrap_or_default();
+        let written = write_checkpoint(&self.parts.dir, &signed);
+        if written.is_ok() {
+            self.parts.watch.checkpoint_written();
+        }
+        (signed, written.map_err(|source| LogError::Io { what: "checkpoint", source }))
     }
 
     fn mark(&self) -> Mark {
         Mark { count: self.parts.log.count(), root: self.parts.frontier.root() }
     }
 
+    /// The last thing: what was acknowledged is on the disk already, so that nothing here can fail it.
     fn finish(&mut self) {
-        self.checkpoint();
+        if let (_, Err(error)) = self.write_checkpoint() {
+            tracing::error!(%error, "the last checkpoint could not be written; the one before stands");
+        }
         self.indexer.finish();
         if let Err(error) = self.parts.index.mark(self.mark(), &self.parts.boot, true) {
             tracing::warn!(%error, "the index could not be flushed; it will be rebuilt at the next start");
