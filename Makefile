@@ -3,7 +3,7 @@
 CARGO ?= cargo
 ARGS ?=
 
-.PHONY: help demo test check chaos chaos-input chaos-crash bench clean-demo
+.PHONY: help demo test check chaos chaos-input chaos-crash fuzz bench clean-demo
 
 help: ## What there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -19,6 +19,7 @@ test: ## Every test, and the deliberate mistakes that tests must notice
 	$(CARGO) test -p sekisho-tests --test tls -- --ignored
 	$(CARGO) test -p sekisho-tests --test crash -- --ignored --nocapture
 	$(CARGO) test -p sekisho --test it thousand -- --ignored --nocapture
+	fuzz/run
 	tests/mutations/run
 	@if [ -x tests/sabotage/run ]; then tests/sabotage/run; fi
 
@@ -39,6 +40,12 @@ chaos-crash: export SEKISHO_CHAOS_SEED ?= $(shell date +%s)
 chaos-crash: ## Only crashes and failing disks; ONLY=power, kill, faults or index one of them
 	scripts/install-test-tools
 	$(CARGO) test -p sekisho-tests --test crash $(ONLY) -- --include-ignored --nocapture --test-threads=1
+
+fuzz: export FUZZ_RUNS ?= 10000000
+fuzz: export FUZZ_SECONDS ?= 3600
+fuzz: ## Ten million runs of each fuzz target, an hour each at most; ONLY=narrow one of them (docs/fuzzing.md)
+	scripts/install-test-tools
+	fuzz/run
 
 bench: ## How fast, against nginx; fails when a bar does not hold (docs/performance.md)
 	scripts/install-test-tools

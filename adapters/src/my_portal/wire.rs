@@ -114,7 +114,10 @@ fn outcome(value: &Value, codes: &PortalCodes, retry_after: Option<u64>) -> Resu
 }
 
 /// Reads the answer to a request: the process id, or that the municipality doesn't offer the record.
-pub(super) fn requested(
+///
+/// # Errors
+/// What the portal refused, or which field is not as it should be.
+pub fn requested(
     body: &[u8],
     codes: &PortalCodes,
     retry_after: Option<u64>,
@@ -131,7 +134,10 @@ pub(super) fn requested(
 }
 
 /// Reads the answer to a question for a result.
-pub(super) fn result(body: &[u8], codes: &PortalCodes, retry_after: Option<u64>) -> Result<PortalAnswer, PortalError> {
+///
+/// # Errors
+/// What the portal refused, or which field is not as it should be.
+pub fn result(body: &[u8], codes: &PortalCodes, retry_after: Option<u64>) -> Result<PortalAnswer, PortalError> {
     let value = parse(body)?;
     if let Outcome::NotSupported(municipality) = outcome(&value, codes, retry_after)? {
         return Ok(PortalAnswer::NotSupported { municipality });
@@ -162,9 +168,11 @@ fn records(list: &[Value], codes: &PortalCodes) -> Result<PortalRecords, PortalE
         if text(entry, "/personInfoNameCd", field)? != codes.record {
             return Err(PortalError::Malformed(field));
         }
+        // An entry without items says neither that there are records nor that there are none.
         let details = entry
             .get("personInfoNameDetailList")
             .and_then(Value::as_array)
+            .filter(|details| !details.is_empty())
             .ok_or(PortalError::Malformed("resultList.personInfoNameDetailList"))?;
         group(details, &mut records)?;
     }
@@ -255,6 +263,10 @@ mod tests {
             (json!({"resultCode": "9000", "errors": [{"errorCode": "SY0001"}]}), "errors.municipalityCd"),
             (with("03", entry(json!(5))), "personInfoNameDetailList.personInitemContent"),
             (with("03", json!([{"personInfoNameCd": "TM1"}])), "resultList.personInfoNameCd"),
+            (
+                with("02", json!([{"personInfoNameCd": "TM99999999999999", "personInfoNameDetailList": []}])),
+                "resultList.personInfoNameDetailList",
+            ),
         ] {
             assert_eq!(read(&value), Err(PortalError::Malformed(field)), "{value}");
         }

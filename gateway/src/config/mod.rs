@@ -19,7 +19,7 @@ use toml::de::DeTable;
 
 pub use read::Problem;
 use read::{At, Problems, Section};
-pub use routes::{PurposeFrom, Route, RouteSource, SubjectIn};
+pub use routes::{PurposeFrom, Route, RouteSource, SubjectIn, segments as route_segments};
 
 use crate::ids::party_id;
 use crate::store::registry::RegistryText;

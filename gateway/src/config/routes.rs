@@ -109,7 +109,9 @@ pub(super) fn read(s: &mut Section<'_, '_, '_>, registry: &RegistryText, sources
     })
 }
 
-fn segments(path: &str) -> Option<Vec<Option<String>>> {
+/// The segments of a configured path; `None` stands for `{patient}`.
+#[must_use]
+pub fn segments(path: &str) -> Option<Vec<Option<String>>> {
     let mut out = Vec::new();
     for segment in path.strip_prefix('/')?.split('/') {
         let plain = segment.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'$'));

@@ -110,7 +110,8 @@ fn purpose(route: &Route, caller: &Caller) -> Option<PurposeCode> {
 }
 
 /// The one route with this path, and what stands at `{patient}`.
-fn route<'a>(routes: &'a [Arc<Route>], path: &str) -> Option<(&'a Arc<Route>, Option<String>)> {
+#[must_use]
+pub fn route<'a>(routes: &'a [Arc<Route>], path: &str) -> Option<(&'a Arc<Route>, Option<String>)> {
     let segments = segments(path)?;
     routes.iter().find_map(|route| {
         if route.segments.len() != segments.len() {
@@ -130,7 +131,8 @@ fn route<'a>(routes: &'a [Arc<Route>], path: &str) -> Option<(&'a Arc<Route>, Op
 
 /// The segments of a path in its only normal form: one slash between them, letters that need no escape, no dot
 /// segments, nothing after the last.
-fn segments(path: &str) -> Option<Vec<&str>> {
+#[must_use]
+pub fn segments(path: &str) -> Option<Vec<&str>> {
     if path.len() > TARGET_BYTES_MAX {
         return None;
     }
@@ -144,7 +146,8 @@ fn segments(path: &str) -> Option<Vec<&str>> {
 }
 
 /// The parameters of a query in its only normal form: `name=value` pairs, no escapes, no name twice.
-fn parameters(query: &str) -> Option<Vec<(String, String)>> {
+#[must_use]
+pub fn parameters(query: &str) -> Option<Vec<(String, String)>> {
     if query.len() > TARGET_BYTES_MAX {
         return None;
     }

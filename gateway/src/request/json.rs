@@ -183,9 +183,10 @@ impl<'de> Visitor<'de> for AnyJson {
     fn visit_map<A: MapAccess<'de>>(self, mut from: A) -> Result<Json<'de>, A::Error> {
         let mut members: Members<'de> = Vec::with_capacity(MEMBERS_USUAL);
         while let Some(Name(name)) = from.next_key()? {
-            if name == DIGITS && members.is_empty() {
-                let digits: String = from.next_value()?;
-                return digits.parse().map(Json::Number).map_err(|_| Error::custom("not a number"));
+            if name == DIGITS {
+                let Digits(digits) = from.next_value()?;
+                let number = digits.parse().map_err(|_| Error::custom("not a number"))?;
+                return if members.is_empty() { Ok(Json::Number(number)) } else { Err(Error::custom("not a name")) };
             }
             if members.len() == MEMBERS_MAX || member(&members, &name).is_some() {
                 return Err(Error::custom("a name stands twice in an object, or it has too many members"));
@@ -193,6 +194,29 @@ impl<'de> Visitor<'de> for AnyJson {
             members.push((name, from.next_value()?));
         }
         Ok(Json::Object(members))
+    }
+}
+
+/// The digits of a number, which serde_json hands over as a text of their own. A text that stands in the JSON comes in another
+/// way, and an object that has this name in it is refused: a number of its own making would pass for what was written.
+struct Digits(String);
+
+impl<'de> Deserialize<'de> for Digits {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct OwnText;
+        impl Visitor<'_> for OwnText {
+            type Value = Digits;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("another name")
+            }
+            fn visit_str<E: Error>(self, _: &str) -> Result<Digits, E> {
+                Err(E::custom("not a name"))
+            }
+            fn visit_string<E: Error>(self, text: String) -> Result<Digits, E> {
+                Ok(Digits(text))
+            }
+        }
+        from.deserialize_string(OwnText)
     }
 }
 
@@ -258,6 +282,12 @@ mod tests {
             "01",
             "NaN",
             r#"{"$serde_json::private::Number":"no digits"}"#,
+            // Each would leave as a number, or as an object that another reader takes for one.
+            r#"{"$serde_json::private::Number":"5"}"#,
+            r#"{"$serde_json::private::Number":"\u0035"}"#,
+            r#"{"\u0024serde_json::private::Number":"5"}"#,
+            r#"{"a":1,"$serde_json::private::Number":"5"}"#,
+            r#"{"$serde_json::private::Number":5}"#,
         ] {
             assert!(again(wrong).is_err(), "{wrong}");
         }

@@ -218,27 +218,41 @@ impl Tokens {
     }
 
     async fn verify(&self, token: &str, digest: [u8; 32]) -> Result<Arc<Claims>, TokenError> {
-        let header = header(token)?;
-        let issuer_url = unverified_issuer(token)?;
+        let Unverified { kid, alg, issuer: issuer_url } = unverified(token)?;
         let issuer = self.issuers.get(&issuer_url).ok_or(TokenError::Issuer)?;
-        let key = issuer.key(&header.kid).await?;
-        if key.0 != header.alg {
+        let key = issuer.key(&kid).await?;
+        if key.0 != alg {
             return Err(TokenError::Algorithm);
         }
         let claims = Arc::new(signed_claims(token, &key, &issuer_url, &self.audience)?);
-        let verified = Verified { claims: Arc::clone(&claims), key, kid: header.kid };
+        let verified = Verified { claims: Arc::clone(&claims), key, kid };
         self.verified.insert(digest, Arc::new(verified));
         Ok(claims)
     }
 }
 
-struct TokenHeader {
-    kid: String,
-    alg: Algorithm,
+/// What has to be taken from a token to find the key to check it with. Nothing else is believed before that.
+#[derive(Debug)]
+pub struct Unverified {
+    /// Key id.
+    pub kid: String,
+    /// Algorithm, of those that are allowed.
+    pub alg: Algorithm,
+    /// The issuer that the token claims.
+    pub issuer: String,
+}
+
+/// Reads it.
+///
+/// # Errors
+/// Why the token can't be accepted, whoever signed it.
+pub fn unverified(token: &str) -> Result<Unverified, TokenError> {
+    let (kid, alg) = header(token)?;
+    Ok(Unverified { kid, alg, issuer: unverified_issuer(token)? })
 }
 
 /// Reads the header strictly. Whoever signs may not tell us with what to check.
-fn header(token: &str) -> Result<TokenHeader, TokenError> {
+fn header(token: &str) -> Result<(String, Algorithm), TokenError> {
     let (first, _) = token.split_once('.').ok_or(TokenError::Malformed)?;
     let bytes = BASE64URL_NOPAD.decode(first.as_bytes()).map_err(|_| TokenError::Malformed)?;
     let raw: HashMap<String, serde_json::Value> = serde_json::from_slice(&bytes).map_err(|_| TokenError::Malformed)?;
@@ -255,10 +269,9 @@ fn header(token: &str) -> Result<TokenHeader, TokenError> {
         "EdDSA" => Algorithm::EdDSA,
         _ => return Err(TokenError::Algorithm),
     };
-    Ok(TokenHeader { kid: text("kid")?.to_owned(), alg })
+    Ok((text("kid")?.to_owned(), alg))
 }
 
-/// The issuer that the token claims, to know whose keys to check it with. Nothing else is believed before that.
 fn unverified_issuer(token: &str) -> Result<String, TokenError> {
     #[derive(Deserialize)]
     struct Only {
@@ -271,7 +284,12 @@ fn unverified_issuer(token: &str) -> Result<String, TokenError> {
     serde_json::from_str::<Only>(text).map(|only| only.iss).map_err(|_| TokenError::Malformed)
 }
 
-fn signed_claims(
+/// The claims of a token that this key signed, by this issuer for this audience. Times and binding are left to
+/// [`Tokens::check`].
+///
+/// # Errors
+/// Why it is not accepted.
+pub fn signed_claims(
     token: &str,
     key: &(Algorithm, DecodingKey),
     issuer: &str,
