@@ -12,6 +12,7 @@ use http::{Request, StatusCode};
 use sekisho_adapters::http::{HttpClient, HttpError};
 use sekisho_adapters::my_portal::{PortalAnswer, PortalClient, PortalError, ProcessId, map};
 use sekisho_policy::{PartyId, PersonId};
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Notify;
 
 use super::classify::Asked;
@@ -25,6 +26,8 @@ use crate::store::{Recorded, Store};
 /// Pages of one search that are followed.
 const PAGES_MAX: usize = 20;
 /// Portal requests that wait for their result, at most.
+/// A source's answer of more than this is not narrowed between a worker's other tasks: one takes a few hundred microseconds.
+const ON_WORKER_BYTES_MAX: usize = 64 << 10;
 const PORTAL_JOBS_MAX: usize = 10_000;
 /// How often the portal is asked whether a result is ready, unless it says so itself.
 const PORTAL_POLL: Duration = Duration::from_millis(500);
@@ -129,6 +132,16 @@ impl Sources {
     }
 }
 
+/// Work on so many bytes. On many it takes milliseconds, in which nothing else of this worker would get on, a withdrawal
+/// for one: so its other tasks go to another thread meanwhile.
+fn aside<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
+    let many = bytes > ON_WORKER_BYTES_MAX;
+    if many && Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread {
+        return tokio::task::block_in_place(work);
+    }
+    work()
+}
+
 impl Known {
     fn new(config: Source, http: HttpClient, jobs: Option<Arc<Jobs>>) -> Self {
         let portal = match &config.kind {
@@ -166,11 +179,13 @@ impl Known {
                 Ok(None) => return Fetched::NoData,
                 Err(failed) => return failed,
             };
-            let next = if asked.route.read {
-                narrowing.read(&body, &mut narrowed).map(|()| None)
-            } else {
-                narrowing.page(&body, &mut narrowed)
-            };
+            let next = aside(body.len(), || {
+                if asked.route.read {
+                    narrowing.read(&body, &mut narrowed).map(|()| None)
+                } else {
+                    narrowing.page(&body, &mut narrowed)
+                }
+            });
             match next {
                 Err(error) => return Fetched::Failed(error.to_string()),
                 Ok(None) => return Fetched::Narrowed { narrowed, unmapped: 0 },
