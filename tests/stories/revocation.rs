@@ -10,6 +10,7 @@ use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::TokioIo;
 use sekisho_adapters::certs::{ALPN_H1, client_config};
 use sekisho_adapters::fhir_server::stand_in::Knobs;
+use sekisho_tests::reader::{Got, Pace, Reader};
 use sekisho_tests::tap::Tap;
 use sekisho_tests::town::{Town, history};
 use tokio::net::TcpStream;
@@ -102,4 +103,33 @@ async fn http1_fast_reader_gets_no_byte_after_the_acknowledgement() {
 #[tokio::test(flavor = "multi_thread")]
 async fn http1_stalled_reader_gets_no_byte_after_the_acknowledgement() {
     trials(Way::Http1Stalled).await;
+}
+
+/// The client's window is wide open, but it reads nothing: what was sent to it lies in the kernel's queue.
+#[tokio::test(flavor = "multi_thread")]
+async fn http2_reader_of_nothing_gets_no_byte_after_the_acknowledgement() {
+    let town = Town::open().await;
+    town.world.city.set_knobs(Knobs { entries: Some(3_000), ..Knobs::default() });
+    let host = town.world.url.trim_start_matches("https://").to_owned();
+    let token = town.world.app_token(town.mother()).unwrap();
+    for trial in 0..20 {
+        let (consent, patient) = town.consent().await;
+        let tls = client_config(town.world.ca.roots().unwrap(), Some(&town.world.app), &[b"h2"]).unwrap();
+        let (window, buffer) = (Some(1 << 24), Some(4_096));
+        let reader = Reader::connect(town.gateway.address, Arc::new(tls), window, buffer).await;
+        let reading = tokio::spawn(Arc::clone(&reader).read(Pace::Stalled));
+        let stream = reader.ask(&host, &history(&patient), &token).await;
+        reader.until(stream, |got| got.bytes > 0 || got.is_over()).await;
+        let receipt = town.world.revoke(town.mother(), &consent).await.unwrap();
+        let arrived = reader.arrived();
+        assert_eq!(receipt["summary"]["transfers_cut"], 1, "trial {trial}");
+        reader.hurry();
+        let got = reader.until(stream, Got::is_over).await;
+        assert!(
+            got.last <= arrived && got.digest.is_none(),
+            "trial {trial}: {got:?}, {arrived} at the acknowledgement"
+        );
+        reading.abort();
+    }
+    town.gateway.stop().await;
 }
