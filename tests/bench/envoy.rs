@@ -28,8 +28,8 @@ fn program(target: &Path) -> Result<PathBuf, Failure> {
 pub fn version(target: &Path) -> Result<String, Failure> {
     let said = Command::new(program(target)?).arg("--version").output()?;
     let text = String::from_utf8_lossy(&said.stdout).into_owned();
-    let line = text.lines().find(|line| line.contains("version:")).unwrap_or_default();
-    let version = line.split('/').nth(1).ok_or("Envoy does not say its version")?;
+    let said = text.split_once("version:").map_or("", |(_, said)| said);
+    let version = said.split('/').nth(1).ok_or("Envoy does not say its version")?;
     Ok(format!("envoy/{version}"))
 }
 
