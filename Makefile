@@ -47,8 +47,8 @@ fuzz: ## Ten million runs of each fuzz target, an hour each at most; ONLY=narrow
 	scripts/install-test-tools
 	fuzz/run
 
-bench: ## How fast, against nginx; fails when a bar does not hold (docs/performance.md)
-	scripts/install-test-tools
+bench: ## How fast, against other proxies and apart; fails when a bar does not hold; ARGS=writes one part (docs/performance.md)
+	scripts/install-test-tools bench
 	$(CARGO) build --release -p sekisho -p sekisho-tests --bins
 	$(CARGO) run --release -p sekisho-tests --bin bench_proxy -- $(ARGS)
 

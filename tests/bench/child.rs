@@ -14,6 +14,8 @@ use crate::Failure;
 pub const PROXY_CORE: &str = "0";
 /// The core of everything else: load, upstream, nginx's no-op, driver.
 pub const OTHER_CORE: &str = "1";
+/// Both.
+pub const BOTH_CORES: &str = "0,1";
 
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 
@@ -161,8 +163,8 @@ fn tree(pid: u32) -> Result<Vec<u32>, Failure> {
     Ok(all)
 }
 
-/// `utime` and `stime` of /proc/PID/stat, fields 14 and 15; the name before them may hold anything.
-fn ticks(pid: u32) -> u64 {
+/// Processor time of one process: `utime` and `stime` of /proc/PID/stat, fields 14 and 15; the name before them may hold anything.
+pub fn ticks(pid: u32) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
     after_name.split_whitespace().skip(11).take(2).filter_map(|t| t.parse::<u64>().ok()).sum()

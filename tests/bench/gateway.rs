@@ -1,4 +1,5 @@
-//! Sekisho as the enforcing proxy: TLS, certificate and token, decision, sealed durable record, narrowing; `workers = 1`.
+//! Sekisho as the enforcing proxy: TLS, certificate and token, decision, sealed durable record, narrowing. With one worker on
+//! one core; and with two on both, which only its processor time is compared of.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,8 +15,9 @@ use sekisho_adapters::identity::stand_in::{DevIssuer, IssuerOptions, MintRequest
 use serde_json::{Value, json};
 
 use crate::Failure;
-use crate::child::{PROXY_CORE, Process, free_port};
-use crate::load::{Ask, Order};
+use crate::child::{BOTH_CORES, PROXY_CORE, Process, free_port};
+use crate::load::Ask;
+use crate::nginx::order;
 use crate::rounds::{Plan, Proxy};
 use crate::world::{World, now_ms};
 
@@ -33,8 +35,30 @@ struct Gateway<'a> {
     as_person: HttpClient,
 }
 
+/// How Sekisho is run.
+#[derive(Clone, Copy)]
+pub struct Mode {
+    /// Its name in the report.
+    pub name: &'static str,
+    /// Its workers.
+    pub workers: u8,
+    /// The cores it may use.
+    pub cores: &'static str,
+}
+
+/// One worker on the proxies' core.
+pub const ONE: Mode = Mode { name: "sekisho", workers: 1, cores: PROXY_CORE };
+/// Two workers, on both cores.
+pub const TWO: Mode = Mode { name: "sekisho-2", workers: 2, cores: BOTH_CORES };
+
 /// Starts Sekisho and its issuer, and enrols the children with one consent each.
-pub async fn start(world: &World, target: &Path, upstream: u16, plan: &Plan) -> Result<(Proxy, DevIssuer), Failure> {
+pub async fn start(
+    mode: Mode,
+    world: &World,
+    target: &Path,
+    upstream: u16,
+    plan: &Plan,
+) -> Result<(Proxy, DevIssuer), Failure> {
     let program = target.join("release/sekisho");
     if !program.is_file() {
         return Err("target/release/sekisho is missing: cargo build --release -p sekisho".into());
@@ -45,13 +69,15 @@ pub async fn start(world: &World, target: &Path, upstream: u16, plan: &Plan) -> 
         certs::server_config(issuer_identity.chain(), issuer_identity.key(), Some(Arc::clone(&roots)), false, ALPN_H1)?;
     let issuer = DevIssuer::start(IssuerOptions::new(tls, Arc::new(now_ms))).await?;
     let port = free_port()?;
-    let file = world.work.join("sekisho.toml");
-    std::fs::write(world.work.join("master.key"), BASE64.encode(&master_key()?))?;
-    std::fs::write(&file, configuration(world, port, upstream, issuer.base_url()))?;
+    let folder = world.work.join(mode.name);
+    std::fs::create_dir_all(&folder)?;
+    let file = folder.join("sekisho.toml");
+    std::fs::write(folder.join("master.key"), BASE64.encode(&master_key()?))?;
+    std::fs::write(&file, configuration(world, port, upstream, issuer.base_url(), mode.workers))?;
     let file = file.to_str().ok_or("the target directory's name is not UTF-8")?;
-    let log = world.work.join("sekisho.log");
+    let log = folder.join("log");
     let arguments = ["serve", "--config", file];
-    let mut process = Process::start("sekisho", PROXY_CORE, &log, &program, &arguments)?;
+    let mut process = Process::start(mode.name, mode.cores, &log, &program, &arguments)?;
     process
         .accepts(port, Duration::from_secs(30))
         .await
@@ -64,14 +90,14 @@ pub async fn start(world: &World, target: &Path, upstream: u16, plan: &Plan) -> 
         world,
         issuer: &issuer,
         url: format!("https://localhost:{port}"),
-        operators: world.work.join("operators.sock"),
+        operators: folder.join("operators.sock"),
         as_app: client(Some(&world.client))?,
         as_person: client(None)?,
     };
     gateway.is_ready().await?;
     let asks = gateway.set_up_consent().await?;
-    let order = Order { port, asks, warm_up_ms: plan.warm_up_ms(), measured_ms: plan.measured_ms() };
-    Ok((Proxy { name: "sekisho", process, asks: None, order }, issuer))
+    let order = order(port, asks, plan);
+    Ok((Proxy { name: mode.name, process, asks: None, order }, issuer))
 }
 
 /// Random enough for a store that lives for one run.
@@ -198,7 +224,7 @@ fn text_hash() -> Result<String, Failure> {
     Ok(HEXLOWER.encode(&BASE64URL_NOPAD.decode(certs::thumbprint(&all).as_bytes())?))
 }
 
-fn configuration(world: &World, port: u16, upstream: u16, issuer: &str) -> String {
+fn configuration(world: &World, port: u16, upstream: u16, issuer: &str, workers: u8) -> String {
     let thumbprint = world.client.thumbprint();
     let uid = rustix::process::getuid().as_raw();
     let [version, ja, en] = TEXT;
@@ -206,18 +232,18 @@ fn configuration(world: &World, port: u16, upstream: u16, issuer: &str) -> Strin
         r#"[server]
 listen = "127.0.0.1:{port}"
 url = "https://localhost:{port}"
-certificate = "server.pem"
-key = "server.key"
-client_ca = "ca.pem"
+certificate = "../server.pem"
+key = "../server.key"
+client_ca = "../ca.pem"
 data = "data"
 master_key = "master.key"
 ledger = "bench.example/sekisho"
 operators_socket = "operators.sock"
-workers = 1
+workers = {workers}
 
 [[issuer]]
 url = "{issuer}"
-ca = "ca.pem"
+ca = "../ca.pem"
 own_client = "{OWN_CLIENT}"
 step_up_acr = ["aal2"]
 keys_max_age_s = 86400
@@ -265,7 +291,7 @@ guardian_refusal_stands = true
 party = "city"
 kind = "fhir"
 url = "https://localhost:{upstream}/fhir"
-ca = "ca.pem"
+ca = "../ca.pem"
 
 [[route]]
 name = "vaccination-history"

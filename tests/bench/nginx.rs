@@ -45,7 +45,13 @@ pub async fn start(world: &World, upstream: u16, plan: &Plan) -> Result<Proxy, F
     let arguments = ["-e", "stderr", "-p", &folder, "-c", "nginx.conf"];
     let mut process = Process::start("nginx", PROXY_CORE, &log, &program, &arguments)?;
     process.accepts(port, Duration::from_secs(10)).await?;
-    // nginx doesn't look at it, but receives and passes over as many bytes as Sekisho.
+    let order = order(port, as_it_is(world), plan);
+    Ok(Proxy { name: "nginx", process, asks: Some(no_op), order })
+}
+
+/// What is asked of a proxy that passes answers on as they are. It doesn't look at the token, but receives and passes over as
+/// many bytes as Sekisho.
+pub fn as_it_is(world: &World) -> Vec<Ask> {
     let token = "x".repeat(TOKEN_BYTES);
     let ask = |id: &String| Ask {
         target: format!("/fhir/Immunization?patient={id}"),
@@ -53,13 +59,12 @@ pub async fn start(world: &World, upstream: u16, plan: &Plan) -> Result<Proxy, F
         pairwise: None,
         token: token.clone(),
     };
-    let order = Order {
-        port,
-        asks: world.children.iter().map(|child| ask(&child.person.id)).collect(),
-        warm_up_ms: plan.warm_up_ms(),
-        measured_ms: plan.measured_ms(),
-    };
-    Ok(Proxy { name: "nginx", process, asks: Some(no_op), order })
+    world.children.iter().map(|child| ask(&child.person.id)).collect()
+}
+
+/// The load of a round.
+pub fn order(port: u16, asks: Vec<Ask>, plan: &Plan) -> Order {
+    Order { port, asks, warm_up_ms: plan.warm_up_ms(), measured_ms: plan.measured_ms() }
 }
 
 fn configuration(work: &Path, port: u16, upstream: u16, no_op: u16) -> String {

@@ -6,8 +6,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http::{Method, Request, StatusCode};
+use http::StatusCode;
 use sekisho::clock::Clock;
 use sekisho::demo::world::{World, WorldOptions};
 use sekisho::ids::TextId;
@@ -24,6 +23,7 @@ use tokio::time::timeout;
 
 use crate::Failure;
 use crate::report::Bar;
+use crate::served::{first_answer, program, stop};
 use crate::world::now_ms;
 
 /// The bars are about so many entries.
@@ -41,10 +41,7 @@ const REBUILD_S_MAX: f64 = 20.0;
 
 /// Measures all kinds of restart; gives the bars.
 pub async fn measure(target: &Path, entries: u64) -> Result<Vec<Bar>, Failure> {
-    let program = target.join("release/sekisho");
-    if !program.is_file() {
-        return Err("target/release/sekisho is missing: cargo build --release -p sekisho".into());
-    }
+    let program = program(target)?;
     let work = target.join("bench").join(format!("restart-{}", std::process::id()));
     let measured = Bench::new(&program, &work, entries).await;
     let measured = match measured {
@@ -188,16 +185,19 @@ impl Bench {
             file.sync_all()?;
             rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
         }
-        let log = std::fs::File::create(self.data.with_extension("log"))?;
+        let log = self.data.with_extension("log");
+        let errors = std::fs::File::create(&log)?;
         let began = Instant::now();
         let mut child = Command::new(&self.program)
             .args(["serve", "--config"])
             .arg(&self.config)
             .stdin(Stdio::null())
-            .stderr(log)
+            .stderr(errors)
             .kill_on_drop(true)
             .spawn()?;
-        let answered = timeout(WITHIN, self.first_answer(&mut child)).await.map_err(|_| "it did not get ready")??;
+        let answered = timeout(WITHIN, first_answer(&mut child, &self.http, &self.url, &log))
+            .await
+            .map_err(|_| "it did not get ready")??;
         let seconds = began.elapsed().as_secs_f64();
         if answered != StatusCode::OK {
             return Err(format!("the first answer is {answered}").into());
@@ -207,21 +207,6 @@ impl Bench {
             return Err("it answered before its index held everything".into());
         }
         Ok((seconds, child))
-    }
-
-    async fn first_answer(&self, child: &mut Child) -> Result<StatusCode, Failure> {
-        loop {
-            if let Some(status) = child.try_wait()? {
-                let log = std::fs::read_to_string(self.data.with_extension("log")).unwrap_or_default();
-                return Err(format!("the gateway ended: {status}\n{log}").into());
-            }
-            let request = Request::builder().method(Method::GET).uri(format!("{}/.well-known/jwks.json", self.url));
-            // Refused until the port is open; from then on it waits for the answer.
-            match self.http.send(request.body(Bytes::new())?).await {
-                Ok(answer) => return Ok(answer.status),
-                Err(_) => tokio::time::sleep(Duration::from_millis(2)).await,
-            }
-        }
     }
 }
 
@@ -244,13 +229,6 @@ async fn live(store: Store, person: PersonId) -> Result<(), sekisho::store::Stor
         }
     }
     Ok(())
-}
-
-async fn stop(mut child: Child) -> Result<(), Failure> {
-    let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
-    rustix::process::kill_process(pid.ok_or("the gateway has ended")?, rustix::process::Signal::TERM)?;
-    let status = timeout(WITHIN, child.wait()).await.map_err(|_| "it did not stop")??;
-    if status.success() { Ok(()) } else { Err(format!("it did not stop cleanly: {status}").into()) }
 }
 
 fn segments(data: &Path) -> Result<Vec<PathBuf>, Failure> {

@@ -1,14 +1,16 @@
-//! The interleaved rounds: both proxies run all the time, and take turns under load.
+//! The interleaved rounds: all proxies run all the time, and take turns under load.
 
 use std::path::Path;
 use std::time::Duration;
 
 use serde::Serialize;
 
+use sekisho_adapters::identity::stand_in::DevIssuer;
+
 use crate::child::{OTHER_CORE, PROXY_CORE, Process, find, idle};
 use crate::load::{Measured, Order, Said};
 use crate::world::World;
-use crate::{Failure, gateway, nginx};
+use crate::{Failure, envoy, gateway, nginx, relay};
 
 /// How long, how often, and what.
 pub struct Plan {
@@ -18,11 +20,12 @@ pub struct Plan {
     pub measured: Duration,
     /// Load before measuring.
     pub warm_up: Duration,
-    /// Whether nginx is measured.
-    pub nginx: bool,
-    /// Whether Sekisho is measured.
-    pub sekisho: bool,
+    /// Which proxies, of [`PROXIES`].
+    pub proxies: Vec<String>,
 }
+
+/// What can be measured, in the order of the report.
+pub const PROXIES: [&str; 5] = ["nginx", "envoy", "relay", gateway::ONE.name, gateway::TWO.name];
 
 impl Plan {
     /// Milliseconds of load before measuring.
@@ -69,8 +72,8 @@ pub struct Run {
 /// Everything that was measured.
 #[derive(Serialize)]
 pub struct Rounds {
-    /// Which nginx.
-    pub nginx_version: Option<String>,
+    /// Which nginx, and which Envoy.
+    pub others: Vec<String>,
     /// File system of Sekisho's records.
     pub file_system: String,
     /// By round; in each, a run of each proxy.
@@ -83,20 +86,29 @@ const OTHERS_MAX: f64 = 0.1;
 /// Disturbed rounds are repeated, up to this many times as many rounds in all.
 const ATTEMPTS: usize = 3;
 
-/// Whether the proxies had their core to themselves in this round.
+/// Whether the proxies had their core to themselves in this round. The one that runs on both cores shares them with the load.
 pub fn is_quiet(runs: &[Run]) -> bool {
-    runs.iter().all(|run| 1.0 - run.core_share - run.idle_share <= OTHERS_MAX)
+    let alone = runs.iter().filter(|run| run.proxy != gateway::TWO.name);
+    alone.map(|run| 1.0 - run.core_share - run.idle_share).all(|others| others <= OTHERS_MAX)
 }
 
 /// Refuses machines on which the bench would say nothing.
-pub fn check_machine(nginx: bool) -> Result<(), Failure> {
+pub fn check_machine(target: &Path, proxies: &[String]) -> Result<Vec<String>, Failure> {
     if std::thread::available_parallelism()?.get() < 2 {
         return Err("the bench needs two cores: one for the proxy, one for everything else".into());
     }
     for tool in ["taskset", "setpriv"] {
         find(tool).ok_or_else(|| format!("{tool} (util-linux) is not installed"))?;
     }
-    if nginx { nginx::version().map(drop) } else { Ok(()) }
+    let mut versions = Vec::new();
+    for proxy in proxies {
+        match proxy.as_str() {
+            "nginx" => versions.push(nginx::version()?),
+            "envoy" => versions.push(envoy::version(target)?),
+            _ => {}
+        }
+    }
+    Ok(versions)
 }
 
 /// The file system that a directory lies on, by /proc/self/mounts.
@@ -123,16 +135,7 @@ pub async fn measure(target: &Path, plan: &Plan) -> Result<Rounds, Failure> {
     let mut upstream = Process::role("upstream", OTHER_CORE, &work, &["upstream", folder])?;
     let upstream_port = upstream.port().await?;
     let mut load = Process::role("load", OTHER_CORE, &work, &["load", folder])?;
-    let mut proxies = Vec::new();
-    if plan.nginx {
-        proxies.push(nginx::start(&world, upstream_port, plan).await?);
-    }
-    let mut issuer = None;
-    if plan.sekisho {
-        let (proxy, tokens) = gateway::start(&world, target, upstream_port, plan).await?;
-        proxies.push(proxy);
-        issuer = Some(tokens);
-    }
+    let (proxies, issuers) = start(&world, target, upstream_port, plan).await?;
     let mut rounds = Vec::new();
     let mut quiet = 0;
     for number in 0..plan.rounds * ATTEMPTS {
@@ -165,14 +168,46 @@ pub async fn measure(target: &Path, plan: &Plan) -> Result<Rounds, Failure> {
     for proxy in proxies {
         proxy.process.stop().await;
         if let Some(no_op) = proxy.asks {
-            was_asked("the no-op", no_op.count().await?, answered(Some(proxy.name)))?;
+            was_asked(&format!("the no-op of {}", proxy.name), no_op.count().await?, answered(Some(proxy.name)))?;
         }
     }
     was_asked("the upstream", upstream.count().await?, answered(None))?;
-    drop(issuer);
+    drop(issuers);
     std::fs::remove_dir_all(&work)?;
-    let nginx_version = if plan.nginx { Some(nginx::version()?) } else { None };
-    Ok(Rounds { nginx_version, file_system, rounds })
+    let others = check_machine(target, &plan.proxies)?;
+    Ok(Rounds { others, file_system, rounds })
+}
+
+/// Starts the proxies that the plan names, and gives the issuers that must live as long.
+async fn start(
+    world: &World,
+    target: &Path,
+    upstream: u16,
+    plan: &Plan,
+) -> Result<(Vec<Proxy>, Vec<DevIssuer>), Failure> {
+    let (mut proxies, mut issuers) = (Vec::new(), Vec::new());
+    for name in PROXIES.iter().filter(|name| plan.proxies.iter().any(|wanted| wanted == *name)) {
+        let mode = match *name {
+            "nginx" => {
+                proxies.push(nginx::start(world, upstream, plan).await?);
+                continue;
+            }
+            "envoy" => {
+                proxies.push(envoy::start(world, target, upstream, plan).await?);
+                continue;
+            }
+            "relay" => {
+                proxies.push(relay::start(world, upstream, plan).await?);
+                continue;
+            }
+            name if name == gateway::TWO.name => gateway::TWO,
+            _ => gateway::ONE,
+        };
+        let (proxy, issuer) = gateway::start(mode, world, target, upstream, plan).await?;
+        proxies.push(proxy);
+        issuers.push(issuer);
+    }
+    Ok((proxies, issuers))
 }
 
 /// Every answer that counts must have cost what it is said to cost: no proxy may have answered out of a cache.

@@ -1,4 +1,4 @@
-//! The two servers beside the proxies: the upstream over TLS, and the no-op that nginx asks. Both do as little as a
+//! The two servers beside the proxies: the upstream over TLS, and the no-op that nginx and Envoy ask. Both do as little as a
 //! server can: one thread, answers made before the first request.
 
 use std::collections::HashMap;
@@ -61,7 +61,7 @@ fn found(bodies: &HashMap<String, Bytes>, request: &Request<Incoming>) -> Respon
     response
 }
 
-/// Answers everything with 204; else like [`upstream`].
+/// Answers everything with 200 and no body, which nginx and Envoy both take for yes; else like [`upstream`].
 pub async fn no_op() -> Result<(), Failure> {
     let listener = listen().await?;
     let serve = async {
@@ -71,9 +71,7 @@ pub async fn no_op() -> Result<(), Failure> {
             tokio::spawn(async move {
                 let service = service_fn(|_: Request<Incoming>| async {
                     ASKED.fetch_add(1, Ordering::Relaxed);
-                    let mut response = Response::new(Empty::<Bytes>::new());
-                    *response.status_mut() = StatusCode::NO_CONTENT;
-                    Ok::<_, Infallible>(response)
+                    Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
                 });
                 let _ = http1::Builder::new().serve_connection(TokioIo::new(tcp), service).await;
             });
@@ -82,7 +80,8 @@ pub async fn no_op() -> Result<(), Failure> {
     tokio::select! { done = serve => done, () = standard_input_ends() => { say_how_often(); Ok(()) } }
 }
 
-async fn listen() -> Result<TcpListener, Failure> {
+/// A port of its own, printed.
+pub async fn listen() -> Result<TcpListener, Failure> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     println!("{}", listener.local_addr()?.port());
     Ok(listener)
@@ -92,7 +91,8 @@ fn say_how_often() {
     println!("{}", ASKED.load(Ordering::Relaxed));
 }
 
-async fn standard_input_ends() {
+/// When whoever started this process lets go of it.
+pub async fn standard_input_ends() {
     let read = || std::io::stdin().lock().read_to_end(&mut Vec::new());
     let _ = tokio::task::spawn_blocking(read).await;
 }

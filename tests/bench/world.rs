@@ -124,10 +124,26 @@ pub fn upstream_tls(work: &Path) -> Result<rustls::ServerConfig, Failure> {
     Ok(certs::server_config(chain, key, None, false, ALPN_H1)?)
 }
 
-/// TLS of the load generator: TLS 1.3 with the client certificate.
-pub fn load_tls(work: &Path) -> Result<rustls::ClientConfig, Failure> {
+fn roots(work: &Path) -> Result<rustls::RootCertStore, Failure> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(work.join("ca.pem"))?)?;
+    Ok(roots)
+}
+
+/// TLS of the relay towards its clients, whose certificates it demands.
+pub fn relay_tls(work: &Path) -> Result<rustls::ServerConfig, Failure> {
+    let (chain, key) = identity(work, "server")?;
+    Ok(certs::server_config(chain, key, Some(Arc::new(roots(work)?)), true, ALPN_H1)?)
+}
+
+/// TLS without a certificate of one's own: towards the upstream.
+pub fn plain_tls(work: &Path) -> Result<rustls::ClientConfig, Failure> {
+    Ok(certs::client_config(Arc::new(roots(work)?), None, ALPN_H1)?)
+}
+
+/// TLS of the load generator: TLS 1.3 with the client certificate.
+pub fn load_tls(work: &Path) -> Result<rustls::ClientConfig, Failure> {
+    let roots = roots(work)?;
     let (chain, key) = identity(work, "client")?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut tls = rustls::ClientConfig::builder_with_provider(provider)
