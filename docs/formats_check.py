@@ -64,6 +64,13 @@ def h(n):
     return bytes([n]) * 32
 
 
+def pruned_digest(positions):
+    digest = bytes(32)
+    for position in positions:
+        digest = sha(digest, struct.pack("<Q", position), sha(b"\0", bytes([position])))
+    return digest
+
+
 TERMS = record("app", "care", ["medication@1", "vaccination@1"], "city", 1, 2, "2020-01-01", None, h(3))
 QUESTION = record(i(1), i(11), 2, i(4), i(12), "care", ["vaccination@1"])
 EVENTS = {
@@ -93,6 +100,7 @@ EVENTS = {
     "standing-changed": (20, record("app", True, "r")),
     "key-destroyed": (21, record(i(18))),
     "operator-read": (22, record("o", "w", None)),
+    "pruned": (23, record(11, [record(1, 2, pruned_digest([5, 7])), record(2, 2, pruned_digest([5, 7]))])),
 }
 
 
@@ -122,8 +130,8 @@ def crc32c(data):
     return crc ^ 0xFFFFFFFF
 
 
-def frame(acknowledged, more, entry):
-    length = struct.pack("<I", len(entry) | (1 << 31 if more else 0))
+def frame(acknowledged, more, entry, pruned=False):
+    length = struct.pack("<I", len(entry) | (1 << 31 if more else 0) | (1 << 30 if pruned else 0))
     count = struct.pack("<Q", acknowledged)
     return length + struct.pack("<I", crc32c(length + count + entry)) + count + entry
 
@@ -236,6 +244,7 @@ def vectors():
         "sealed-body": (bytes([7]) * 12 + AESGCM(bytes(range(32))).encrypt(bytes([7]) * 12, b"body", b"header")).hex(),
         "frame": frame(5, False, b"entry").hex(),
         "frame-more": frame(5, True, b"entry").hex(),
+        "frame-pruned": frame(5, True, leaf(b"entry"), pruned=True).hex(),
         "high-water-slot": slot(5).hex(),
         "roots": "\n".join(root([leaf(bytes([n])) for n in range(size)]).hex() for size in range(9)),
         "checkpoint": checkpoint(3, h(5)).rstrip("\n"),

@@ -6,7 +6,7 @@
 use sekisho::ids::{EntryId, TextId as _};
 use sekisho::ledger::entry::{Cause, Entry, EntryType, Header};
 use sekisho::ledger::event::Event;
-use sekisho::ledger::frame::{self, FRAME_HEADER_BYTES, FrameError};
+use sekisho::ledger::frame::{self, FRAME_HEADER_BYTES, FrameError, Stored};
 use sekisho_policy::Timestamp;
 
 /// Panics on a finding.
@@ -14,7 +14,10 @@ pub fn check(data: &[u8]) {
     match frame::get(data) {
         Ok(frame) => {
             let mut again = Vec::new();
-            frame::put(&mut again, frame.acknowledged, frame.more, frame.entry);
+            match frame.stored {
+                Stored::Whole(entry) => frame::put(&mut again, frame.acknowledged, frame.more, entry),
+                Stored::Pruned(leaf) => frame::put_pruned(&mut again, frame.acknowledged, frame.more, leaf),
+            }
             assert_eq!(Some(again.as_slice()), data.get(..frame.length), "a frame has one encoding");
         }
         Err(FrameError::Cut) => assert!(could_go_on(data), "cut only where more bytes could help"),
@@ -61,7 +64,7 @@ fn framed(entry: &[u8]) {
     let mut bytes = Vec::new();
     frame::put(&mut bytes, 9, true, entry);
     let read = frame::get(&bytes).expect("a frame that was written is read");
-    assert_eq!((read.acknowledged, read.more, read.entry, read.length), (9, true, entry, bytes.len()));
+    assert_eq!((read.acknowledged, read.more, read.stored, read.length), (9, true, Stored::Whole(entry), bytes.len()));
     assert_eq!(frame::get(&bytes[..bytes.len() - 1]), Err(FrameError::Cut));
     // Which byte and which bit: by the content, so that they differ from run to run.
     let sum = entry.iter().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(*byte)));

@@ -95,6 +95,15 @@ enum Command {
         #[arg(long)]
         destroyed: Option<PathBuf>,
     },
+    /// Prune decisions, outcomes and operators' looks older than `records_kept_years` (the server must be stopped)
+    Prune {
+        /// Configuration file
+        #[arg(long)]
+        config: PathBuf,
+        /// Only say what would go
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Who received what since an instant, as CSV, through the operators' socket of the running server
     Report {
         /// From when on, such as 2026-11-01T00:00:00+09:00
@@ -249,6 +258,7 @@ fn run(command: Command) -> Result<(), String> {
         Command::Act { path, body, socket } => act(&path, &body, &socket),
         Command::Ledger(command) => ledger(command),
         Command::Rebuild { config } => rebuild(&config),
+        Command::Prune { config, dry_run } => keep::prune(&read_config(&config)?, dry_run),
         Command::Backup { to, socket } => keep::backup(&to, &socket),
         Command::Restore { from, config, checkpoint, destroyed } => {
             keep::restore(&from, &read_config(&config)?, checkpoint.as_deref(), destroyed.as_deref())
@@ -430,6 +440,13 @@ fn ledger(command: LedgerCommand) -> Result<(), String> {
                 "ledger is good: {} entries, {} of them sealed, root {root}; the checkpoint of its first {signed} agrees",
                 report.entries, report.sealed
             ));
+            if report.pruned > 0 {
+                say(&format!(
+                    "{} entries were pruned, their time being over, and the ledger tells of it: their hashes are in the \
+                     tree, their ids and times can't be checked",
+                    report.pruned
+                ));
+            }
             Ok(())
         }
         LedgerCommand::Prove { entry, data } => {
@@ -446,14 +463,18 @@ fn ledger(command: LedgerCommand) -> Result<(), String> {
     }
 }
 
-fn rebuild(config: &Path) -> Result<(), String> {
-    let config = read_config(config)?;
-    let options = Options {
+/// What a command opens the stopped store with.
+fn options(config: &Config) -> Result<Options, String> {
+    Ok(Options {
         directory: config.server.data.clone(),
         origin: config.server.ledger.clone(),
         master_key: app::master_key(&config.server.master_key).map_err(|e| e.to_string())?,
         clock: Clock::system(),
-    };
+    })
+}
+
+fn rebuild(config: &Path) -> Result<(), String> {
+    let options = options(&read_config(config)?)?;
     block_on(async {
         Store::forget_index(&options.directory).map_err(|e| e.to_string())?;
         let store = Store::open(options).await.map_err(|e| e.to_string())?;

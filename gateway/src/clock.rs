@@ -24,6 +24,14 @@ pub struct ClockError {
     pub behind_ms: i64,
 }
 
+/// So many years before an instant, by the calendar; `None` where there is no such date.
+#[must_use]
+pub fn years_before(at: Timestamp, years: u16) -> Option<Timestamp> {
+    let at = jiff::Timestamp::from_millisecond(at.millis()).ok()?.to_zoned(jiff::tz::TimeZone::UTC);
+    let before = at.checked_sub(jiff::Span::new().years(i64::from(years))).ok()?;
+    Some(Timestamp::from_millis(before.timestamp().as_millisecond()))
+}
+
 #[derive(Clone)]
 enum Source {
     System,

@@ -75,6 +75,10 @@ pub enum Check {
     SparesOthers,
     DenialTime,
     DenialsBound,
+    PrunedTold,
+    IndexLayout,
+    PruneAge,
+    PruneKind,
 }
 
 /// Whether a check is switched off: never, in a build that is not made for sabotage.

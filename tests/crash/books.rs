@@ -254,7 +254,8 @@ impl Books {
     pub fn compare(&self, data: &Path, durable: u64) {
         let (mut leaves, mut counts) = (HashMap::new(), HashMap::<KeyId, [Counts; 2]>::new());
         let ledger: PathBuf = data.join("ledger");
-        walk(&ledger, &mut |_| {}, |place, bytes| {
+        walk(&ledger, &mut |_| {}, |place, stored| {
+            let bytes = stored.whole().unwrap();
             let header = Entry::decode(bytes).unwrap().header;
             let counts = header.key().map(|key| counts.entry(key).or_default());
             let within = place.position < durable;

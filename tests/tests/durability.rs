@@ -41,7 +41,8 @@ mod durability {
 
     fn places(ledger: &Path) -> Places {
         let mut places = Places::new();
-        walk(ledger, &mut |_| {}, |place, bytes| {
+        walk(ledger, &mut |_| {}, |place, stored| {
+            let bytes = stored.whole().unwrap();
             let id: EntryId = Entry::decode(bytes).unwrap().header.id();
             let end = place.offset + (FRAME_HEADER_BYTES + bytes.len()) as u64;
             places.insert(id.text(), (format!("{:08}.seg", place.segment), place.offset..end));

@@ -55,7 +55,8 @@ mod kill {
             acknowledged.extend(told);
             let store = open(root.path()).await;
             let mut places = HashMap::new();
-            walk(&ledger, &mut |_| {}, |place, bytes| {
+            walk(&ledger, &mut |_| {}, |place, stored| {
+                let bytes = stored.whole().unwrap();
                 places.insert(Entry::decode(bytes).unwrap().header.id(), place.position);
                 Ok(())
             })

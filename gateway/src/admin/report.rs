@@ -41,6 +41,7 @@ pub(super) async fn releases(app: &App, acting: &Acting, query: Option<&str>) ->
     Ok(json!({
         "releases": received.lines.iter().map(|line| release(line, &global)).collect::<Vec<_>>(),
         "erased": received.erased,
+        "pruned_before": received.pruned_before.filter(|before| since < *before).map(rfc3339),
         "more_after": received.more_after,
     }))
 }
@@ -188,6 +189,7 @@ fn told(event: &Event) -> Value {
         | Event::Closed(_)
         | Event::StandingChanged(_)
         | Event::KeyDestroyed(_)
-        | Event::OperatorRead(_) => Value::Null,
+        | Event::OperatorRead(_)
+        | Event::Pruned(_) => Value::Null,
     }
 }

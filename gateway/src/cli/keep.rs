@@ -1,16 +1,18 @@
-//! Commands that keep: backup, restore, and the report of who received what.
+//! Commands that keep: backup, restore, the report of who received what; and pruning, which ends keeping.
 
 use std::path::Path;
 
 use http::Method;
 use serde_json::Value;
 
-use super::{block_on, read, say, write_out};
+use super::{block_on, options, read, say, write_out};
 use crate::admin::client::{ask, download};
 use crate::app::master_key;
 use crate::backup::restore::{self, Restore, Restored};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::consent::people::rfc3339;
+use crate::store::{Pruning, Store};
 
 /// Columns of the report, as the operators' socket names them.
 const COLUMNS: [&str; 14] = [
@@ -86,10 +88,35 @@ fn told(restored: &Restored, config: &Config, list_given: bool) -> String {
     told
 }
 
+pub(super) fn prune(config: &Config, dry_run: bool) -> Result<(), String> {
+    let years = config.server.records_kept_years;
+    let done = &mut |segment| say(&format!("segment {segment} pruned …"));
+    let Pruning { before, entries, segments, bytes, earlier, kept } =
+        Store::prune(&options(config)?, years, dry_run, done).map_err(|e| e.to_string())?;
+    let before = rfc3339(before);
+    let kept = format!("{kept} entries stay whole; {earlier} had been pruned before");
+    say(&match (entries, dry_run) {
+        (0, _) => format!(
+            "nothing to prune: no decision, outcome or operator's look from before {before} lies in a segment that is no \
+             longer written. {kept}"
+        ),
+        (_, true) => format!(
+            "{entries} entries from before {before} would be pruned, in {segments} segments, and {bytes} bytes be freed. \
+             {kept}. Nothing was changed. If {before} is not {years} years ago, look at the clock first"
+        ),
+        (_, false) => format!(
+            "{entries} entries from before {before} were pruned, in {segments} segments, and {bytes} bytes freed. {kept}. \
+             The ledger verifies. The next start rebuilds the index. Backups from before still hold what was pruned: \
+             destroy them when their time is over"
+        ),
+    });
+    Ok(())
+}
+
 pub(super) fn report(since: &str, until: Option<String>, party: Option<String>, socket: &Path) -> Result<(), String> {
     let mut csv = csv::Writer::from_writer(Vec::new());
     csv.write_record(COLUMNS).map_err(|e| e.to_string())?;
-    let (mut after, mut erased) = (None::<u64>, 0);
+    let (mut after, mut erased, mut pruned) = (None::<u64>, 0, None::<String>);
     loop {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.append_pair("since", since);
@@ -106,12 +133,18 @@ pub(super) fn report(since: &str, until: Option<String>, party: Option<String>, 
         }
         // Of the whole rest of the period each time: the first page has told all of them.
         erased = erased.max(told.get("erased").and_then(Value::as_u64).unwrap_or_default());
+        pruned = told.get("pruned_before").and_then(Value::as_str).map(str::to_owned).or(pruned);
         after = told.get("more_after").and_then(Value::as_u64);
         if after.is_none() {
             break;
         }
     }
     write_out(&csv.into_inner().map_err(|e| e.to_string())?)?;
+    if let Some(before) = pruned {
+        super::say_error(&format!(
+            "decisions older than {before} were pruned when their time was over: they are not in this list"
+        ));
+    }
     if erased > 0 {
         super::say_error(&format!(
             "{erased} decisions of this period can't be read any more: their keys were destroyed when their time was over"

@@ -1,10 +1,10 @@
 //! Erasing a person, and destroying what the law no longer asks to be kept (個人情報保護法 29・30条).
 
-use jiff::{ToSpan, tz::TimeZone};
-use sekisho_policy::{PersonId, Timestamp};
+use sekisho_policy::PersonId;
 
 use super::people::ActError;
 use crate::app::App;
+use crate::clock::years_before;
 use crate::ledger::entry::Cause;
 
 /// Erases a person's content, and stops everything under way about the person. Consents, decisions and outcomes stay,
@@ -28,10 +28,7 @@ pub async fn erase(app: &App, person: PersonId, cause: Cause) -> Result<u32, Act
 /// When it could not be done; doing it again goes on.
 pub async fn destroy_old_records(app: &App, cause: Cause) -> Result<u32, ActError> {
     let now = app.store.clock().now().map_err(crate::store::StoreError::from)?;
-    let years = i64::from(app.config.server.records_kept_years);
-    let now = jiff::Timestamp::from_millisecond(now.millis()).map(|now| now.to_zoned(TimeZone::UTC));
-    let before = now.and_then(|now| now.checked_sub(years.years()));
-    let before = before.map_err(|_| ActError::Conflict("the clock shows no date that years can be counted from"))?;
-    let before = Timestamp::from_millis(before.timestamp().as_millisecond());
+    let before = years_before(now, app.config.server.records_kept_years);
+    let before = before.ok_or(ActError::Conflict("the clock shows no date that years can be counted from"))?;
     Ok(app.store.destroy_old_records(before, cause).await?)
 }

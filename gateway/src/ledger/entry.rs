@@ -41,10 +41,11 @@ pub enum EntryType {
     StandingChanged = 20,
     KeyDestroyed = 21,
     OperatorRead = 22,
+    Pruned = 23,
 }
 
 impl EntryType {
-    const ALL: [Self; 22] = [
+    const ALL: [Self; 23] = [
         Self::RegistryActivated,
         Self::Enrolled,
         Self::Linked,
@@ -67,6 +68,7 @@ impl EntryType {
         Self::StandingChanged,
         Self::KeyDestroyed,
         Self::OperatorRead,
+        Self::Pruned,
     ];
 
     /// The type with this number.
@@ -79,7 +81,11 @@ impl EntryType {
     #[must_use]
     pub const fn key_class(self) -> Option<KeyClass> {
         match self {
-            Self::RegistryActivated | Self::StandingChanged | Self::KeyDestroyed | Self::OperatorRead => None,
+            Self::RegistryActivated
+            | Self::StandingChanged
+            | Self::KeyDestroyed
+            | Self::OperatorRead
+            | Self::Pruned => None,
             Self::Enrolled | Self::Linked | Self::LinkEnded | Self::PairwiseMinted => Some(KeyClass::Content),
             _ => Some(KeyClass::Record),
         }

@@ -6,7 +6,7 @@
 use minicbor::{Decode, Encode};
 
 use super::entry::{Bytes16, Bytes32, EntryType, encode};
-pub use super::parts::{BlockedFrom, LinkTarget, Outcome, Question, Terms};
+pub use super::parts::{BlockedFrom, LinkTarget, Outcome, PrunedOf, Question, Terms};
 
 /// Bytes that are not the body of the entry's type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -341,5 +341,13 @@ events! {
         1 what: String,
         /// Which one.
         2 entry: Option<Bytes16>,
+    }
+
+    /// Entries whose time was over were pruned. It is recorded before it is done.
+    Pruned {
+        /// Only what is older than this, ms since the epoch.
+        0 before_ms: i64,
+        /// Segments in which something is, and all that is pruned there from now on.
+        1 segments: Vec<PrunedOf>,
     }
 }

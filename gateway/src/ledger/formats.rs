@@ -7,7 +7,7 @@ use sekisho_policy::{AuthorityId, BasisId, BlockId, ConsentId, PartyId, PersonId
 use super::checkpoint::{LedgerKey, open_checkpoint};
 use super::entry::{Bytes16, Bytes32, Cause, ENTRY_BYTES_MAX, Entry, EntryError, EntryType, Header, Idempotency};
 use super::event::*;
-use super::frame::{self, FrameError};
+use super::frame::{self, FrameError, Stored};
 use super::merkle::{Frontier, leaf_hash, sha256};
 use super::proof;
 use super::seal::SealKey;
@@ -151,6 +151,13 @@ fn records() -> Vec<(&'static str, Event)> {
     ]
 }
 
+/// Of segment 1 the entries 5 and 7, with the leaves of the one-byte entries `05` and `07`.
+fn pruned_of() -> PrunedOf {
+    let mut of = PrunedOf::none(1);
+    [5, 7].into_iter().for_each(|at| of.add(at, &leaf_hash(&[at as u8])));
+    of
+}
+
 fn happenings() -> Vec<(&'static str, Event)> {
     let question = Question {
         subject: i(1),
@@ -182,6 +189,13 @@ fn happenings() -> Vec<(&'static str, Event)> {
         ("closed-unknown", Event::Closed(unknown)),
         ("standing-changed", Event::StandingChanged(standing)),
         ("key-destroyed", Event::KeyDestroyed(KeyDestroyed { key: i(18) })),
+        (
+            "pruned",
+            Event::Pruned(Pruned {
+                before_ms: 11,
+                segments: vec![pruned_of(), PrunedOf { segment: 2, ..pruned_of() }],
+            }),
+        ),
         ("operator-read", Event::OperatorRead(OperatorRead { operator: s("o"), what: s("w"), entry: None })),
     ]
 }
@@ -244,11 +258,11 @@ fn every_event() {
     assert_eq!(Event::decode(EntryType::OperatorRead, &spelled_out), Err(BodyError), "an absent field at the end");
     let named = PAGE.matches("```golden event-").count();
     assert_eq!(all.len(), named);
-    for number in 1..=22 {
+    for number in 1..=23 {
         assert!(all.iter().any(|(_, event)| event.entry_type() as u8 == number), "no vector of type {number}");
     }
     assert_eq!(EntryType::from_number(0), None);
-    assert_eq!(EntryType::from_number(23), None);
+    assert_eq!(EntryType::from_number(24), None);
 }
 
 #[test]
@@ -280,7 +294,7 @@ fn whatever_is_not_the_one_encoding_of_an_entry_is_refused() {
     assert_eq!(with(2, 2), Err(EntryError::Newer(2)));
     assert_eq!(with(2, 0), Err(EntryError::Malformed), "no version 0 was ever written");
     assert_eq!(with(3, 0), Err(EntryError::UnknownType(0)));
-    assert_eq!(with(3, 23), Err(EntryError::UnknownType(23)));
+    assert_eq!(with(3, 0x17 + 1), Err(EntryError::Malformed));
     let spliced = |at: usize, drop: usize, bytes: &[u8]| {
         let mut bent = good.clone();
         bent.splice(at..at + drop, bytes.iter().copied());
@@ -311,7 +325,8 @@ fn frames() {
         frame::put(&mut bytes, 5, more, b"entry");
         assert_eq!(HEXLOWER.encode(&bytes), golden(name));
         let found = frame::get(&bytes).unwrap();
-        assert_eq!((found.acknowledged, found.more, found.entry, found.length), (5, more, b"entry".as_slice(), 21));
+        assert_eq!((found.acknowledged, found.more, found.length), (5, more, 21));
+        assert_eq!(found.stored, Stored::Whole(b"entry"));
         for at in 0..bytes.len() {
             assert_eq!(frame::get(&bytes[..at]), Err(FrameError::Cut));
             let mut bent = bytes.clone();
@@ -319,6 +334,27 @@ fn frames() {
             assert!(frame::get(&bent).is_err(), "byte {at}");
         }
     }
+    let mut bytes = Vec::new();
+    frame::put_pruned(&mut bytes, 5, true, &leaf_hash(b"entry"));
+    assert_eq!(HEXLOWER.encode(&bytes), golden("frame-pruned").replace('\n', ""));
+    let found = frame::get(&bytes).unwrap();
+    assert_eq!((found.acknowledged, found.more, found.length), (5, true, 48));
+    assert_eq!(found.stored, Stored::Pruned(&leaf_hash(b"entry")));
+    for at in 0..bytes.len() {
+        assert_eq!(frame::get(&bytes[..at]), Err(FrameError::Cut));
+        for bit in 0..8 {
+            let mut bent = bytes.clone();
+            bent[at] ^= 1 << bit;
+            assert!(frame::get(&bent).is_err(), "byte {at}");
+        }
+    }
+    // A hash has one length, whatever the checksum says.
+    let mut short = Vec::new();
+    frame::put(&mut short, 5, false, &[7; 31]);
+    short[3] |= 0x40;
+    let sum = crc32c::crc32c_append(crc32c::crc32c(&short[..4]), &short[8..]);
+    short[4..8].copy_from_slice(&sum.to_le_bytes());
+    assert_eq!(frame::get(&short), Err(FrameError::Damaged));
     let slot = [5u64.to_le_bytes().as_slice(), &crc32c::crc32c(&5u64.to_le_bytes()).to_le_bytes(), &[0; 4]].concat();
     assert_eq!(HEXLOWER.encode(&slot), golden("high-water-slot"));
 }

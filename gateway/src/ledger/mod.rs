@@ -13,6 +13,7 @@ pub mod frame;
 pub mod merkle;
 mod parts;
 pub mod proof;
+pub mod pruned;
 pub mod seal;
 pub mod verify;
 pub mod walk;

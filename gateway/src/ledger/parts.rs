@@ -117,3 +117,17 @@ pub enum Outcome {
     #[n(4)]
     NothingSent,
 }
+
+/// What is pruned in one segment, all of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Encode, Decode)]
+pub struct PrunedOf {
+    /// Segment number.
+    #[n(0)]
+    pub segment: u32,
+    /// Pruned entries.
+    #[n(1)]
+    pub entries: u64,
+    /// Which: each step SHA-256(digest before ‖ number of the entry as `u64 LE` ‖ leaf hash), from 32 zero bytes on.
+    #[n(2)]
+    pub digest: Bytes32,
+}

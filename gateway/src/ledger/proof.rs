@@ -9,7 +9,9 @@ use std::path::Path;
 use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 use signed_note::Note;
-use tlog_tiles::{Checkpoint, HashReader, check_record, prove_record, record_hash, stored_hashes, tree_hash};
+use tlog_tiles::{
+    Checkpoint, HashReader, check_record, prove_record, record_hash, stored_hashes_for_record_hash, tree_hash,
+};
 
 use super::checkpoint::{CheckpointError, open_checkpoint};
 use super::entry::{Entry, EntryError};
@@ -31,6 +33,12 @@ pub enum ProofError {
     /// No such entry among those that the checkpoint covers.
     #[error("the checkpoint covers no entry of this id: take a newer checkpoint, or look at the id")]
     NotCovered,
+    /// No such entry among those that are left of what the checkpoint covers.
+    #[error(
+        "no entry of this id is left among those that the checkpoint covers; {0} of them were pruned when their time was \
+         over, and this may be one: of those nothing can be proven any more"
+    )]
+    Pruned(u64),
     /// The ledger is not the one of the checkpoint.
     #[error("the ledger is not the one that the checkpoint was signed for: run the verifier on it")]
     OtherLedger,
@@ -76,13 +84,19 @@ pub fn prove(ledger: &Path, entry: EntryId, checkpoint: &[u8]) -> Result<String,
     let head = Checkpoint::from_bytes(note.text()).map_err(|_| CheckpointError::Malformed)?;
     let mut tree = Stored(Vec::new());
     let mut found: Option<(u64, Vec<u8>)> = None;
-    walk(ledger, &mut |_| {}, |place, bytes| {
+    let mut pruned = 0;
+    walk(ledger, &mut |_| {}, |place, stored| {
         if place.position >= head.size() {
             return Ok(());
         }
-        tree.push(place.position, bytes).map_err(|_| VerifyError::Root { size: head.size() })?;
-        if Entry::decode(bytes).is_ok_and(|e| e.header.id() == entry) {
-            found = Some((place.position, bytes.to_vec()));
+        tree.push(place.position, tlog_tiles::Hash(stored.leaf()))
+            .map_err(|_| VerifyError::Root { size: head.size() })?;
+        match stored.whole() {
+            Some(bytes) if Entry::decode(bytes).is_ok_and(|e| e.header.id() == entry) => {
+                found = Some((place.position, bytes.to_vec()));
+            }
+            Some(_) => {}
+            None => pruned += 1,
         }
         Ok(())
     })?;
@@ -90,7 +104,8 @@ pub fn prove(ledger: &Path, entry: EntryId, checkpoint: &[u8]) -> Result<String,
     if root != *head.hash() {
         return Err(ProofError::OtherLedger);
     }
-    let (index, bytes) = found.ok_or(ProofError::NotCovered)?;
+    let missing = if pruned == 0 { ProofError::NotCovered } else { ProofError::Pruned(pruned) };
+    let (index, bytes) = found.ok_or(missing)?;
     let hashes = prove_record(head.size(), index, &tree).map_err(|_| ProofError::NotCovered)?;
     let json = Json {
         format: FORMAT.to_owned(),
@@ -131,8 +146,8 @@ pub fn check(proof: &str, verifier_key: &str) -> Result<Proven, ProofError> {
 struct Stored(Vec<tlog_tiles::Hash>);
 
 impl Stored {
-    fn push(&mut self, position: u64, entry: &[u8]) -> Result<(), tlog_tiles::Error> {
-        let new = stored_hashes(position, entry, self)?;
+    fn push(&mut self, position: u64, leaf: tlog_tiles::Hash) -> Result<(), tlog_tiles::Error> {
+        let new = stored_hashes_for_record_hash(position, leaf, self)?;
         self.0.extend(new);
         Ok(())
     }

@@ -2,20 +2,25 @@
 //! checkpoint speaks of.
 //!
 //! It needs no key but the public one, opens nothing, and never writes; a server may be running on the directory. Of the
-//! writer it shares the formats only (`frame`, `entry`): the tree is the `tlog_tiles` crate's, not `merkle`'s. It can't
-//! tell what sealed bodies say. A checkpoint kept elsewhere is what shows that a whole directory was put back to an
-//! older state. Read next: `walk` for how files are read, `proof` for proving one entry.
+//! writer it shares the formats only (`frame`, `entry`, `pruned`): the tree is the `tlog_tiles` crate's, not `merkle`'s. It
+//! can't tell what sealed bodies say, nor what a pruned entry said: of those it checks that the ledger tells of them. A
+//! checkpoint kept elsewhere is what shows that a whole directory was put back to an older state. Read next: `walk` for how
+//! files are read, `proof` for proving one entry.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use sekisho_policy::Timestamp;
-use tlog_tiles::{HashReader, stored_hash_index, stored_hashes, sub_tree_index, tree_hash};
+use tlog_tiles::{
+    HashReader, record_hash, stored_hash_index, stored_hashes_for_record_hash, sub_tree_index, tree_hash,
+};
 
 use super::checkpoint::open_checkpoint;
 use super::entry::Entry;
 use super::event::Event;
+use super::frame::Stored;
 use super::merkle::Hash;
+use super::pruned::Tally;
 pub use super::walk::{Fault, Place, Progress, VerifyError};
 use super::walk::{Walked, walk};
 use crate::clock::BACKWARD_TOLERANCE_MS;
@@ -37,6 +42,8 @@ pub struct Report {
     pub acknowledged: u64,
     /// Entries about people, sealed.
     pub sealed: u64,
+    /// Entries of which the leaf hash is left: their time was over.
+    pub pruned: u64,
     /// Bytes at the end that were never acknowledged, or are being written.
     pub unfinished_bytes: u64,
     /// The latest time.
@@ -62,7 +69,7 @@ pub fn verify(
     }
     let mut checks = Checks::new(&expected);
     checks.compare(0)?;
-    let walked = walk(ledger, progress, |place, entry| checks.entry(place, entry))?;
+    let walked = walk(ledger, progress, |place, stored| checks.entry(place, stored))?;
     checks.report(walked)
 }
 
@@ -70,18 +77,45 @@ struct Checks<'a> {
     expected: &'a [(u64, Hash)],
     tree: Edge,
     ids: HashSet<[u8; 16]>,
+    /// Leaves of pruned entries: a copy of one from before would be whole.
+    pruned: HashSet<Hash>,
+    tally: Tally,
     latest_ms: Option<i64>,
     sealed: u64,
 }
 
 impl<'a> Checks<'a> {
     fn new(expected: &'a [(u64, Hash)]) -> Self {
-        Self { expected, tree: Edge::default(), ids: HashSet::new(), latest_ms: None, sealed: 0 }
+        Self {
+            expected,
+            tree: Edge::default(),
+            ids: HashSet::new(),
+            pruned: HashSet::new(),
+            tally: Tally::default(),
+            latest_ms: None,
+            sealed: 0,
+        }
     }
 
-    fn entry(&mut self, place: Place, bytes: &[u8]) -> Result<(), VerifyError> {
-        self.one(bytes).map_err(|fault| VerifyError::Entry { place, fault })?;
-        self.tree.push(bytes)?;
+    fn entry(&mut self, place: Place, stored: Stored<'_>) -> Result<(), VerifyError> {
+        let copied = Err(VerifyError::Entry { place, fault: Fault::Copied });
+        let leaf = match stored {
+            Stored::Whole(bytes) => {
+                self.one(bytes).map_err(|fault| VerifyError::Entry { place, fault })?;
+                record_hash(bytes)
+            }
+            Stored::Pruned(leaf) => {
+                self.tally.one(place.segment, place.position, stored);
+                if !self.pruned.insert(*leaf) {
+                    return copied;
+                }
+                tlog_tiles::Hash(*leaf)
+            }
+        };
+        if stored.whole().is_some() && self.pruned.contains(&leaf.0) {
+            return copied;
+        }
+        self.tree.push(leaf)?;
         self.compare(self.tree.size)
     }
 
@@ -89,7 +123,11 @@ impl<'a> Checks<'a> {
         let Entry { header, body } = Entry::decode(bytes)?;
         let entry_type = header.entry_type()?;
         match (header.key(), entry_type.key_class()) {
-            (None, None) => drop(Event::decode(entry_type, &body).map_err(|_| Fault::Body)?),
+            (None, None) => {
+                if let Event::Pruned(pruned) = Event::decode(entry_type, &body).map_err(|_| Fault::Body)? {
+                    self.tally.told(&pruned);
+                }
+            }
             (Some(_), Some(_)) if body.len() >= SEALED_BYTES_MIN => self.sealed += 1,
             _ => return Err(Fault::Sealing),
         }
@@ -121,12 +159,16 @@ impl<'a> Checks<'a> {
         if let Some(size) = signed.filter(|size| *size > entries) {
             return Err(VerifyError::RolledBack { found: entries, size });
         }
+        if let Some(segment) = self.tally.untold() {
+            return Err(VerifyError::Untold(segment));
+        }
         Ok(Report {
             entries,
             root: self.tree.root()?,
             segments,
             acknowledged,
             sealed: self.sealed,
+            pruned: self.tally.entries(),
             unfinished_bytes,
             latest: self.latest_ms.map(Timestamp::from_millis),
             signed,
@@ -145,8 +187,8 @@ struct Edge {
 const EDGE_HASHES: usize = 4096;
 
 impl Edge {
-    fn push(&mut self, entry: &[u8]) -> Result<(), VerifyError> {
-        let new = stored_hashes(self.size, entry, self).map_err(arithmetic)?;
+    fn push(&mut self, leaf: tlog_tiles::Hash) -> Result<(), VerifyError> {
+        let new = stored_hashes_for_record_hash(self.size, leaf, self).map_err(arithmetic)?;
         self.hashes.extend((stored_hash_index(0, self.size)..).zip(new));
         self.size += 1;
         if self.hashes.len() > EDGE_HASHES {

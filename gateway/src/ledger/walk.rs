@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::checkpoint::CheckpointError;
 use super::entry::EntryError;
-use super::frame::{self, FRAME_HEADER_BYTES, Frame, SEGMENT_MAGIC};
+use super::frame::{self, FRAME_HEADER_BYTES, Frame, SEGMENT_MAGIC, Stored};
 
 /// Where an entry lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +116,12 @@ pub enum VerifyError {
         /// Entries that the checkpoint covers.
         size: u64,
     },
+    /// Entries are missing as if they had been pruned.
+    #[error(
+        "segment {0} holds hashes in place of entries, and no entry of the ledger tells of just that pruning: entries were \
+         taken out. Keep these files as they are, as evidence, and restore from a backup"
+    )]
+    Untold(u32),
 }
 
 pub(super) fn io(what: &'static str) -> impl FnOnce(std::io::Error) -> VerifyError {
@@ -159,7 +165,7 @@ struct Walk<V> {
 pub fn walk(
     ledger: &Path,
     progress: &mut dyn FnMut(Progress),
-    visit: impl FnMut(Place, &[u8]) -> Result<(), VerifyError>,
+    visit: impl FnMut(Place, Stored<'_>) -> Result<(), VerifyError>,
 ) -> Result<Walked, VerifyError> {
     // In this order: what is acknowledged after the first line can only make the ledger longer.
     let acknowledged = high_water(ledger).unwrap_or(0);
@@ -209,7 +215,7 @@ fn high_water(ledger: &Path) -> Option<u64> {
     slots.iter().filter_map(slot).max()
 }
 
-impl<V: FnMut(Place, &[u8]) -> Result<(), VerifyError>> Walk<V> {
+impl<V: FnMut(Place, Stored<'_>) -> Result<(), VerifyError>> Walk<V> {
     /// All of a segment's frames are looked at before any of its entries is handed out: damage is told before time is
     /// spent on hashing.
     fn segment(&mut self, segment: u32, bytes: &[u8], last: bool) -> Result<(), VerifyError> {
@@ -219,11 +225,11 @@ impl<V: FnMut(Place, &[u8]) -> Result<(), VerifyError>> Walk<V> {
             return if begun { Ok(()) } else { Err(VerifyError::Format(segment)) };
         }
         let (mut at, mut whole) = (SEGMENT_MAGIC.len(), SEGMENT_MAGIC.len());
-        let (mut request, mut found): (Vec<(Place, &[u8])>, Vec<_>) = Default::default();
+        let (mut request, mut found): (Vec<(Place, Stored<'_>)>, Vec<_>) = Default::default();
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
             let place = Place { segment, offset: at as u64, position: self.walked.entries + request.len() as u64 };
             let wrong = |fault| Err(VerifyError::Entry { place, fault });
-            let Ok(Frame { acknowledged, more, entry, length }) = frame::get(rest) else {
+            let Ok(Frame { acknowledged, more, stored, length }) = frame::get(rest) else {
                 let proven = self.walked.acknowledged.max(shown_later(rest));
                 if last && self.walked.entries >= proven {
                     break;
@@ -238,7 +244,7 @@ impl<V: FnMut(Place, &[u8]) -> Result<(), VerifyError>> Walk<V> {
             }
             self.latest = acknowledged;
             self.walked.acknowledged = self.walked.acknowledged.max(acknowledged);
-            request.push((place, entry));
+            request.push((place, stored));
             at += length;
             if !more {
                 self.walked.entries += request.len() as u64;
@@ -256,7 +262,7 @@ impl<V: FnMut(Place, &[u8]) -> Result<(), VerifyError>> Walk<V> {
         if last {
             self.enough()?;
         }
-        found.into_iter().try_for_each(|(place, entry)| (self.visit)(place, entry))
+        found.into_iter().try_for_each(|(place, stored)| (self.visit)(place, stored))
     }
 
     fn enough(&self) -> Result<(), VerifyError> {

@@ -14,6 +14,9 @@ use crate::ids::{EntryId, TextId};
 use crate::ledger::entry::{Bytes16, Bytes32};
 use crate::ledger::event::{Closed, Decided, Event, Question};
 
+/// A pruned one has left its hash, which doesn't tell its id.
+const NO_SUCH_DECISION: &str = "no such decision, or one that was pruned when its time was over";
+
 /// A decision, made again on what it was made on.
 #[derive(Debug)]
 pub struct Explained {
@@ -146,7 +149,7 @@ impl Store {
     /// # Errors
     /// When the entry is not a decision, or something it was made on can't be read any more.
     pub fn explain(&self, entry: EntryId) -> Result<Explained, StoreError> {
-        let location = self.inner.index.decision(entry)?.ok_or(StoreError::Entry("no such decision"))?;
+        let location = self.inner.index.decision(entry)?.ok_or(StoreError::Entry(NO_SUCH_DECISION))?;
         let opened = self.read(location)?;
         let Some(Event::Decided(recorded)) = opened.event else {
             return Err(StoreError::Entry("not a decision, or its key was destroyed"));

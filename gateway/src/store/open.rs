@@ -1,6 +1,5 @@
 //! Opening the store: lock, vault, ledger, index, and closing what a crash left open.
 
-use std::collections::HashSet;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,26 +8,23 @@ use quick_cache::sync::Cache;
 use sekisho_policy::PersonId;
 
 use super::embedded::disk;
-use super::embedded::index::{Index, IndexError, Mark, Placed};
-use super::embedded::log::{Location, Log, LogError, LogReader};
+use super::embedded::index::IndexError;
+use super::embedded::log::{LogError, LogReader};
 use super::embedded::vault::{Vault, VaultError};
 use super::embedded::writer::{Guard, Parts, Slot, Writer};
 use super::state::{Global, Subject};
-use super::{Inner, Store, StoreError, Watch, directory, prepare};
+use super::{Inner, Store, StoreError, Watch, directory, take_up};
 use crate::clock::Clock;
-use crate::ids::{KeyId, TextId};
-use crate::ledger::checkpoint::{CheckpointError, LedgerKey, open_checkpoint};
-use crate::ledger::entry::{Bytes16, Entry, EntryType};
+use crate::ids::TextId;
+use crate::ledger::checkpoint::{CheckpointError, LedgerKey};
+use crate::ledger::entry::Bytes16;
 use crate::ledger::event::{Closed, Enrolled, Event, Outcome};
 use crate::ledger::frame::SEGMENT_MAGIC;
-use crate::ledger::merkle::{Frontier, Hash, leaf_hash};
 use crate::ledger::seal::SealKey;
 use crate::sabotage::{self, Check};
 
 /// People held in memory, at most.
 const CACHED_SUBJECTS: usize = 50_000;
-/// Entries taken into the index at a time during a rebuild.
-const REBUILD_GROUP: usize = 1_000;
 
 /// What to open, and how.
 pub struct Options {
@@ -74,6 +70,12 @@ pub enum OpenError {
         /// Entries that the checkpoint covers.
         size: u64,
     },
+    /// Entries are missing as if they had been pruned.
+    #[error(
+        "ledger segment {0} holds hashes in place of entries, and no entry tells of just that pruning: entries were taken \
+         out. Restore this file from a backup"
+    )]
+    Untold(u32),
     /// An entry can't be taken in.
     #[error("ledger entry {position}: {source}")]
     Entry {
@@ -131,7 +133,7 @@ impl Store {
         let vault = Vault::open(&directory.join("vault.redb"), SealKey::new(master_key))?;
         let key = Arc::new(LedgerKey::new(&origin, vault.secret("ledger-signing-seed")?)?);
         let boot = directory::boot_id();
-        let (index, ledger) = index_and_ledger(&directory, &boot, &key, &vault, &clock, &watch)?;
+        let (index, ledger) = take_up::index_and_ledger(&directory, &boot, &key, &vault, &clock, &watch)?;
         // The names of vault and ledger: a power cut must not take what is in them by taking those.
         directory::sync(&directory)?;
         let nobody = PersonId::of(*first_16(&vault.secret("nobody")?));
@@ -141,6 +143,7 @@ impl Store {
             log: ledger.log,
             index: Arc::clone(&index),
             frontier: ledger.frontier,
+            layout: ledger.tally.layout(),
             key: Arc::clone(&key),
             clock: clock.clone(),
             boot,
@@ -240,151 +243,8 @@ impl Store {
     }
 }
 
-/// The ledger, read through.
-struct Ledger {
-    log: Log,
-    frontier: Frontier,
-    places: Vec<Location>,
-    /// Keys that it says were destroyed.
-    destroyed: HashSet<KeyId>,
-    /// Whether it begins with what the index had taken in.
-    fits: bool,
-}
-
-/// Opens the index, reads the ledger, and brings the one up to date with the other.
-fn index_and_ledger(
-    directory: &Path,
-    boot: &str,
-    key: &LedgerKey,
-    vault: &Vault,
-    clock: &Clock,
-    watch: &Watch,
-) -> Result<(Index, Ledger), OpenError> {
-    let path = directory.join("index");
-    let known = Index::open(&path, boot);
-    let ledger = match read_ledger(directory, key, known.as_ref().map(|(_, mark)| *mark), watch) {
-        Ok(ledger) => ledger,
-        Err(error) => {
-            // The index is not to blame.
-            if let Some((index, _)) = known {
-                index.opened()?;
-            }
-            return Err(error);
-        }
-    };
-    directory::write_new(&directory.join("checkpoint.vkey"), key.verifier_key().as_bytes())?;
-    for id in &ledger.destroyed {
-        if vault.holds(*id)? && !sabotage::off(Check::DestroyAgain) {
-            vault.destroy(*id)?;
-        }
-    }
-    watch.will_index(ledger.log.count());
-    let (index, taken) = match known {
-        Some((index, mark)) if ledger.fits => (index, mark),
-        other => {
-            drop(other);
-            (Index::fresh(&path)?, Mark { count: 0, root: Frontier::default().root() })
-        }
-    };
-    // From here on it is not what a clean stop left.
-    index.mark(taken, boot, false)?;
-    let reader = LogReader::new(&directory.join("ledger"));
-    if !sabotage::off(Check::CatchUp) {
-        take_in(&index, vault, &reader, clock, &ledger, (taken.count, watch))?;
-    }
-    index.mark(Mark { count: ledger.log.count(), root: ledger.frontier.root() }, boot, false)?;
-    index.opened()?;
-    Ok((index, ledger))
-}
-
-/// Reads the whole ledger, and compares it with the checkpoint beside it and with the index's mark.
-fn read_ledger(directory: &Path, key: &LedgerKey, mark: Option<Mark>, watch: &Watch) -> Result<Ledger, OpenError> {
-    let signed = std::fs::read(directory.join("checkpoint")).ok();
-    // A checkpoint file that is not whole tells nothing; a power cut may have left it so.
-    let head = signed.and_then(|signed| open_checkpoint(&signed, &key.verifier_key()).ok());
-    let mut frontier = Frontier::default();
-    let (mut places, mut destroyed) = (Vec::new(), HashSet::new());
-    let fits_at = |frontier: &Frontier, expected: Option<(u64, Hash)>| {
-        expected.filter(|(size, _)| *size == frontier.size()).map(|(_, root)| root == frontier.root())
-    };
-    let mark = mark.map(|mark| (mark.count, mark.root));
-    let (mut fits, mut signed_fits) = (fits_at(&frontier, mark), fits_at(&frontier, head));
-    let log = Log::open(&directory.join("ledger"), head.map_or(0, |(size, _)| size), |location, _, entry| {
-        watch.one_read();
-        frontier.push(leaf_hash(entry));
-        places.push(location);
-        destroyed.extend(destroyed_key(entry));
-        fits = fits.or_else(|| fits_at(&frontier, mark));
-        signed_fits = signed_fits.or_else(|| fits_at(&frontier, head));
-    })?;
-    if let Some((size, _)) = head
-        && signed_fits != Some(true)
-        && !sabotage::off(Check::CheckpointRoot)
-    {
-        return Err(OpenError::OtherLedger { size });
-    }
-    Ok(Ledger { log, frontier, places, destroyed, fits: fits == Some(true) })
-}
-
-/// The key that an entry says was destroyed.
-fn destroyed_key(entry: &[u8]) -> Option<KeyId> {
-    // The type number's place in the encoding; everything else need not be read.
-    if entry.get(3) != Some(&(EntryType::KeyDestroyed as u8)) {
-        return None;
-    }
-    let entry = Entry::decode(entry).ok()?;
-    match Event::decode(entry.header.entry_type().ok()?, &entry.body).ok()? {
-        Event::KeyDestroyed(gone) => Some(KeyId::of(gone.key.0)),
-        _ => None,
-    }
-}
-
-/// Takes the entries from number `taken` on into the index, and tells the clock the latest time.
-fn take_in(
-    index: &Index,
-    vault: &Vault,
-    reader: &LogReader,
-    clock: &Clock,
-    ledger: &Ledger,
-    (taken, watch): (u64, &Watch),
-) -> Result<(), OpenError> {
-    let first = usize::try_from(taken).unwrap_or(usize::MAX);
-    // The entry before the first new one tells the time up to which the ledger had come.
-    let from = first.saturating_sub(1).min(ledger.places.len());
-    let mut position = from as u64;
-    watch.have_indexed(position);
-    for group in ledger.places.get(from..).unwrap_or_default().chunks(REBUILD_GROUP) {
-        let mut opened = Vec::with_capacity(group.len());
-        for location in group {
-            let entry = reader.read(*location).map_err(StoreError::from);
-            let entry = entry.and_then(|bytes| prepare::open(vault, &bytes));
-            let entry = entry.map_err(|source| OpenError::Entry { position, source })?;
-            let lost = entry.event.is_none() && entry.header.key().is_some_and(|key| !ledger.destroyed.contains(&key));
-            if lost && !sabotage::off(Check::VaultOlder) {
-                return Err(OpenError::Entry { position, source: VaultError::Lost.into() });
-            }
-            clock.raise_floor(entry.header.at());
-            opened.push((position, *location, entry));
-            position += 1;
-        }
-        index.apply(opened.iter().filter(|(position, _, _)| *position >= taken).map(
-            |(position, location, entry)| Placed {
-                position: *position,
-                location: *location,
-                id: entry.header.id(),
-                person: entry.person,
-                idempotency: entry.header.idempotency().map(|i| i.key.0),
-                event: entry.event.as_ref(),
-            },
-        ))?;
-        index.write_behind()?;
-        watch.have_indexed(group.len() as u64);
-    }
-    Ok(())
-}
-
 /// A new vault beside a ledger would read all of it as erased.
-fn refuse_without_vault(directory: &Path) -> Result<(), OpenError> {
+pub(super) fn refuse_without_vault(directory: &Path) -> Result<(), OpenError> {
     let length = |path: PathBuf| path.metadata().map_or(0, |m| m.len());
     let entries = length(directory.join("ledger").join("00000000.seg")) > SEGMENT_MAGIC.len() as u64;
     if entries && length(directory.join("vault.redb")) == 0 && !sabotage::off(Check::VaultMissing) {

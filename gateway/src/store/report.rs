@@ -37,6 +37,8 @@ pub struct Received {
     pub lines: Vec<Logged>,
     /// Permits that can't be read any more: their keys were destroyed.
     pub erased: u64,
+    /// Of what is older than this, decisions were pruned: they stand in no list any more.
+    pub pruned_before: Option<Timestamp>,
     /// The place behind which a further report has to begin, when there were more lines than fit.
     pub more_after: Option<u64>,
 }
@@ -51,8 +53,9 @@ impl Store {
         let mut by_decision: HashMap<EntryId, usize> = HashMap::new();
         let mut failed = None;
         let ledger = self.inner.reader.directory().to_owned();
-        let walked = walk(&ledger, &mut |_| {}, |place, bytes| {
+        let walked = walk(&ledger, &mut |_| {}, |place, stored| {
             if failed.is_none()
+                && let Some(bytes) = stored.whole()
                 && let Err(error) = self.one(asked, place.position, bytes, &mut found, &mut by_decision)
             {
                 failed = Some(error);
@@ -78,6 +81,7 @@ impl Store {
             EntryType::Decided
                 if at >= asked.since && at < asked.until && asked.after.is_none_or(|after| position > after) => {}
             EntryType::Closed if at >= asked.since => {}
+            EntryType::Pruned => {}
             _ => return Ok(()),
         }
         let opened = prepare::open(&self.inner.vault, bytes)?;
@@ -100,6 +104,9 @@ impl Store {
                 if let Some(line) = line {
                     line.closed = Some(closed);
                 }
+            }
+            Some(Event::Pruned(pruned)) => {
+                found.pruned_before = found.pruned_before.max(Some(Timestamp::from_millis(pruned.before_ms)));
             }
             // Whether it was a permit can't be told any more either; it is counted so that nobody takes the list for all.
             None if entry_type == EntryType::Decided => found.erased += 1,

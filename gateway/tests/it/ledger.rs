@@ -188,7 +188,7 @@ pub(crate) fn frames(bytes: &[u8]) -> Vec<(u64, bool, Vec<u8>)> {
     let mut all = Vec::new();
     while at < bytes.len() {
         let found = frame::get(&bytes[at..]).unwrap();
-        all.push((found.acknowledged, found.more, found.entry.to_vec()));
+        all.push((found.acknowledged, found.more, found.stored.whole().unwrap().to_vec()));
         at += found.length;
     }
     all

@@ -1,9 +1,13 @@
 //! Tests of the gateway's parts on real files.
 
 #[cfg(test)]
+mod aged;
+#[cfg(test)]
 mod ledger;
 #[cfg(test)]
 mod process;
+#[cfg(test)]
+mod prune;
 #[cfg(test)]
 mod recovery;
 #[cfg(test)]

@@ -40,6 +40,11 @@ impl Drop for Serving {
 
 impl Serving {
     async fn start(server: &str) -> Self {
+        Self::start_on(server, async |_: &World| {}).await
+    }
+
+    /// Like [`Serving::start`], on what is prepared first.
+    async fn start_on(server: &str, prepare: impl AsyncFnOnce(&World)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let now: sekisho_adapters::NowMs = Arc::new(|| Clock::system().now().unwrap().millis());
         let options = WorldOptions { directory: directory.path().to_owned(), now, families: vec![], listen: None };
@@ -50,6 +55,7 @@ impl Serving {
         let ours = format!("listen = \"127.0.0.1:0\"\nmanagement = \"127.0.0.1:0\"\n{server}");
         assert!(config.contains(&port));
         std::fs::write(&world.config, config.replace(&port, &ours)).unwrap();
+        prepare(&world).await;
         let mut serve = Command::new(env!("CARGO_BIN_EXE_sekisho"));
         serve.arg("serve").arg("--config").arg(&world.config).stderr(Stdio::piped());
         let mut child = serve.spawn().unwrap();
@@ -150,6 +156,48 @@ async fn a_backup_is_made_restored_and_reported_from_by_commands() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_old_is_pruned_by_command_and_the_rest_serves_is_backed_up_and_restored() {
+    let mut kept = Vec::new();
+    let mut serving = Serving::start_on("", async |world: &World| {
+        let config = sekisho::config::Config::read(&world.config).unwrap();
+        kept = crate::aged::aged(&config).await;
+        let file = world.config.to_str().unwrap();
+        let would = sekisho(&["prune", "--config", file, "--dry-run"]);
+        assert!(would.status.success() && text(&would.stdout).contains("would be pruned"), "{would:?}");
+        let done = sekisho(&["prune", "--config", file]);
+        let said = text(&done.stdout);
+        assert!(
+            done.status.success() && said.contains("segment 0 pruned …") && said.contains("were pruned"),
+            "{done:?}"
+        );
+        let again = sekisho(&["prune", "--config", file]);
+        assert!(text(&again.stdout).starts_with("nothing to prune"), "{again:?}");
+    })
+    .await;
+    serving.until(true);
+    let directory = serving.world.directory.clone();
+    let path = |name: &str| directory.join(name).to_str().unwrap().to_owned();
+    let (socket, config, backup) = (path("operators.sock"), path("sekisho.toml"), path("backup"));
+    std::fs::write(path("kept"), kept).unwrap();
+    let in_use = sekisho(&["prune", "--config", &config]);
+    assert!(!in_use.status.success() && text(&in_use.stderr).contains("in use by another process"), "{in_use:?}");
+    let report = sekisho(&["report", "--since", "2000-01-01T00:00:00Z", "--socket", &socket]);
+    let lines = text(&report.stdout).lines().count();
+    assert!(report.status.success() && lines == 2, "the decision of today: {report:?}");
+    assert!(text(&report.stderr).contains("were pruned when their time was over"), "{report:?}");
+    assert!(sekisho(&["backup", "--to", &backup, "--socket", &socket]).status.success());
+    serving.signal(Signal::TERM);
+    assert_eq!(serving.child.wait().unwrap().code(), Some(0));
+    std::fs::rename(directory.join("data"), directory.join("away")).unwrap();
+    let restored = sekisho(&["restore", "--from", &backup, "--config", &config, "--checkpoint", &path("kept")]);
+    assert!(restored.status.success(), "{restored:?}");
+    // Under a checkpoint from before the pruning.
+    let verified = sekisho(&["ledger", "verify", "--data", &path("data"), "--checkpoint", &path("kept")]);
+    let said = text(&verified.stdout);
+    assert!(verified.status.success() && said.contains("4 entries were pruned"), "{verified:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_signal_reloads_and_a_wrong_file_changes_nothing() {
     let mut serving = Serving::start("").await;
     let config = serving.world.config.clone();
@@ -210,6 +258,7 @@ fn completions_and_the_manual_page_name_every_command() {
         "backup",
         "restore",
         "report",
+        "prune",
     ];
     for shell in ["bash", "zsh", "fish"] {
         let made = sekisho(&["completions", shell]);

@@ -327,7 +327,7 @@ async fn a_ledger_put_back_or_replaced_is_not_that_of_the_checkpoint_beside_it()
     let mut at = SEGMENT_MAGIC.len();
     while at < new.len() {
         let found = frame::get(&new[at..]).unwrap();
-        entries.push((found.acknowledged, found.entry.to_vec()));
+        entries.push((found.acknowledged, found.stored.whole().unwrap().to_vec()));
         at += found.length;
     }
     let last = entries.len() - 1;

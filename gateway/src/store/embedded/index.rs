@@ -2,9 +2,9 @@
 //! rebuilt from ledger and vault at any time.
 //!
 //! sled's flush does not survive power cuts, so the index carries a watermark: how many entries it had taken in when it
-//! was last flushed, the root of the tree of those, in which boot, and whether the process then stopped cleanly. It is
-//! trusted only after a clean stop or within the same boot, when all of it can be read, and when the ledger begins with
-//! those entries; else it is deleted and rebuilt. A file beside it stands while it is being opened: where sled ends the
+//! was last flushed, the root of the tree of those, what of them was pruned, in which boot, and whether the process then
+//! stopped cleanly. It is trusted only after a clean stop or within the same boot, when all of it can be read, and when the
+//! ledger begins with those entries, lying where they lay; else it is deleted and rebuilt. A file beside it stands while it is being opened: where sled ends the
 //! process on a broken file, the next start finds that and does not try again.
 //!
 //! What shapes records is written at once. Decisions are noted in memory and written behind, in `pages`.
@@ -82,6 +82,8 @@ pub struct Mark {
     pub count: u64,
     /// Root of the tree of those.
     pub root: Hash,
+    /// What was pruned where, when their locations were noted (`ledger::pruned`).
+    pub layout: Hash,
 }
 
 impl Index {
@@ -159,8 +161,9 @@ impl Index {
         let (known, rest) = rest.split_first_chunk::<8>()?;
         self.known.store(u64::from_be_bytes(*known), Ordering::Release);
         let (root, rest) = rest.split_first_chunk::<32>()?;
+        let (layout, rest) = rest.split_first_chunk::<32>()?;
         let (clean, in_boot) = rest.split_first()?;
-        let mark = Mark { count: u64::from_le_bytes(*count), root: *root };
+        let mark = Mark { count: u64::from_le_bytes(*count), root: *root, layout: *layout };
         (*clean == 1 || in_boot == boot.as_bytes()).then_some(mark)
     }
 
@@ -211,7 +214,7 @@ impl Index {
         }
         self.db.flush()?;
         let (count, known) = (mark.count.to_le_bytes(), self.known.load(Ordering::Acquire).to_be_bytes());
-        let mark = [count.as_slice(), &known, &mark.root, &[u8::from(clean)], boot.as_bytes()].concat();
+        let mark = [count.as_slice(), &known, &mark.root, &mark.layout, &[u8::from(clean)], boot.as_bytes()].concat();
         self.db.insert(WATERMARK, mark)?;
         self.db.flush()?;
         Ok(())

@@ -15,7 +15,7 @@ use super::disk;
 use super::high_water::HighWater;
 pub use super::high_water::high_water;
 use super::scan::{self, Scanned};
-use crate::ledger::frame::{self, FRAME_HEADER_BYTES, SEGMENT_MAGIC};
+use crate::ledger::frame::{self, FRAME_HEADER_BYTES, SEGMENT_MAGIC, Stored};
 use crate::sabotage::{self, Check};
 
 /// A new segment is begun once one is larger than this.
@@ -46,6 +46,11 @@ impl Location {
     #[must_use]
     pub const fn from_number(number: u64) -> Self {
         Self(number)
+    }
+
+    /// The segment.
+    pub(in crate::store) fn segment(self) -> u32 {
+        self.parts().0
     }
 
     fn parts(self) -> (u32, u64) {
@@ -111,7 +116,7 @@ pub(super) fn io(what: &'static str) -> impl FnOnce(std::io::Error) -> LogError 
     move |source| LogError::Io { what, source }
 }
 
-pub(super) fn segment_path(dir: &Path, segment: u32) -> PathBuf {
+pub(in crate::store) fn segment_path(dir: &Path, segment: u32) -> PathBuf {
     dir.join(format!("{segment:08}.seg"))
 }
 
@@ -142,7 +147,7 @@ impl Log {
     ///
     /// # Errors
     /// When an acknowledged record is damaged or missing, or the file system fails. Nothing is changed then.
-    pub fn open(dir: &Path, at_least: u64, visit: impl FnMut(Location, u64, &[u8])) -> Result<Self, LogError> {
+    pub fn open(dir: &Path, at_least: u64, visit: impl FnMut(Location, u64, Stored<'_>)) -> Result<Self, LogError> {
         std::fs::create_dir_all(dir).map_err(io("directory"))?;
         let (high_water, known) = HighWater::open(dir)?;
         let known = if sabotage::off(Check::HighWater) { 0 } else { known.max(at_least) };
@@ -276,7 +281,7 @@ impl LogReader {
     /// The entry at a location, its checksum compared.
     ///
     /// # Errors
-    /// When it can't be read or is damaged.
+    /// When it can't be read, is damaged or was pruned.
     pub fn read(&self, location: Location) -> Result<Vec<u8>, LogError> {
         let (segment, offset) = location.parts();
         let unreadable = || LogError::Unreadable { segment, offset };
@@ -291,7 +296,8 @@ impl LogReader {
         }
         let mut bytes = vec![0; FRAME_HEADER_BYTES + length];
         file.read_exact_at(&mut bytes, offset).map_err(io("read"))?;
-        frame::get(&bytes).map(|f| f.entry.to_vec()).map_err(|_| unreadable())
+        let entry = frame::get(&bytes).ok().and_then(|found| found.stored.whole().map(<[u8]>::to_vec));
+        entry.ok_or_else(unreadable)
     }
 }
 
@@ -301,7 +307,7 @@ mod tests {
 
     fn open(dir: &Path) -> Result<(Log, Vec<Vec<u8>>), LogError> {
         let mut seen = Vec::new();
-        Log::open(dir, 0, |_, _, entry| seen.push(entry.to_vec())).map(|log| (log, seen))
+        Log::open(dir, 0, |_, _, stored| seen.push(stored.whole().unwrap().to_vec())).map(|log| (log, seen))
     }
 
     fn three(dir: &Path) {

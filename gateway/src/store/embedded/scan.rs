@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::Path;
 
 use super::log::{Location, LogError, io, segment_path};
-use crate::ledger::frame::{self, FRAME_HEADER_BYTES, Frame, SEGMENT_MAGIC};
+use crate::ledger::frame::{self, FRAME_HEADER_BYTES, Frame, SEGMENT_MAGIC, Stored};
 
 /// What was found.
 pub(super) struct Scanned {
@@ -32,7 +32,7 @@ struct Scan<V> {
 }
 
 /// Hands every entry that counts to `visit`, oldest first. `known` is what the high-water file says.
-pub(super) fn all(dir: &Path, known: u64, visit: impl FnMut(Location, u64, &[u8])) -> Result<Scanned, LogError> {
+pub(super) fn all(dir: &Path, known: u64, visit: impl FnMut(Location, u64, Stored<'_>)) -> Result<Scanned, LogError> {
     let segments = segments(dir)?;
     let mut scan = Scan { visit, known, acknowledged: known, count: 0, end: 0, unproven_at: None };
     let (mut unproven, mut torn) = (None, false);
@@ -75,15 +75,15 @@ fn read(dir: &Path, segment: u32, last: bool) -> Result<Vec<u8>, LogError> {
     if whole || torn { Ok(bytes) } else { Err(LogError::Format(segment)) }
 }
 
-impl<V: FnMut(Location, u64, &[u8])> Scan<V> {
+impl<V: FnMut(Location, u64, Stored<'_>)> Scan<V> {
     fn segment(&mut self, segment: u32, bytes: &[u8], last: bool) -> Result<(), LogError> {
         let mut at = SEGMENT_MAGIC.len().min(bytes.len());
         (self.end, self.unproven_at) = (at, None);
         // Frames of a request that is not whole yet.
-        let mut request: Vec<(Location, &[u8])> = Vec::new();
+        let mut request: Vec<(Location, Stored<'_>)> = Vec::new();
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
             let position = self.count + request.len() as u64;
-            let Ok(Frame { acknowledged, more, entry, length }) = frame::get(rest) else {
+            let Ok(Frame { acknowledged, more, stored, length }) = frame::get(rest) else {
                 let proven = self.acknowledged.max(acknowledged_after(rest));
                 if !last || self.count < proven {
                     return Err(LogError::Damaged { segment, offset: at as u64, position });
@@ -97,11 +97,11 @@ impl<V: FnMut(Location, u64, &[u8])> Scan<V> {
             if position >= self.known && self.unproven_at.is_none() {
                 self.unproven_at = Some(at);
             }
-            request.push((Location::new(segment, at as u64), entry));
+            request.push((Location::new(segment, at as u64), stored));
             at += length;
             if !more {
-                for (location, entry) in request.drain(..) {
-                    (self.visit)(location, self.count, entry);
+                for (location, stored) in request.drain(..) {
+                    (self.visit)(location, self.count, stored);
                     self.count += 1;
                 }
                 self.end = at;

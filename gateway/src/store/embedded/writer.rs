@@ -181,6 +181,8 @@ pub(crate) struct Parts {
     pub(crate) log: Log,
     pub(crate) index: Arc<Index>,
     pub(crate) frontier: Frontier,
+    /// What was pruned where.
+    pub(crate) layout: Hash,
     pub(crate) key: Arc<LedgerKey>,
     pub(crate) clock: Clock,
     pub(crate) boot: String,
@@ -404,7 +406,8 @@ impl Thread {
     }
 
     fn mark(&self) -> Mark {
-        Mark { count: self.parts.log.count(), root: self.parts.frontier.root() }
+        let Parts { log, frontier, layout, .. } = &self.parts;
+        Mark { count: log.count(), root: frontier.root(), layout: *layout }
     }
 
     /// The last thing: what was acknowledged is on the disk already, so that nothing here can fail it.
@@ -428,7 +431,7 @@ fn changed_slot(entry: &Prepared) -> Option<Slot> {
 }
 
 /// The newest checkpoint, whole or not at all.
-fn write_checkpoint(dir: &std::path::Path, signed: &[u8]) -> std::io::Result<()> {
+pub(in crate::store) fn write_checkpoint(dir: &std::path::Path, signed: &[u8]) -> std::io::Result<()> {
     let fresh = dir.join("checkpoint.new");
     let mut file = std::fs::File::create(&fresh)?;
     file.write_all(signed)?;
