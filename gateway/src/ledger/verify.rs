@@ -98,22 +98,20 @@ impl<'a> Checks<'a> {
     }
 
     fn entry(&mut self, place: Place, stored: Stored<'_>) -> Result<(), VerifyError> {
-        let copied = Err(VerifyError::Entry { place, fault: Fault::Copied });
+        let wrong = |fault| VerifyError::Entry { place, fault };
         let leaf = match stored {
-            Stored::Whole(bytes) => {
-                self.one(bytes).map_err(|fault| VerifyError::Entry { place, fault })?;
-                record_hash(bytes)
-            }
+            Stored::Whole(bytes) => record_hash(bytes),
+            Stored::Pruned(leaf) => tlog_tiles::Hash(*leaf),
+        };
+        if self.pruned.contains(&leaf.0) {
+            return Err(wrong(Fault::Copied));
+        }
+        match stored {
+            Stored::Whole(bytes) => self.one(bytes).map_err(wrong)?,
             Stored::Pruned(leaf) => {
                 self.tally.one(place.segment, place.position, stored);
-                if !self.pruned.insert(*leaf) {
-                    return copied;
-                }
-                tlog_tiles::Hash(*leaf)
+                self.pruned.insert(*leaf);
             }
-        };
-        if stored.whole().is_some() && self.pruned.contains(&leaf.0) {
-            return copied;
         }
         self.tree.push(leaf)?;
         self.compare(self.tree.size)
