@@ -12,8 +12,10 @@ use serde_json::json;
 use crate::dice::{Campaign, long};
 use crate::http1::{self, Http1};
 
-/// The bar: how far the area may lie from one half.
+/// The bar, for at least 5,000 pairs: how far the area may lie from one half.
 const AUC_MAX: f64 = 0.55;
+/// The same in the short form, which has fewer and runs beside other tests: a switched-off check shows by far more.
+const AUC_SHORT_MAX: f64 = 0.6;
 /// A difference that must be noticed.
 const INJECTED: Duration = Duration::from_micros(200);
 /// Requests before anything is measured.
@@ -111,7 +113,8 @@ async fn the_time_of_a_denial_does_not_tell_why() {
                 println!("timing: {} / {}: {area:.4}", REASONS[a], REASONS[b]);
             }
             worst = worst.max(area).max(1.0 - area);
-            if !(1.0 - AUC_MAX..=AUC_MAX).contains(&area) {
+            let most = if long().is_some() { AUC_MAX } else { AUC_SHORT_MAX };
+            if !(1.0 - most..=most).contains(&area) {
                 campaign.finding(format!("{} and {} can be told apart: {area:.4}", REASONS[a], REASONS[b]));
             }
             let later: Vec<f64> = times[b].iter().map(|t| t + INJECTED.as_secs_f64()).collect();

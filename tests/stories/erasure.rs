@@ -112,7 +112,7 @@ async fn who_received_what_since_then_can_be_told() {
     assert_eq!(all["releases"][0]["decision"], of_then);
     assert_eq!(all["releases"].as_array().unwrap().len(), 2);
     let others = look(&town, &path("since=2020-01-01T00:00:00Z&party=midori-clinic")).await;
-    assert_eq!(others, json!({"releases": [], "erased": 0, "more_after": null}));
+    assert_eq!(others, json!({"releases": [], "erased": 0, "pruned_before": null, "more_after": null}));
     let earlier = look(&town, &path(&format!("since=2020-01-01T00:00:00Z&until={since}"))).await;
     assert_eq!(earlier["releases"].as_array().unwrap().len(), 1);
     assert!(refused(&town, "/releases").await.contains("`since`"));

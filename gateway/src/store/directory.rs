@@ -1,6 +1,7 @@
 //! The data directory: its lock, what makes its names last, and the machine's boot that an index was left in.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::OpenError;
 use crate::ids::{EntryId, TextId};
@@ -28,14 +29,26 @@ pub(super) fn sync(directory: &Path) -> std::io::Result<()> {
     }
 }
 
+/// A process that is being started holds, for a moment, whatever its parent had open: so a lock that was just let go of may
+/// seem held. Asked for again so often, so far apart.
+const LOCK_TRIES: u32 = 20;
+const LOCK_AGAIN: Duration = Duration::from_millis(10);
+
 /// Whoever holds it has the directory to itself.
 pub(super) fn lock(directory: &Path) -> Result<std::fs::File, OpenError> {
     let file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(directory.join("lock"))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(_) if sabotage::off(Check::DirectoryLock) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::InUse),
-        Err(std::fs::TryLockError::Error(error)) => Err(error.into()),
+    let mut tries = LOCK_TRIES;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(_) if sabotage::off(Check::DirectoryLock) => return Ok(file),
+            Err(std::fs::TryLockError::WouldBlock) if tries > 0 => {
+                tries -= 1;
+                std::thread::sleep(LOCK_AGAIN);
+            }
+            Err(std::fs::TryLockError::WouldBlock) => return Err(OpenError::InUse),
+            Err(std::fs::TryLockError::Error(error)) => return Err(error.into()),
+        }
     }
 }
 

@@ -136,7 +136,7 @@ pub struct KeptOf {
     pub records: Vec<Kept>,
     /// Decisions about the person, newest first.
     pub decisions: Vec<Logged>,
-    /// Whether these are all decisions: at most [`LINES_MAX`] are given.
+    /// Whether these are all decisions: at most 100,000 are given.
     pub complete: bool,
 }
 
