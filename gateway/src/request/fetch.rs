@@ -16,7 +16,6 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Notify;
 
 use super::classify::Asked;
-use super::json::Json;
 use super::narrow::{Narrowed, Narrowing};
 use super::portal::SignIns;
 use crate::config::{Source, SourceKind, SubjectIn};
@@ -204,6 +203,8 @@ impl Known {
     async fn get(&self, url: &str) -> Result<Option<Bytes>, Fetched> {
         let request = Request::get(url).header(http::header::ACCEPT, "application/fhir+json").body(Bytes::new());
         let request = request.map_err(|_| Fetched::Failed("the source's URL is not one".to_owned()))?;
+        // Permits become durable in groups: their sources are asked one right after the other, and wake once.
+        tokio::task::yield_now().await;
         match self.http.send(request).await {
             Ok(answer) if answer.status == StatusCode::OK => Ok(Some(answer.body)),
             Ok(answer) if answer.status == StatusCode::NOT_FOUND || answer.status == StatusCode::GONE => Ok(None),
@@ -254,7 +255,7 @@ impl Portal {
                 }
                 let unmapped = mapped.unmapped.iter().filter(|u| u.record_left_out).count();
                 let mut narrowed = Narrowed::default();
-                narrowing.entries(mapped.immunizations.into_iter().map(Json::from), &mut narrowed);
+                narrowing.resources(&mapped.immunizations, &mut narrowed);
                 Fetched::Narrowed { narrowed, unmapped: u32::try_from(unmapped).unwrap_or(u32::MAX) }
             }
             Ok(PortalAnswer::WithoutData) => Fetched::NoData,

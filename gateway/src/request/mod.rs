@@ -20,6 +20,7 @@ pub mod releases;
 mod respond;
 pub mod server;
 mod socket;
+mod to_the_end;
 pub mod token;
 
 use std::sync::Arc;

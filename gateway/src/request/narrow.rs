@@ -5,14 +5,14 @@
 //! `UNDELIVERED`) and anything that could hold a My Number are dropped and counted. Narrative, metadata, extensions and
 //! identifiers never pass. What can't be told is withheld.
 
-use std::borrow::Cow;
-
 use aws_lc_rs::hmac;
+use bumpalo::Bump;
+use bumpalo::collections::Vec as ArenaVec;
 use jiff::ToSpan;
 use jiff::civil::Date;
 use sekisho_adapters::my_number;
 use sekisho_policy::{DataScope, Kept, Permit};
-use serde::Serialize;
+use serde_json::Value;
 
 use super::json::{self, Json, Members, member, take};
 use crate::ids::PairwiseId;
@@ -22,6 +22,9 @@ use crate::store::state::Pairwise;
 
 /// An id this long is looked for anywhere in a text; a shorter one only where it stands by itself: `12` is in many a date.
 const TELLING_ID_LETTERS: usize = 8;
+
+/// What an arena has room for at first: a small page takes no more.
+const ARENA_BYTES: usize = 16 << 10;
 
 /// What narrowing needs to know.
 pub struct Narrowing<'a> {
@@ -82,20 +85,6 @@ pub enum NarrowError {
     NotABundle,
 }
 
-/// An entry of the Bundle that is released.
-#[derive(Serialize)]
-struct Entry<'a> {
-    #[serde(rename = "fullUrl")]
-    full_url: String,
-    resource: &'a Json<'a>,
-    search: Search,
-}
-
-#[derive(Serialize)]
-struct Search {
-    mode: &'static str,
-}
-
 /// The URL of a page's `next` link, if there is one.
 fn next_page(bundle: &Members<'_>) -> Option<String> {
     let links = member(bundle, "link")?.as_array()?;
@@ -132,34 +121,44 @@ impl<'a> Narrowing<'a> {
     /// # Errors
     /// When it isn't a page of a search.
     pub fn page(&self, body: &[u8], narrowed: &mut Narrowed) -> Result<Option<String>, NarrowError> {
-        let Ok(Json::Object(mut bundle)) = json::read(body) else { return Err(NarrowError::NotJson) };
+        let arena = Bump::with_capacity(ARENA_BYTES);
+        let Ok(Json::Object(mut bundle)) = json::read(body, &arena) else { return Err(NarrowError::NotJson) };
         let text = |name: &str| member(&bundle, name).and_then(Json::as_str);
         if text("resourceType") != Some("Bundle") || text("type") != Some("searchset") {
             return Err(NarrowError::NotABundle);
         }
         let entries = match take(&mut bundle, "entry") {
-            None => Vec::new(),
+            None => ArenaVec::new_in(&arena),
             Some(Json::Array(entries)) => entries,
             Some(_) => return Err(NarrowError::NotABundle),
         };
         narrowed.json.reserve(body.len());
-        self.entries(
-            entries.into_iter().map(|entry| match entry {
-                Json::Object(mut entry) => take(&mut entry, "resource").unwrap_or(Json::Null),
-                _ => Json::Null,
-            }),
-            narrowed,
-        );
+        let resources = entries.into_iter().map(|entry| match entry {
+            Json::Object(mut entry) => take(&mut entry, "resource").unwrap_or(Json::Null),
+            _ => Json::Null,
+        });
+        self.entries(resources, &arena, narrowed);
         Ok(next_page(&bundle))
     }
 
+    /// Narrows resources that an adapter made to Bundle entries.
+    pub fn resources(&self, resources: &[Value], narrowed: &mut Narrowed) {
+        let arena = Bump::with_capacity(ARENA_BYTES);
+        self.entries(resources.iter().map(|resource| Json::of(resource, &arena)), &arena, narrowed);
+    }
+
     /// Narrows resources to Bundle entries.
-    pub fn entries<'r>(&self, resources: impl IntoIterator<Item = Json<'r>>, narrowed: &mut Narrowed) {
+    fn entries<'r>(&self, resources: impl IntoIterator<Item = Json<'r>>, arena: &'r Bump, narrowed: &mut Narrowed) {
         for resource in resources {
-            match self.one(resource) {
+            match self.one(resource, arena) {
                 Ok((kind, id, resource)) => {
                     let full_url = format!("{}/fhir/{kind}/{id}", self.base);
-                    narrowed.push(&Entry { full_url, resource: &resource, search: Search { mode: "match" } });
+                    let out = narrowed.next();
+                    out.extend_from_slice(br#"{"fullUrl":"#);
+                    json::write_text(&full_url, out);
+                    out.extend_from_slice(br#","resource":"#);
+                    resource.write(out);
+                    out.extend_from_slice(br#","search":{"mode":"match"}}"#);
                 }
                 Err(count) => *count(&mut narrowed.dropped) += 1,
             }
@@ -171,22 +170,22 @@ impl<'a> Narrowing<'a> {
     /// # Errors
     /// When it isn't JSON.
     pub fn read(&self, body: &[u8], narrowed: &mut Narrowed) -> Result<(), NarrowError> {
-        let resource = json::read(body).map_err(|_| NarrowError::NotJson)?;
-        match self.one(resource) {
-            Ok((_, _, resource)) => narrowed.push(&resource),
+        let arena = Bump::with_capacity(ARENA_BYTES);
+        let resource = json::read(body, &arena).map_err(|_| NarrowError::NotJson)?;
+        match self.one(resource, &arena) {
+            Ok((_, _, resource)) => resource.write(narrowed.next()),
             Err(count) => *count(&mut narrowed.dropped) += 1,
         }
         Ok(())
     }
 
-    fn one<'r>(&self, resource: Json<'r>) -> Result<(Cow<'r, str>, String, Json<'r>), Why> {
+    fn one<'r>(&self, resource: Json<'r>, arena: &'r Bump) -> Result<(&'r str, &'r str, Json<'r>), Why> {
         let Json::Object(mut resource) = resource else { return Err(|d| &mut d.malformed) };
-        let (Some(Json::Text(kind)), Some(Json::Text(id))) =
-            (member(&resource, "resourceType").cloned(), member(&resource, "id").cloned())
-        else {
+        let text = |name: &str| member(&resource, name).and_then(Json::as_str);
+        let (Some(kind), Some(id)) = (text("resourceType"), text("id")) else {
             return Err(|d| &mut d.malformed);
         };
-        if !self.is_the_subjects(&kind, &id, &resource) && !sabotage::off(Check::OtherPeople) {
+        if !self.is_the_subjects(kind, id, &resource) && !sabotage::off(Check::OtherPeople) {
             return Err(|d| &mut d.other_person);
         }
         if is_hidden(&resource) && !sabotage::off(Check::HiddenTags) {
@@ -195,20 +194,20 @@ impl<'a> Narrowing<'a> {
         if any_text(&resource, &my_number::contained_in) && !sabotage::off(Check::MyNumber) {
             return Err(|d| &mut d.my_number);
         }
-        let Allowed { elements, extensions } = self.allowed(&kind, &resource)?;
-        let passing = self.passing_extensions(take(&mut resource, "extension"), &extensions);
-        resource.retain(|(name, _)| elements.contains(&name.as_ref()) || sabotage::off(Check::AllowList));
-        self.clean_members(&mut resource);
-        resource.extend(passing.map(|extensions| (Cow::Borrowed("extension"), extensions)));
+        let Allowed { elements, extensions } = self.allowed(kind, &resource)?;
+        let passing = self.passing_extensions(take(&mut resource, "extension"), &extensions, arena);
+        resource.retain(|(name, _)| elements.contains(name) || sabotage::off(Check::AllowList));
+        self.clean_members(&mut resource, arena);
+        resource.extend(passing.map(|extensions| ("extension", extensions)));
         if any_text(&resource, &|text| tells(text, self.id_at_source)) && !sabotage::off(Check::Rewrite) {
             return Err(|d| &mut d.leaking);
         }
-        let id = self.rewritten(&kind, &id);
-        let mut out: Members<'r> = Vec::with_capacity(resource.len() + 2);
-        out.push((Cow::Borrowed("resourceType"), Json::Text(kind.clone())));
-        out.push((Cow::Borrowed("id"), Json::Text(Cow::Owned(id.clone()))));
+        let id = arena.alloc_str(&self.rewritten(kind, id));
+        let mut out: Members<'r> = ArenaVec::with_capacity_in(resource.len() + 2, arena);
+        out.push(("resourceType", Json::Text(kind)));
+        out.push(("id", Json::Text(id)));
         // Registered or not: a name stands once.
-        out.extend(resource.into_iter().filter(|(name, _)| name != "resourceType" && name != "id"));
+        out.extend(resource.into_iter().filter(|(name, _)| *name != "resourceType" && *name != "id"));
         Ok((kind, id, Json::Object(out)))
     }
 
@@ -270,35 +269,40 @@ impl<'a> Narrowing<'a> {
     }
 
     /// The extensions that are registered by URL, without what may be nested in them.
-    fn passing_extensions<'r>(&self, extensions: Option<Json<'r>>, registered: &[&str]) -> Option<Json<'r>> {
+    fn passing_extensions<'r>(
+        &self,
+        extensions: Option<Json<'r>>,
+        registered: &[&str],
+        arena: &'r Bump,
+    ) -> Option<Json<'r>> {
         let Some(Json::Array(mut items)) = extensions else { return None };
         items.retain_mut(|item| {
             let known = item.get("url").and_then(Json::as_str).is_some_and(|url| registered.contains(&url));
-            known && self.clean(item)
+            known && self.clean(item, arena)
         });
         (!items.is_empty()).then_some(Json::Array(items))
     }
 
-    fn clean_members(&self, object: &mut Members<'_>) {
+    fn clean_members<'r>(&self, object: &mut Members<'r>, arena: &'r Bump) {
         object.retain_mut(|(name, value)| {
-            let never = matches!(name.as_ref(), "extension" | "modifierExtension" | "id" | "identifier" | "contained");
-            !never && !name.starts_with('_') && self.clean(value)
+            let never = matches!(*name, "extension" | "modifierExtension" | "id" | "identifier" | "contained");
+            !never && !name.starts_with('_') && self.clean(value, arena)
         });
     }
 
     /// Rewrites references and drops what never passes; `false` drops the value itself.
-    fn clean(&self, value: &mut Json<'_>) -> bool {
+    fn clean<'r>(&self, value: &mut Json<'r>, arena: &'r Bump) -> bool {
         match value {
             Json::Object(object) => match take(object, "reference") {
-                Some(Json::Text(text)) => self.rewrite_reference(&text, object),
+                Some(Json::Text(text)) => self.rewrite_reference(text, object, arena),
                 Some(_) => false,
                 None => {
-                    self.clean_members(object);
+                    self.clean_members(object, arena);
                     !object.is_empty()
                 }
             },
             Json::Array(items) => {
-                items.retain_mut(|item| self.clean(item));
+                items.retain_mut(|item| self.clean(item, arena));
                 !items.is_empty()
             }
             _ => true,
@@ -306,13 +310,13 @@ impl<'a> Narrowing<'a> {
     }
 
     /// A reference keeps its target, rewritten, and nothing else: displays are other people's names.
-    fn rewrite_reference(&self, text: &str, object: &mut Members<'_>) -> bool {
+    fn rewrite_reference<'r>(&self, text: &str, object: &mut Members<'r>, arena: &'r Bump) -> bool {
         let Some((kind, id)) = text.split_once('/').filter(|(k, i)| is_letters(k) && is_fhir_id(i)) else {
             return false;
         };
         let target = format!("{kind}/{}", self.rewritten(kind, id));
         object.clear();
-        object.push((Cow::Borrowed("reference"), Json::Text(Cow::Owned(target))));
+        object.push(("reference", Json::Text(arena.alloc_str(&target))));
         true
     }
 }
@@ -324,13 +328,13 @@ struct Allowed<'a> {
 }
 
 impl Narrowed {
-    fn push(&mut self, item: &impl Serialize) {
+    /// One item more: where to write it.
+    fn next(&mut self) -> &mut Vec<u8> {
         if self.items > 0 {
             self.json.push(b',');
         }
-        // A tree of our own always serialises, and a vector always takes it.
-        let _ = serde_json::to_writer(&mut self.json, item);
         self.items = self.items.saturating_add(1);
+        &mut self.json
     }
 }
 

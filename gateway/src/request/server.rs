@@ -25,6 +25,7 @@ use super::connection::{Connection, Watched};
 use super::incoming::RequestBody;
 use super::respond::Reply;
 use super::socket::Socket;
+use super::to_the_end::ToTheEnd;
 use crate::app::App;
 use crate::metrics::Ended;
 use crate::reload::Current;
@@ -201,14 +202,18 @@ pub(super) async fn answer(at: &At, request: Request<RequestBody>) -> Response<R
         app.metrics.ended(None, Ended::Busy, Duration::ZERO);
         return Reply::not_now(1).plain();
     };
-    // In a task of its own: a client that hangs up must not leave an act recorded but not enforced, or a decision
-    // without its outcome.
+    let _under_way = app.store.request_begins();
     let answering = Arc::clone(connection);
     let work = tower::service_fn(move |request| {
         let (app, connection) = (Arc::clone(&app), Arc::clone(&answering));
-        tokio::spawn(async move { route(&app, &connection, request).await })
+        ToTheEnd::new(async move { route(&app, &connection, request).await })
     });
     let response = ServiceBuilder::new().timeout(REQUEST_TAKES_MAX).service(work).oneshot(request).await;
+    if !narrows {
+        // Answers that are ready at the same time are sent one right after the other, once nothing else is to be done: their
+        // receivers wake once. Whatever withdraws is answered at once.
+        tokio::task::yield_now().await;
+    }
     response.unwrap_or_else(|_| Reply::not_now(5).plain())
 }
 

@@ -39,7 +39,7 @@ use crate::ledger::event::{Closed, Event};
 use crate::ledger::merkle::Hash;
 use embedded::index::Index;
 use embedded::log::LogReader;
-pub use embedded::pace::Workers;
+pub use embedded::pace::{UnderWay, Workers};
 use embedded::vault::Vault;
 pub use embedded::writer::Appended;
 use embedded::writer::{Append, Guard, Message, Refused, Slot, Writer};
@@ -321,6 +321,12 @@ impl Store {
     pub fn paced_by(&self, workers: Arc<Workers>) {
         // A second runtime changes nothing: the store is opened by one.
         let _ = self.inner.writer.workers.set(workers);
+    }
+
+    /// A request is under way until what this gives is dropped: the writer gathers the better for knowing how many are.
+    #[must_use]
+    pub fn request_begins(&self) -> Option<UnderWay> {
+        self.inner.writer.workers.get().map(Workers::begin)
     }
 
     /// Whether the writer still takes what is to be recorded.

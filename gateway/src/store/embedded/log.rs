@@ -24,6 +24,7 @@ const SEGMENT_BYTES: u64 = 64 << 20;
 /// Zeros that are written ahead of the entries at a time: a sync within them has no new file size to write, which halves
 /// its time. After a crash they look like what was never acknowledged, and go.
 const AHEAD_BYTES: usize = 1 << 20;
+static ZEROS: [u8; AHEAD_BYTES] = [0; AHEAD_BYTES];
 
 /// Where an entry lies: segment and offset of its frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -202,7 +203,7 @@ impl Log {
         }
         let end = self.offset + self.pending.len() as u64;
         if end > self.ahead {
-            self.file.write_all_at(&vec![0; AHEAD_BYTES], end).map_err(io("write"))?;
+            self.file.write_all_at(&ZEROS, end).map_err(io("write"))?;
             self.ahead = end + AHEAD_BYTES as u64;
         }
         self.file.write_all_at(&self.pending, self.offset).map_err(io("write"))?;

@@ -1,5 +1,5 @@
-//! When the writer takes a group: at once while a core is free, else a little later, so that more requests share its
-//! `fdatasync`. What a sync costs in processor time matters only when there is none to spare, and then it is what limits
+//! When the writer takes a group: at once while a core is free, else once half of the requests that are under way wait for
+//! it, or a little later: so that many share its `fdatasync`, and the others keep the cores busy meanwhile. What a sync costs in processor time matters only when there is none to spare, and then it is what limits
 //! how much gets through. (PostgreSQL's `commit_delay` is the same trade, by the clock alone.)
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,10 +10,15 @@ use std::time::{Duration, Instant};
 /// Longest time that a group waits for others to join it.
 const WAIT_MAX: Duration = Duration::from_millis(1);
 
-/// The runtime's workers: how many of them have nothing to do.
+/// The runtime's workers: how many of them have nothing to do; and how many requests they work on.
 #[derive(Default)]
 pub struct Workers {
+    under_way: AtomicUsize,
+    /// Of those, how many wait for the writer to take them.
+    waiting: AtomicUsize,
     idle: AtomicUsize,
+    /// One of the idle was just given something to do, and has not noticed yet.
+    waking: AtomicBool,
     writer_waits: AtomicBool,
     writer: OnceLock<Thread>,
 }
@@ -24,12 +29,18 @@ impl Workers {
         let (parked, unparked) = (Arc::clone(self), Arc::clone(self));
         runtime.on_thread_park(move || parked.has_nothing_to_do());
         runtime.on_thread_unpark(move || {
+            unparked.waking.store(false, Ordering::SeqCst);
             unparked.idle.fetch_sub(1, Ordering::SeqCst);
         });
     }
 
     fn has_nothing_to_do(&self) {
+        self.waking.store(false, Ordering::SeqCst);
         self.idle.fetch_add(1, Ordering::SeqCst);
+        self.wake_writer();
+    }
+
+    fn wake_writer(&self) {
         if self.writer_waits.load(Ordering::SeqCst)
             && let Some(writer) = self.writer.get()
         {
@@ -37,17 +48,57 @@ impl Workers {
         }
     }
 
-    /// Returns once a worker has nothing to do, and after [`WAIT_MAX`] whatever they do. For the writer's thread only.
-    pub(super) fn until_one_is_idle(&self) {
+    /// A request is under way until this is dropped.
+    pub(in crate::store) fn begin(self: &Arc<Self>) -> UnderWay {
+        self.under_way.fetch_add(1, Ordering::SeqCst);
+        UnderWay(Arc::clone(self))
+    }
+
+    /// A request waits for the writer to take it.
+    pub(super) fn waits(&self) {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        if self.half_wait() {
+            self.wake_writer();
+        }
+    }
+
+    fn half_wait(&self) -> bool {
+        2 * self.waiting.load(Ordering::SeqCst) >= self.under_way.load(Ordering::SeqCst)
+    }
+
+    /// The writer has answered: whoever was idle will wake. Else the next group, which has only begun to gather, would be
+    /// written before anybody had begun on these answers.
+    pub(super) fn will_wake(&self) {
+        self.waking.store(true, Ordering::SeqCst);
+    }
+
+    fn one_is_idle(&self) -> bool {
+        self.idle.load(Ordering::SeqCst) > usize::from(self.waking.load(Ordering::SeqCst))
+    }
+
+    /// Returns once a worker has nothing to do or half of the requests wait, and after [`WAIT_MAX`] at the latest. For the writer's thread only.
+    pub(super) fn until_worth_it(&self) {
         let began = Instant::now();
         self.writer.get_or_init(std::thread::current);
         self.writer_waits.store(true, Ordering::SeqCst);
-        while self.idle.load(Ordering::SeqCst) == 0
+        while !self.one_is_idle()
+            && !self.half_wait()
             && let Some(left) = WAIT_MAX.checked_sub(began.elapsed())
         {
             std::thread::park_timeout(left);
         }
         self.writer_waits.store(false, Ordering::SeqCst);
+        // All that wait are taken now. Who comes while they are may count for the next group as well: it is a hint.
+        self.waiting.store(0, Ordering::SeqCst);
+    }
+}
+
+/// A request under way.
+pub struct UnderWay(Arc<Workers>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -58,9 +109,17 @@ mod tests {
     #[test]
     fn a_group_waits_only_while_every_worker_is_busy() {
         let workers = Arc::new(Workers::default());
+        let _under_way = [workers.begin(), workers.begin(), workers.begin()];
+        workers.waits();
         let began = Instant::now();
-        workers.until_one_is_idle();
-        assert!(began.elapsed() >= WAIT_MAX, "nobody is known to be idle");
+        workers.until_worth_it();
+        assert!(began.elapsed() >= WAIT_MAX, "nobody is known to be idle, and one of three waits");
+        assert_eq!(workers.waiting.load(Ordering::SeqCst), 0, "it was taken");
+        workers.waits();
+        workers.waits();
+        let began = Instant::now();
+        workers.until_worth_it();
+        assert!(began.elapsed() < WAIT_MAX, "two of three wait");
 
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         workers.watch(&mut runtime);
@@ -74,17 +133,29 @@ mod tests {
             std::thread::yield_now();
         }
         let began = Instant::now();
-        workers.until_one_is_idle();
+        workers.until_worth_it();
         assert!(began.elapsed() < WAIT_MAX, "one worker is idle");
         drop(release);
         assert!(runtime.block_on(busy).unwrap());
     }
 
     #[test]
+    fn what_was_just_answered_is_not_idle() {
+        let workers = Arc::new(Workers::default());
+        workers.has_nothing_to_do();
+        assert!(workers.one_is_idle());
+        workers.will_wake();
+        assert!(!workers.one_is_idle(), "it has not noticed yet");
+        workers.has_nothing_to_do();
+        assert!(workers.one_is_idle());
+    }
+
+    #[test]
     fn who_becomes_idle_wakes_a_waiting_writer() {
         let workers = Arc::new(Workers::default());
         let waiting = Arc::clone(&workers);
-        let writer = std::thread::spawn(move || waiting.until_one_is_idle());
+        let _under_way = workers.begin();
+        let writer = std::thread::spawn(move || waiting.until_worth_it());
         while !workers.writer_waits.load(Ordering::SeqCst) && !writer.is_finished() {
             std::thread::yield_now();
         }

@@ -226,6 +226,9 @@ impl Writer {
             reply: Some(reply),
         };
         self.sender.send(Message::Append(append)).await.map_err(|_| Refused::Stopped)?;
+        if let Some(workers) = self.workers.get() {
+            workers.waits();
+        }
         answer.await.map_err(|_| Refused::Stopped)?
     }
 }
@@ -250,7 +253,7 @@ impl Thread {
         let mut group = Vec::with_capacity(GROUP);
         while self.receiver.blocking_recv_many(&mut group, GROUP) > 0 {
             if let Some(workers) = self.workers.get() {
-                workers.until_one_is_idle();
+                workers.until_worth_it();
             }
             while group.len() < GROUP
                 && let Ok(message) = self.receiver.try_recv()
@@ -374,6 +377,9 @@ impl Thread {
         self.keys.clear();
         slots.into_iter().for_each(|slot| self.versions.publish(slot));
         self.versions.changed.notify_waiters();
+        if let Some(workers) = self.workers.get().filter(|_| !answers.is_empty()) {
+            workers.will_wake();
+        }
         for (reply, appended) in answers {
             let _ = reply.send(Ok(appended));
         }
