@@ -227,3 +227,23 @@ async fn a_consent_for_some_dates_releases_those_only() {
     assert!(released.iter().all(|e| e["resource"]["occurrenceDateTime"].as_str().unwrap() >= from.as_str()));
     town.gateway.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_hangs_up_leaves_no_decision_without_its_outcome() {
+    let town = Town::open().await;
+    let (_, patient) = town.consent().await;
+    let before = town.world.city.requests();
+    town.world.city.set_knobs(faults(Faults { latency_ms: 500, ..Faults::default() }));
+    let asked = async {
+        while town.world.city.requests() == before {
+            tokio::task::yield_now().await;
+        }
+    };
+    // Dropped while it waits, the client closes its connection.
+    tokio::select! {
+        answer = town.ask(&patient) => panic!("answered {} before it could hang up", answer.status),
+        () = asked => {}
+    }
+    assert_ne!(town.newest_outcome().await, "complete");
+    town.gateway.stop().await;
+}
