@@ -256,6 +256,9 @@ fn open_for_append(dir: &Path, segment: u32, end: u64) -> Result<(File, u64), Lo
     Ok((file, end))
 }
 
+/// What is read of an entry at first: more than most are.
+const FIRST_READ_BYTES: usize = 1 << 10;
+
 /// Segment files that are held open for reading, at most.
 const OPEN_FILES: usize = 256;
 
@@ -288,17 +291,34 @@ impl LogReader {
         let file = self.files.get_or_insert_with(&segment, || {
             File::open(segment_path(&self.dir, segment)).map(Arc::new).map_err(io("open"))
         })?;
-        let mut head = [0; FRAME_HEADER_BYTES];
-        file.read_exact_at(&mut head, offset).map_err(io("read"))?;
-        let length = head.first_chunk::<4>().map_or(0, |h| frame::entry_length(*h));
-        if length > crate::ledger::entry::ENTRY_BYTES_MAX {
+        // Nearly always the whole frame comes at once.
+        let mut bytes = vec![0; FIRST_READ_BYTES];
+        let found = read_up_to(&file, &mut bytes, offset).map_err(io("read"))?;
+        let length = bytes.first_chunk::<4>().map_or(0, |h| frame::entry_length(*h));
+        if found < FRAME_HEADER_BYTES || length > crate::ledger::entry::ENTRY_BYTES_MAX {
             return Err(unreadable());
         }
-        let mut bytes = vec![0; FRAME_HEADER_BYTES + length];
-        file.read_exact_at(&mut bytes, offset).map_err(io("read"))?;
+        bytes.resize(FRAME_HEADER_BYTES + length, 0);
+        if let Some(rest) = bytes.get_mut(found..) {
+            file.read_exact_at(rest, offset + found as u64).map_err(io("read"))?;
+        }
         let entry = frame::get(&bytes).ok().and_then(|found| found.stored.whole().map(<[u8]>::to_vec));
         entry.ok_or_else(unreadable)
     }
+}
+
+/// Reads until the buffer is full or the file ends; gives how much there was.
+fn read_up_to(file: &File, buffer: &mut [u8], offset: u64) -> std::io::Result<usize> {
+    let mut found = 0;
+    while let Some(rest) = buffer.get_mut(found..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, offset + found as u64) {
+            Ok(0) => break,
+            Ok(more) => found += more,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
 }
 
 #[cfg(test)]

@@ -241,6 +241,11 @@ impl Vault {
         })
     }
 
+    /// How many keys this process has destroyed: what was read before this moved may be gone.
+    pub fn destroyed_here(&self) -> usize {
+        self.gone.load().len()
+    }
+
     /// Destroys a key, durably. One that is gone, or never was, stays so.
     ///
     /// # Errors
