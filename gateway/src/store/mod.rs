@@ -85,6 +85,8 @@ struct Inner {
     nobody: PersonId,
     /// Held while keys are destroyed, and while a backup is made: a backup's ledger and vault must agree on it.
     keeping: tokio::sync::Mutex<()>,
+    /// Held while the vault is changed.
+    changing_vault: tokio::sync::Mutex<()>,
     _lock: Arc<std::fs::File>,
 }
 
@@ -291,9 +293,7 @@ impl Store {
     /// # Errors
     /// When the vault can't be written.
     pub async fn make_keys(&self, people: Vec<PersonId>) -> Result<(), StoreError> {
-        let store = self.clone();
-        let made = tokio::task::spawn_blocking(move || store.inner.vault.make_keys(&people)).await;
-        made.map_err(|_| StoreError::Stopped)?.map_err(StoreError::from)
+        self.in_vault(move |vault| vault.make_keys(&people)).await
     }
 
     /// Has the writer gather requests while these workers are all busy.

@@ -164,6 +164,7 @@ impl Store {
             global,
             nobody,
             keeping: tokio::sync::Mutex::default(),
+            changing_vault: tokio::sync::Mutex::default(),
             _lock: lock,
         };
         Ok(Self { inner: Arc::new(inner) })

@@ -7,15 +7,13 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
-use quick_cache::sync::Cache;
 
 use super::disk;
 use super::high_water::HighWater;
 pub use super::high_water::high_water;
+pub use super::reader::LogReader;
 use super::scan::{self, Scanned};
-use crate::ledger::frame::{self, FRAME_HEADER_BYTES, SEGMENT_MAGIC, Stored};
+use crate::ledger::frame::{self, SEGMENT_MAGIC, Stored};
 use crate::sabotage::{self, Check};
 
 /// A new segment is begun once one is larger than this.
@@ -53,7 +51,7 @@ impl Location {
         self.parts().0
     }
 
-    fn parts(self) -> (u32, u64) {
+    pub(super) fn parts(self) -> (u32, u64) {
         ((self.0 >> OFFSET_BITS) as u32, self.0 & ((1 << OFFSET_BITS) - 1))
     }
 }
@@ -256,74 +254,10 @@ fn open_for_append(dir: &Path, segment: u32, end: u64) -> Result<(File, u64), Lo
     Ok((file, end))
 }
 
-/// What is read of an entry at first: more than most are.
-const FIRST_READ_BYTES: usize = 1 << 10;
-
-/// Segment files that are held open for reading, at most.
-const OPEN_FILES: usize = 256;
-
-/// Reads entries back by location; any number of threads at once.
-pub struct LogReader {
-    dir: PathBuf,
-    files: Cache<u32, Arc<File>>,
-}
-
-impl LogReader {
-    /// A reader of the ledger in this directory.
-    #[must_use]
-    pub fn new(dir: &Path) -> Self {
-        Self { dir: dir.to_owned(), files: Cache::new(OPEN_FILES) }
-    }
-
-    /// Where it reads.
-    #[must_use]
-    pub fn directory(&self) -> &Path {
-        &self.dir
-    }
-
-    /// The entry at a location, its checksum compared.
-    ///
-    /// # Errors
-    /// When it can't be read, is damaged or was pruned.
-    pub fn read(&self, location: Location) -> Result<Vec<u8>, LogError> {
-        let (segment, offset) = location.parts();
-        let unreadable = || LogError::Unreadable { segment, offset };
-        let file = self.files.get_or_insert_with(&segment, || {
-            File::open(segment_path(&self.dir, segment)).map(Arc::new).map_err(io("open"))
-        })?;
-        // Nearly always the whole frame comes at once.
-        let mut bytes = vec![0; FIRST_READ_BYTES];
-        let found = read_up_to(&file, &mut bytes, offset).map_err(io("read"))?;
-        let length = bytes.first_chunk::<4>().map_or(0, |h| frame::entry_length(*h));
-        if found < FRAME_HEADER_BYTES || length > crate::ledger::entry::ENTRY_BYTES_MAX {
-            return Err(unreadable());
-        }
-        bytes.resize(FRAME_HEADER_BYTES + length, 0);
-        if let Some(rest) = bytes.get_mut(found..) {
-            file.read_exact_at(rest, offset + found as u64).map_err(io("read"))?;
-        }
-        let entry = frame::get(&bytes).ok().and_then(|found| found.stored.whole().map(<[u8]>::to_vec));
-        entry.ok_or_else(unreadable)
-    }
-}
-
-/// Reads until the buffer is full or the file ends; gives how much there was.
-fn read_up_to(file: &File, buffer: &mut [u8], offset: u64) -> std::io::Result<usize> {
-    let mut found = 0;
-    while let Some(rest) = buffer.get_mut(found..).filter(|rest| !rest.is_empty()) {
-        match file.read_at(rest, offset + found as u64) {
-            Ok(0) => break,
-            Ok(more) => found += more,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(found)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::frame::FRAME_HEADER_BYTES;
 
     fn open(dir: &Path) -> Result<(Log, Vec<Vec<u8>>), LogError> {
         let mut seen = Vec::new();
