@@ -79,6 +79,8 @@ pub enum Check {
     IndexLayout,
     PruneAge,
     PruneKind,
+    HeldCurrent,
+    ReadAnewErased,
 }
 
 /// Whether a check is switched off: never, in a build that is not made for sabotage.

@@ -2,13 +2,15 @@
 //! store each, on one core, in turn; and what the larger one takes in memory and on the disk.
 //!
 //! A decision is the whole of the store's `decide_and_record`: the person's records, the pure decision, the sealed entry, its
-//! sync. Whom it is about is drawn at random each time.
+//! sync. First everybody is decided about once, in an order drawn at random: nobody is in memory then, and that time is stated
+//! by itself. From then on whom a decision is about is drawn at random each time.
 
 use std::io::BufRead as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
+use rand::seq::SliceRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 use sekisho::clock::Clock;
 use sekisho::ids::TextId;
@@ -33,6 +35,8 @@ const AT_ONCE: usize = 32;
 const ROUNDS: usize = 7;
 const DECISIONS: usize = 20_000;
 const RATIO_MAX: f64 = 1.3;
+/// The line that orders [`Order::Everybody`].
+const EVERYBODY: &str = "everybody";
 const WITHIN: Duration = Duration::from_secs(600);
 
 /// What the process with the store says after each order.
@@ -50,22 +54,22 @@ pub async fn measure(target: &Path, many: usize) -> Result<Vec<Bar>, Failure> {
     let (mut few, _) = made(&work, "few", FEW).await?;
     let (mut lots, bytes) = made(&work, "many", many).await?;
     let (mut few_us, mut lots_us, mut ratios, mut resident) = (Vec::new(), Vec::new(), Vec::new(), 0);
-    let opened = order(&mut lots, 0).await?.resident;
-    for round in 0..=ROUNDS {
+    let opened = order(&mut lots, Order::Drawn(0)).await?.resident;
+    // Fills the caches.
+    let few_first_us = order(&mut few, Order::Everybody).await?.us;
+    let first = order(&mut lots, Order::Everybody).await?;
+    for round in 0..ROUNDS {
         let (one, other) = if round % 2 == 0 {
-            let one = order(&mut few, DECISIONS).await?;
-            (one, order(&mut lots, DECISIONS).await?)
+            let one = order(&mut few, Order::Drawn(DECISIONS)).await?;
+            (one, order(&mut lots, Order::Drawn(DECISIONS)).await?)
         } else {
-            let other = order(&mut lots, DECISIONS).await?;
-            (order(&mut few, DECISIONS).await?, other)
+            let other = order(&mut lots, Order::Drawn(DECISIONS)).await?;
+            (order(&mut few, Order::Drawn(DECISIONS)).await?, other)
         };
         resident = other.resident;
-        // The first fills caches.
-        if round > 0 {
-            few_us.push(one.us);
-            lots_us.push(other.us);
-            ratios.push(other.us / one.us);
-        }
+        few_us.push(one.us);
+        lots_us.push(other.us);
+        ratios.push(other.us / one.us);
     }
     few.stop().await;
     lots.stop().await;
@@ -77,6 +81,8 @@ pub async fn measure(target: &Path, many: usize) -> Result<Vec<Bar>, Failure> {
         Bar::at_most("decision, 1,000,000 consents by 10,000", middle(ratios), "ratio", RATIO_MAX),
         Bar::stated("decision of 1,000 people, recorded, 32 at once", middle(few_us), "µs"),
         Bar::stated("decision of 100,000 people, recorded, 32 at once", middle(lots_us), "µs"),
+        Bar::stated("the first decision about each of 1,000 people after a start", few_first_us, "µs"),
+        Bar::stated("the first decision about each of 100,000 people", first.us, "µs"),
         Bar::stated("1,000,000 consents: resident after opening", opened as f64 / 1e6, "MB"),
         Bar::stated("1,000,000 consents: resident after decisions", resident as f64 / 1e6, "MB"),
         Bar::stated("resident bytes per consent after decisions", resident as f64 / consents, "B"),
@@ -131,8 +137,21 @@ fn size(directory: &Path) -> Result<u64, Failure> {
     Ok(bytes)
 }
 
-async fn order(process: &mut Process, decisions: usize) -> Result<Said, Failure> {
-    process.send(&decisions.to_string()).await?;
+/// What a process with a store is told to do.
+#[derive(Clone, Copy)]
+enum Order {
+    /// To decide so many times, each time about somebody drawn at random.
+    Drawn(usize),
+    /// To decide about everybody once.
+    Everybody,
+}
+
+async fn order(process: &mut Process, order: Order) -> Result<Said, Failure> {
+    let line = match order {
+        Order::Drawn(decisions) => decisions.to_string(),
+        Order::Everybody => EVERYBODY.to_owned(),
+    };
+    process.send(&line).await?;
     Ok(serde_json::from_str(&process.line(WITHIN).await?)?)
 }
 
@@ -160,26 +179,41 @@ pub async fn run(directory: &Path) -> Result<(), Failure> {
             std::io::stdin().lock().read_line(&mut line).map(|_| line)
         })
         .await??;
-        let Ok(decisions) = line.trim().parse::<usize>() else { break };
-        let began = Instant::now();
-        let mut tasks = tokio::task::JoinSet::new();
-        for at in 0..decisions {
-            let person = *people.get(dice.random_range(0..people.len())).ok_or("nobody")?;
-            let store = store.clone();
-            tasks.spawn(async move {
-                let asked = world::question(person);
-                store.decide_and_record(&asked, "vaccination-history", Cause::Gateway).await
-            });
-            if at + 1 >= AT_ONCE {
-                permitted(tasks.join_next().await)?;
+        let whom: Vec<PersonId> = match line.trim() {
+            EVERYBODY => {
+                let mut everybody = people.clone();
+                everybody.shuffle(&mut dice);
+                everybody
             }
-        }
-        while let Some(done) = tasks.join_next().await {
-            permitted(Some(done))?;
-        }
-        say(began.elapsed().as_secs_f64() * 1e6 / decisions.max(1) as f64)?;
+            number => {
+                let Ok(decisions) = number.parse::<usize>() else { break };
+                let one = |_| people.get(dice.random_range(0..people.len())).copied();
+                (0..decisions).map(one).collect::<Option<_>>().ok_or("nobody")?
+            }
+        };
+        say(decided(&store, &whom).await?)?;
     }
     Ok(store.stop().await?)
+}
+
+/// Decides about each of these people, 32 at once; gives microseconds for each.
+async fn decided(store: &Store, whom: &[PersonId]) -> Result<f64, Failure> {
+    let began = Instant::now();
+    let mut tasks = tokio::task::JoinSet::new();
+    for (at, person) in whom.iter().copied().enumerate() {
+        let store = store.clone();
+        tasks.spawn(async move {
+            let asked = world::question(person);
+            store.decide_and_record(&asked, "vaccination-history", Cause::Gateway).await
+        });
+        if at + 1 >= AT_ONCE {
+            permitted(tasks.join_next().await)?;
+        }
+    }
+    while let Some(done) = tasks.join_next().await {
+        permitted(Some(done))?;
+    }
+    Ok(began.elapsed().as_secs_f64() * 1e6 / whom.len().max(1) as f64)
 }
 
 type Decided = Result<Result<Ruling, sekisho::store::StoreError>, tokio::task::JoinError>;

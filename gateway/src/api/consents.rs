@@ -108,13 +108,12 @@ pub(super) async fn one(call: &Call<'_>, id: &str) -> Result<Answer, Problem> {
 async fn shown(call: &Call<'_>, caller: &Caller, id: ConsentId) -> Result<Answer, Problem> {
     let store = &call.app.store;
     let person = store.person_of_consent(id)?.ok_or_else(Problem::not_found)?;
-    let snapshot = store.snapshot(person).await?;
-    let subject = &snapshot.subject;
+    let dossier = store.dossier(person).await?;
+    let (subject, papers) = (&dossier.subject, &dossier.papers);
     let global = store.registry().await?;
     let now = store.clock().now().map_err(crate::store::StoreError::from)?;
     let found =
-        match (subject.agreements.iter().find(|a| a.consent == id), subject.proposals.iter().find(|p| p.consent == id))
-        {
+        match (papers.agreements.iter().find(|a| a.consent == id), papers.proposals.iter().find(|p| p.consent == id)) {
             (Some(agreement), _) => {
                 Some((agreement_view(subject, agreement, caller, now), &agreement.terms, agreement.revision))
             }
@@ -154,13 +153,13 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Problem> {
     let global = call.app.store.registry().await?;
     let mut views: Vec<Value> = Vec::new();
     for subject in decided_by(call, person, now).await? {
-        let snapshot = call.app.store.snapshot(subject).await?;
-        let subject_records = &snapshot.subject;
+        let dossier = call.app.store.dossier(subject).await?;
+        let subject_records = &dossier.subject;
         let own = |a: &&Agreement| give::may_decide_on(subject_records, &global, person, &a.terms.categories, now);
-        let agreements = subject_records.agreements.iter().filter(own);
+        let agreements = dossier.papers.agreements.iter().filter(own);
         views.extend(agreements.map(|a| agreement_view(subject_records, a, &caller, now)));
         if subject == person {
-            for proposal in &subject_records.proposals {
+            for proposal in &dossier.papers.proposals {
                 // One that was approved for a child lives on as the child's consent.
                 if call.app.store.person_of_consent(proposal.consent)? == Some(person) {
                     views.push(proposal_view(proposal, &caller));
@@ -254,8 +253,8 @@ pub(super) async fn decline(call: &Call<'_>, id: &str) -> Result<Answer, Problem
     let (person, caller) = call.person().await?;
     let id = consent_id(id)?;
     let body: Declined = if call.body.is_empty() { Declined { subject: None } } else { call.json()? };
-    let snapshot = call.app.store.snapshot(person).await?;
-    let proposal = snapshot.subject.proposals.iter().find(|p| p.consent == id).ok_or_else(Problem::not_found)?;
+    let dossier = call.app.store.dossier(person).await?;
+    let proposal = dossier.papers.proposals.iter().find(|p| p.consent == id).ok_or_else(Problem::not_found)?;
     // Whoever may not refuse for the subject has not declined either.
     let about = body.subject.as_deref().map(subject).transpose()?;
     if let Some(about) = about {
@@ -284,8 +283,8 @@ pub(super) async fn revoke(call: &Call<'_>, id: &str) -> Result<Answer, Problem>
     };
     let narrowed = give::revoke(call.app, id, revoker).await?;
     let subject = call.app.store.person_of_consent(id)?.ok_or_else(Problem::not_found)?;
-    let snapshot = call.app.store.snapshot(subject).await?;
-    let recipient = snapshot.subject.agreements.iter().find(|a| a.consent == id).map(|a| a.terms.recipient.clone());
+    let dossier = call.app.store.dossier(subject).await?;
+    let recipient = dossier.papers.agreements.iter().find(|a| a.consent == id).map(|a| a.terms.recipient.clone());
     let asked: Vec<String> = recipient.into_iter().collect();
     Ok(receipt(call, "revoked", id.text(), &narrowed, &asked))
 }

@@ -18,7 +18,7 @@ use crate::ledger::event::{
 use crate::sabotage::{self, Check};
 use crate::store::registry::party_kind;
 use crate::store::state::{Ending, Global, Proposal, Subject, category_version, data_period};
-use crate::store::{Draft, Snapshot, StoreError};
+use crate::store::{Dossier, Draft, StoreError};
 
 /// Refusals that one person lets stand about another, at most: a decision looks at all of them.
 const REFUSALS_MAX: usize = 200;
@@ -84,11 +84,11 @@ pub async fn propose(
     idempotency: Option<Idempotency>,
 ) -> Result<ConsentId, GiveError> {
     let id = ConsentId::mint();
-    let recorded = app.store.update(person, |snapshot, global, now| {
-        if person == app.store.nobody() || !snapshot.subject.enrolled {
+    let recorded = app.store.update(person, |dossier, global, now| {
+        if person == app.store.nobody() || !dossier.subject.enrolled {
             return Err(GiveError::Unknown("enrolled person behind this sign-in"));
         }
-        if snapshot.subject.proposals.iter().filter(|p| !p.declined).count() >= PROPOSALS_MAX {
+        if dossier.papers.proposals.iter().filter(|p| !p.declined).count() >= PROPOSALS_MAX {
             return Err(GiveError::TooMany("proposals that wait for an answer"));
         }
         check_terms(app, global, party, terms, now)?;
@@ -157,9 +157,9 @@ pub struct Approval {
 pub async fn approve(app: &App, id: ConsentId, approval: &Approval) -> Result<(), GiveError> {
     let (person, subject) = (approval.person, approval.subject);
     let proposer = [person];
-    let recorded = app.store.update_with(subject, &proposer, |snapshot, others, global, now| {
-        let records = &snapshot.subject.records;
-        if let Some(done) = snapshot.subject.agreements.iter().find(|a| a.consent == id) {
+    let recorded = app.store.update_with(subject, &proposer, |dossier, others, global, now| {
+        let records = &dossier.subject.records;
+        if let Some(done) = dossier.papers.agreements.iter().find(|a| a.consent == id) {
             let own = records.consents.iter().any(|c| c.id == id && c.grantor == person);
             return if own { Ok((done.terms.clone(), Draft::default())) } else { Err(GiveError::Unknown("proposal")) };
         }
@@ -176,10 +176,10 @@ pub async fn approve(app: &App, id: ConsentId, approval: &Approval) -> Result<()
             return Err(GiveError::TooMany("consents"));
         }
         check_terms(app, global, &proposal.proposed_by, &proposal.terms, now)?;
-        if !may_decide_on(&snapshot.subject, global, person, &proposal.terms.categories, now) {
+        if !may_decide_on(&dossier.subject, global, person, &proposal.terms.categories, now) {
             return Err(GiveError::NoAuthority);
         }
-        no_refusal_stands(&snapshot.subject, global, &proposal.terms, person, now)?;
+        no_refusal_stands(&dossier.subject, global, &proposal.terms, person, now)?;
         let approved = ConsentApproved {
             consent: Bytes16(*id.bytes()),
             subject: Bytes16(*subject.bytes()),
@@ -190,7 +190,7 @@ pub async fn approve(app: &App, id: ConsentId, approval: &Approval) -> Result<()
             how: approval.acr.clone(),
         };
         let terms = proposal.terms.clone();
-        let superseded = superseded(&snapshot.subject, id, person, &proposal.terms, now);
+        let superseded = superseded(&dossier.subject, id, person, &proposal.terms, now);
         let events = [Event::ConsentApproved(approved)].into_iter().chain(superseded);
         let mut drafted = draft(events, approval.idempotency, Cause::Person);
         if subject != person {
@@ -206,8 +206,8 @@ pub async fn approve(app: &App, id: ConsentId, approval: &Approval) -> Result<()
     Ok(())
 }
 
-fn open_proposal(snapshot: &Snapshot, id: ConsentId) -> Option<&Proposal> {
-    snapshot.subject.proposals.iter().find(|p| p.consent == id && !p.declined)
+fn open_proposal(dossier: &Dossier, id: ConsentId) -> Option<&Proposal> {
+    dossier.papers.proposals.iter().find(|p| p.consent == id && !p.declined)
 }
 
 /// Up to two older consents that the new one replaces: of the same grantor, to the same recipient, for the same purpose and
@@ -315,8 +315,8 @@ fn no_refusal_stands(
 /// # Errors
 /// When there is no such proposal for this person.
 pub async fn decline(app: &App, id: ConsentId, person: PersonId) -> Result<(), GiveError> {
-    let recorded = app.store.update(person, |snapshot, _, _| {
-        let proposal = snapshot.subject.proposals.iter().find(|p| p.consent == id);
+    let recorded = app.store.update(person, |dossier, _, _| {
+        let proposal = dossier.papers.proposals.iter().find(|p| p.consent == id);
         let declined = proposal.ok_or(GiveError::Unknown("proposal"))?.declined;
         let event = ProposalClosed { consent: Bytes16(*id.bytes()), by: Bytes16(*person.bytes()), approved: false };
         let events = (!declined).then_some(Event::ProposalClosed(event));
@@ -356,11 +356,11 @@ pub async fn refuse(
     idempotency: Option<Idempotency>,
 ) -> Result<(RefusalId, Narrowed), GiveError> {
     let id = RefusalId::mint();
-    let recorded = app.store.update(subject, |snapshot, global, now| {
-        may_decide(&snapshot.subject, person, now)?;
+    let recorded = app.store.update(subject, |dossier, global, now| {
+        may_decide(&dossier.subject, person, now)?;
         check_scope(global, scope)?;
         let own = |r: &&sekisho_policy::Refusal| r.grantor == person && r.lift.is_none();
-        if snapshot.subject.records.refusals.iter().filter(own).count() >= REFUSALS_MAX {
+        if dossier.subject.records.refusals.iter().filter(own).count() >= REFUSALS_MAX {
             return Err(GiveError::TooMany("refusals"));
         }
         let refused = Refused {
@@ -406,10 +406,10 @@ fn check_scope(global: &Global, scope: &RefusedScope) -> Result<(), GiveError> {
 pub async fn lift(app: &App, id: RefusalId, person: PersonId) -> Result<(), GiveError> {
     let as_key = ConsentId::of(*id.bytes());
     let subject = app.store.person_of_consent(as_key)?.ok_or(GiveError::Unknown("refusal"))?;
-    let recorded = app.store.update(subject, |snapshot, _, now| {
+    let recorded = app.store.update(subject, |dossier, _, now| {
         let by_them = |r: &sekisho_policy::Refusal| r.grantor == person || sabotage::off(Check::OwnRefusal);
         let own = |r: &&sekisho_policy::Refusal| r.id == id && by_them(r);
-        let refusal = snapshot.subject.records.refusals.iter().find(own).ok_or(GiveError::Unknown("refusal"))?;
+        let refusal = dossier.subject.records.refusals.iter().find(own).ok_or(GiveError::Unknown("refusal"))?;
         let lifted = RefusalLifted { refusal: Bytes16(*id.bytes()), by: Bytes16(*person.bytes()), at_ms: now.millis() };
         let events = refusal.lift.is_none().then_some(Event::RefusalLifted(lifted));
         Ok(((), draft(events, None, Cause::Person)))
@@ -433,15 +433,14 @@ pub enum Revoker<'a> {
 /// When there is no such consent for this caller; or it is recorded but can't be acknowledged yet.
 pub async fn revoke(app: &App, id: ConsentId, revoker: Revoker<'_>) -> Result<Narrowed, GiveError> {
     let subject = app.store.person_of_consent(id)?.ok_or(GiveError::Unknown("consent"))?;
-    let recorded = app.store.update(subject, |snapshot, global, now| {
-        let records = &snapshot.subject.records;
+    let recorded = app.store.update(subject, |dossier, global, now| {
+        let records = &dossier.subject.records;
         let consent = records.consents.iter().find(|c| c.id == id).ok_or(GiveError::Unknown("consent"))?;
         let (may, by, cause) = match revoker {
             Revoker::Person(person) => {
-                let terms = snapshot.subject.agreements.iter().find(|a| a.consent == id).map(|a| &a.terms);
+                let terms = dossier.papers.agreements.iter().find(|a| a.consent == id).map(|a| &a.terms);
                 let categories = terms.map(|t| t.categories.as_slice()).unwrap_or_default();
-                let may =
-                    consent.grantor == person || may_decide_on(&snapshot.subject, global, person, categories, now);
+                let may = consent.grantor == person || may_decide_on(&dossier.subject, global, person, categories, now);
                 (may, person, Cause::Person)
             }
             Revoker::Party(code) => {
@@ -457,7 +456,7 @@ pub async fn revoke(app: &App, id: ConsentId, revoker: Revoker<'_>) -> Result<Na
             by: Bytes16(*by.bytes()),
             superseded_by: None,
         };
-        let before = snapshot.subject.agreements.iter().find(|a| a.consent == id).and_then(|a| a.ended);
+        let before = dossier.papers.agreements.iter().find(|a| a.consent == id).and_then(|a| a.ended);
         let events = before.is_none().then_some(Event::ConsentEnded(ended));
         Ok((before, draft(events, None, cause)))
     });

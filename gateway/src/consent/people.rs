@@ -131,8 +131,8 @@ pub async fn link(
     let holder = PersonId::of(holder.first_chunk::<16>().copied().unwrap_or([0; 16]));
     let id = LinkId::mint();
     app.store
-        .update_with(person, &[holder], |snapshot, _, _, _| {
-            if !snapshot.subject.enrolled {
+        .update_with(person, &[holder], |dossier, _, _, _| {
+            if !dossier.subject.enrolled {
                 return Err(ActError::Unknown("person"));
             }
             let linked = Linked {
@@ -155,8 +155,8 @@ pub async fn link(
 /// When there is no such link, or the store fails.
 pub async fn end_link(app: &App, person: PersonId, link: LinkId, reason: &str, cause: Cause) -> Result<u32, ActError> {
     app.store
-        .update(person, |snapshot, _, _| {
-            if !snapshot.subject.links.iter().any(|l| l.id == link) {
+        .update(person, |dossier, _, _| {
+            if !dossier.subject.links.iter().any(|l| l.id == link) {
                 return Err(ActError::Unknown("link"));
             }
             let ended = LinkEnded { link: Bytes16(*link.bytes()), reason: reason.to_owned() };
@@ -238,8 +238,8 @@ pub async fn end_authority(
     cause: Cause,
 ) -> Result<u32, ActError> {
     app.store
-        .update(subject, |snapshot, _, now| {
-            if !snapshot.subject.records.authorities.iter().any(|a| a.id == authority) {
+        .update(subject, |dossier, _, now| {
+            if !dossier.subject.records.authorities.iter().any(|a| a.id == authority) {
                 return Err(ActError::Unknown("authority"));
             }
             let ended = AuthorityEnded {
@@ -276,8 +276,8 @@ pub async fn block(
         _ => {}
     }
     app.store
-        .update(subject, |snapshot, _, now| {
-            if !snapshot.subject.enrolled {
+        .update(subject, |dossier, _, now| {
+            if !dossier.subject.enrolled {
                 return Err(ActError::Unknown("person"));
             }
             let set = BlockSet {
@@ -300,8 +300,8 @@ pub async fn block(
 /// When there is no such block, or the store fails.
 pub async fn end_block(app: &App, subject: PersonId, block: BlockId, cause: Cause) -> Result<(), ActError> {
     app.store
-        .update(subject, |snapshot, _, now| {
-            if !snapshot.subject.records.blocks.iter().any(|b| b.id == block) {
+        .update(subject, |dossier, _, now| {
+            if !dossier.subject.records.blocks.iter().any(|b| b.id == block) {
                 return Err(ActError::Unknown("block"));
             }
             let ended = BlockEnded { block: Bytes16(*block.bytes()), at_ms: now.millis() };
@@ -385,8 +385,8 @@ pub async fn record_basis(app: &App, subject: PersonId, new: &NewBasis, cause: C
 /// When there is no such record, or the store fails.
 pub async fn end_basis(app: &App, subject: PersonId, basis: BasisId, cause: Cause) -> Result<u32, ActError> {
     app.store
-        .update(subject, |snapshot, _, now| {
-            if !snapshot.subject.records.bases.iter().any(|b| b.id == basis) {
+        .update(subject, |dossier, _, now| {
+            if !dossier.subject.records.bases.iter().any(|b| b.id == basis) {
                 return Err(ActError::Unknown("legal basis"));
             }
             let ended = BasisEnded { basis: Bytes16(*basis.bytes()), at_ms: now.millis() };
@@ -397,8 +397,8 @@ pub async fn end_basis(app: &App, subject: PersonId, basis: BasisId, cause: Caus
 }
 
 async fn record(app: &App, subject: PersonId, event: Event, cause: Cause) -> Result<Option<Appended>, ActError> {
-    let recorded = app.store.update(subject, |snapshot, _, _| {
-        if !snapshot.subject.enrolled {
+    let recorded = app.store.update(subject, |dossier, _, _| {
+        if !dossier.subject.enrolled {
             return Err(ActError::Unknown("person"));
         }
         Ok(((), draft([event.clone()], cause)))
@@ -432,9 +432,9 @@ pub async fn set_standing(
 pub async fn mint_pairwise(store: &Store, subject: PersonId, party: &str) -> Result<(), StoreError> {
     let (id, secret) = (Bytes16(random()), Bytes32(random()));
     store
-        .update(subject, |snapshot, _, _| {
+        .update(subject, |dossier, _, _| {
             let minted = PairwiseMinted { subject: Bytes16(*subject.bytes()), party: party.to_owned(), id, secret };
-            let needed = snapshot.subject.pairwise_at(party).is_none();
+            let needed = dossier.subject.pairwise_at(party).is_none();
             let events = needed.then_some(Event::PairwiseMinted(minted));
             Ok::<_, StoreError>(((), draft(events, Cause::Gateway)))
         })

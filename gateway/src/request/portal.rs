@@ -126,10 +126,9 @@ impl SignIns {
         let account = session.account.as_str().as_bytes();
         let Ok(length) = u16::try_from(account.len()) else { return CameBack::Failed };
         let kept = [expiry.as_slice(), &length.to_le_bytes(), account, session.token.secret().as_bytes()].concat();
-        let (store, begun) = (store.clone(), std::sync::Arc::clone(&begun));
-        let put = move || store.vault().put_token(begun.subject, *begun.source.party.bytes(), &kept);
-        match tokio::task::spawn_blocking(put).await {
-            Ok(Ok(())) => CameBack::Done,
+        let (subject, source) = (begun.subject, *begun.source.party.bytes());
+        match store.in_vault(move |vault| vault.put_token(subject, source, &kept)).await {
+            Ok(()) => CameBack::Done,
             _ => CameBack::Failed,
         }
     }

@@ -119,10 +119,13 @@ impl Store {
         self.ask(|reply| Message::Touch(slot, reply)).await
     }
 
-    async fn in_vault(
+    /// Changes the vault, on a thread for what blocks. One change at a time: the vault has one writer, and whoever waits
+    /// for it here holds no thread meanwhile.
+    pub(crate) async fn in_vault(
         &self,
         work: impl FnOnce(&Vault) -> Result<(), VaultError> + Send + 'static,
     ) -> Result<(), StoreError> {
+        let _one_at_a_time = self.inner.changing_vault.lock().await;
         let store = self.clone();
         let done = tokio::task::spawn_blocking(move || work(&store.inner.vault)).await;
         done.map_err(|_| StoreError::Stopped)?.map_err(StoreError::from)

@@ -155,7 +155,7 @@ impl Store {
             return Err(StoreError::Entry("not a decision, or its key was destroyed"));
         };
         let request = request(&recorded.question).ok_or(StoreError::Entry("question"))?;
-        let subject = self.load_up_to(request.subject, recorded.records)?;
+        let subject = self.as_of(request.subject, recorded.records)?;
         let registry = self.load_global(recorded.registry)?;
         let now = Timestamp::from_millis(recorded.now_ms);
         let decision = decide(&subject.records, &registry.registry, &request, now);

@@ -3,7 +3,8 @@
 //! be appended (invariant 1).
 //!
 //! [`Store::update`] is the same for what people and officials record. Readers see a change only after it is durable, and
-//! from then on always. Read next: `embedded/writer.rs` for the order in which this happens, `state` for what is read.
+//! from then on always. Read next: `embedded/writer.rs` for the order in which this happens, `memory` for
+//! what is read, `state` for what it is made of.
 
 mod codes;
 pub mod conformance;
@@ -13,7 +14,9 @@ mod erasure;
 mod error;
 mod explain;
 mod global;
+mod memory;
 mod open;
+mod papers;
 mod prepare;
 mod prune;
 mod recorded;
@@ -26,7 +29,6 @@ mod watch;
 use std::sync::Arc;
 
 use arrayvec::ArrayVec;
-use quick_cache::sync::Cache;
 use sekisho_policy::{AccessRequest, ConsentId, Decision, PartyId, Permit, PersonId, Timestamp, decide};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
@@ -45,24 +47,18 @@ pub use embedded::writer::Appended;
 use embedded::writer::{Append, Guard, Message, Refused, Slot, Writer};
 pub use error::StoreError;
 pub use explain::{Explained, Logged};
+use memory::Memory;
+pub use memory::{Dossier, Snapshot};
 pub use open::{OpenError, Options};
 pub use prune::{PruneError, Pruning};
 use recorded::ruling;
 pub use recorded::{Recorded, Ruling};
 pub use report::{Kept, KeptOf, Received, ReportAsked};
-use state::{Global, Subject};
+use state::Global;
 pub use watch::Watch;
 
 /// Times that a computation is tried again when what it was based on changed meanwhile.
 const ATTEMPTS: usize = 32;
-
-/// One person's records as they stand, with what guards them against change.
-#[derive(Clone)]
-pub struct Snapshot {
-    /// The records.
-    pub subject: Arc<Subject>,
-    guard: Guard,
-}
 
 /// What an update writes.
 #[derive(Default)]
@@ -84,11 +80,13 @@ struct Inner {
     writer: Writer,
     clock: Clock,
     key: Arc<LedgerKey>,
-    subjects: Cache<PersonId, Snapshot>,
+    memory: Memory,
     global: arc_swap::ArcSwap<(Guard, Arc<Global>)>,
     nobody: PersonId,
     /// Held while keys are destroyed, and while a backup is made: a backup's ledger and vault must agree on it.
     keeping: tokio::sync::Mutex<()>,
+    /// Held while the vault is changed.
+    changing_vault: tokio::sync::Mutex<()>,
     _lock: Arc<std::fs::File>,
 }
 
@@ -148,9 +146,9 @@ impl Store {
     pub async fn update<T, E: From<StoreError>>(
         &self,
         person: PersonId,
-        draft: impl Fn(&Snapshot, &Global, Timestamp) -> Result<(T, Draft), E>,
+        draft: impl Fn(&Dossier, &Global, Timestamp) -> Result<(T, Draft), E>,
     ) -> Result<(T, Option<Appended>), E> {
-        self.update_with(person, &[], |snapshot, _, global, now| draft(snapshot, global, now)).await
+        self.update_with(person, &[], |dossier, _, global, now| draft(dossier, global, now)).await
     }
 
     /// Like [`Store::update`], guarded by, and counting as a change of, up to two further people (or things that are known
@@ -163,20 +161,20 @@ impl Store {
         &self,
         person: PersonId,
         others: &[PersonId],
-        draft: impl Fn(&Snapshot, &[Snapshot], &Global, Timestamp) -> Result<(T, Draft), E>,
+        draft: impl Fn(&Dossier, &[Dossier], &Global, Timestamp) -> Result<(T, Draft), E>,
     ) -> Result<(T, Option<Appended>), E> {
         for _ in 0..ATTEMPTS {
             let mut guards: ArrayVec<Guard, 4> = ArrayVec::new();
             let also: ArrayVec<Slot, 2> = others.iter().take(2).map(|p| Slot::of(p.bytes())).collect();
-            let mut seen: ArrayVec<Snapshot, 2> = ArrayVec::new();
+            let mut seen: ArrayVec<Dossier, 2> = ArrayVec::new();
             for other in others.iter().take(2) {
-                seen.push(self.snapshot(*other).await?);
+                seen.push(self.dossier(*other).await?);
             }
-            guards.extend(seen.iter().map(|snapshot| snapshot.guard));
+            guards.extend(seen.iter().map(|dossier| dossier.guard));
             let (global_guard, global) = self.global().await?;
-            let snapshot = self.snapshot(person).await?;
+            let dossier = self.dossier(person).await?;
             let now = self.inner.clock.now().map_err(StoreError::from)?;
-            let (value, drafted) = draft(&snapshot, &seen, &global, now)?;
+            let (value, drafted) = draft(&dossier, &seen, &global, now)?;
             if drafted.events.is_empty() {
                 return Ok((value, None));
             }
@@ -190,7 +188,7 @@ impl Store {
                 prepared.push(self.prepare(other, event, now, cause, None)?);
             }
             guards.push(global_guard);
-            guards.push(snapshot.guard);
+            guards.push(dossier.guard);
             match self.inner.writer.append(prepared, guards, also).await {
                 Ok(appended) => return Ok((value, Some(appended))),
                 Err(Refused::Changed) => {}
@@ -227,23 +225,6 @@ impl Store {
             let sender = self.inner.writer.sender.clone();
             runtime.spawn(async move { sender.send(message).await.is_ok() });
         }
-    }
-
-    /// One person's records as they stand.
-    ///
-    /// # Errors
-    /// When they can't be read.
-    pub async fn snapshot(&self, person: PersonId) -> Result<Snapshot, StoreError> {
-        let guard = self.inner.writer.versions.settled(Slot::of(person.bytes())).await;
-        if let Some(cached) = self.inner.subjects.get(&person)
-            && cached.guard == guard
-        {
-            return Ok(cached);
-        }
-        let snapshot = Snapshot { subject: Arc::new(self.load(person)?), guard };
-        // Kept only for readers who find the same counter: if it moved while this was read, nobody will.
-        self.inner.subjects.insert(person, snapshot.clone());
-        Ok(snapshot)
     }
 
     /// The registry in force.
@@ -312,9 +293,7 @@ impl Store {
     /// # Errors
     /// When the vault can't be written.
     pub async fn make_keys(&self, people: Vec<PersonId>) -> Result<(), StoreError> {
-        let store = self.clone();
-        let made = tokio::task::spawn_blocking(move || store.inner.vault.make_keys(&people)).await;
-        made.map_err(|_| StoreError::Stopped)?.map_err(StoreError::from)
+        self.in_vault(move |vault| vault.make_keys(&people)).await
     }
 
     /// Has the writer gather requests while these workers are all busy.

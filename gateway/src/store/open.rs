@@ -4,7 +4,6 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use quick_cache::sync::Cache;
 use sekisho_policy::PersonId;
 
 use super::embedded::disk;
@@ -12,7 +11,8 @@ use super::embedded::index::IndexError;
 use super::embedded::log::{LogError, LogReader};
 use super::embedded::vault::{Vault, VaultError};
 use super::embedded::writer::{Guard, Parts, Slot, Writer};
-use super::state::{Global, Subject};
+use super::memory::Memory;
+use super::state::Global;
 use super::{Inner, Store, StoreError, Watch, directory, take_up};
 use crate::clock::Clock;
 use crate::ids::TextId;
@@ -22,9 +22,6 @@ use crate::ledger::event::{Closed, Enrolled, Event, Outcome};
 use crate::ledger::frame::SEGMENT_MAGIC;
 use crate::ledger::seal::SealKey;
 use crate::sabotage::{self, Check};
-
-/// People held in memory, at most.
-const CACHED_SUBJECTS: usize = 50_000;
 
 /// What to open, and how.
 pub struct Options {
@@ -155,7 +152,6 @@ impl Store {
         // A guard that no counter ever shows: the first reader loads the registry.
         let never = Guard { slot: Slot::GLOBAL, seen: u64::MAX };
         let global = arc_swap::ArcSwap::from_pointee((never, Arc::new(Global::empty())));
-        let subjects = Cache::new(CACHED_SUBJECTS);
         let reader = LogReader::new(&ledger_path);
         let inner = Inner {
             vault,
@@ -164,10 +160,11 @@ impl Store {
             writer,
             clock,
             key,
-            subjects,
+            memory: Memory::new(),
             global,
             nobody,
             keeping: tokio::sync::Mutex::default(),
+            changing_vault: tokio::sync::Mutex::default(),
             _lock: lock,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -211,24 +208,6 @@ impl Store {
             );
         }
         Ok(())
-    }
-
-    pub(super) fn load(&self, person: PersonId) -> Result<Subject, StoreError> {
-        self.load_up_to(person, u64::MAX)
-    }
-
-    /// The records as the first `entries` entries shaped them.
-    pub(super) fn load_up_to(&self, person: PersonId, entries: u64) -> Result<Subject, StoreError> {
-        let mut subject = Subject::unknown(person);
-        let limit = usize::try_from(entries).unwrap_or(usize::MAX);
-        for location in self.inner.index.state_of(person)?.into_iter().take(limit) {
-            let opened = self.read(location)?;
-            if opened.person != Some(person) {
-                return Err(StoreError::Entry("filed under another person"));
-            }
-            subject.apply(&opened.header, &opened.leaf, opened.event.as_ref());
-        }
-        Ok(subject)
     }
 
     /// The registry as its first `entries` entries shaped it.

@@ -1,7 +1,8 @@
 //! From events to what the policy looks at: one subject's records, and the registry in force.
 //!
 //! Applying is the only way in which either comes about, live and at a rebuild alike. What an event says that this build
-//! does not understand makes the whole subject unreadable, which denies (P-2); it is never skipped.
+//! does not understand makes the whole subject unreadable, which denies (P-2); it is never skipped. What decisions never
+//! look at, the words of consents and proposals, the same entries shape beside it: `papers`.
 
 use jiff::civil::Date;
 use sekisho_policy::{
@@ -9,7 +10,7 @@ use sekisho_policy::{
     Lift, Origin, Period, PersonId, Refusal, RefusalId, RefusalScope, Scope, SubjectRecords, Timestamp,
 };
 
-use crate::ids::{EntryId, LinkId, PairwiseId, TextId, party_id};
+use crate::ids::{LinkId, PairwiseId, TextId, party_id};
 use crate::ledger::entry::Header;
 use crate::ledger::event::{BlockedFrom, Event, LinkTarget, Terms};
 use crate::ledger::merkle::{Hash, sha256};
@@ -19,9 +20,10 @@ use crate::store::codes::{categories, category_code, purpose};
 /// Why records are unreadable when a key that sealed one of them was destroyed.
 pub(crate) const ERASED: Field = Field::Record("erased");
 pub use crate::store::global::Global;
+pub use crate::store::papers::{Agreement, Ending, Papers, Proposal};
 
-/// Everything recorded about one person, as subject, as guardian and as user.
-#[derive(Clone, Debug)]
+/// What is recorded about one person, as subject, as guardian and as user: all that decisions and releases look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subject {
     /// What the policy looks at.
     pub records: SubjectRecords,
@@ -29,61 +31,12 @@ pub struct Subject {
     pub entries: u64,
     /// Their digest: each step SHA-256(digest before ‖ leaf hash).
     pub digest: Hash,
-    /// What was proposed to this person, and not yet decided by way of this person.
-    pub proposals: Vec<Proposal>,
-    /// What was agreed to, with the text's hash.
-    pub agreements: Vec<Agreement>,
     /// Logins, and ids at sources.
     pub links: Vec<Link>,
     /// What parties know this person by.
     pub pairwise: Vec<Pairwise>,
     /// Whether the identity check is recorded.
     pub enrolled: bool,
-}
-
-/// A proposal that waits for an answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Proposal {
-    /// The consent that it may become.
-    pub consent: ConsentId,
-    /// What it says.
-    pub terms: Terms,
-    /// The proposing party's code.
-    pub proposed_by: String,
-    /// When.
-    pub at: Timestamp,
-    /// Whether it was declined.
-    pub declined: bool,
-    /// Counts the changes, for the entity tag.
-    pub revision: u64,
-}
-
-/// What a consent says beyond what the policy needs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Agreement {
-    /// Which consent.
-    pub consent: ConsentId,
-    /// What it says.
-    pub terms: Terms,
-    /// How the person was signed in, or how it was attested.
-    pub how: String,
-    /// The consent that took its place.
-    pub superseded_by: Option<ConsentId>,
-    /// The entry that ended it.
-    pub ended: Option<Ending>,
-    /// Counts the changes, for the entity tag.
-    pub revision: u64,
-}
-
-/// The entry that ended a consent: what its receipt refers to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ending {
-    /// The entry.
-    pub entry: EntryId,
-    /// Its leaf hash.
-    pub leaf: Hash,
-    /// When.
-    pub at: Timestamp,
 }
 
 /// A verified link that holds.
@@ -124,16 +77,7 @@ impl Subject {
     pub fn unknown(person: PersonId) -> Self {
         let mut records = SubjectRecords::new(person, Date::constant(1, 1, 1));
         records.unreadable = Some(Field::Record("enrolled.birth"));
-        Self {
-            records,
-            entries: 0,
-            digest: [0; 32],
-            proposals: Vec::new(),
-            agreements: Vec::new(),
-            links: Vec::new(),
-            pairwise: Vec::new(),
-            enrolled: false,
-        }
+        Self { records, entries: 0, digest: [0; 32], links: Vec::new(), pairwise: Vec::new(), enrolled: false }
     }
 
     /// What this party knows the person by.
@@ -157,8 +101,9 @@ impl Subject {
         self.links.iter().any(|l| matches!(&l.to, LinkTarget::Login { issuer: i, sub: s } if i == issuer && s == sub))
     }
 
-    /// Takes in one entry, in ledger order. `None` is a body whose key was destroyed.
-    pub fn apply(&mut self, header: &Header, leaf: &Hash, event: Option<&Event>) {
+    /// Takes in one entry, in ledger order, and gives the papers what is theirs of it. `None` is a body whose key was
+    /// destroyed.
+    pub fn apply(&mut self, papers: &mut Papers, header: &Header, leaf: &Hash, event: Option<&Event>) {
         self.entries += 1;
         self.digest = step(&self.digest, leaf);
         let Some(event) = event else {
@@ -167,16 +112,17 @@ impl Subject {
             return;
         };
         let taken = if about(event).is_none_or(|person| person == self.records.subject) {
-            self.take(header, leaf, event)
+            self.take(event)
         } else {
             Err("entry.person")
         };
-        if let Err(field) = taken {
-            self.records.unreadable = Some(Field::Record(field));
+        match taken {
+            Ok(()) => papers.take(header, leaf, event, self.entries),
+            Err(field) => self.records.unreadable = Some(Field::Record(field)),
         }
     }
 
-    fn take(&mut self, header: &Header, leaf: &Hash, event: &Event) -> Result<(), &'static str> {
+    fn take(&mut self, event: &Event) -> Result<(), &'static str> {
         match event {
             Event::Enrolled(e) => {
                 self.records.birth = e.birth.parse().map_err(|_| "enrolled.birth")?;
@@ -192,29 +138,14 @@ impl Subject {
                 id: PairwiseId::from_bytes(e.id.0),
                 secret: e.secret.0,
             }),
-            Event::ConsentProposed(e) => self.proposals.push(Proposal {
-                consent: ConsentId::of(e.consent.0),
-                terms: e.terms.clone(),
-                proposed_by: e.proposed_by.clone(),
-                at: header.at(),
-                declined: false,
-                revision: self.entries,
-            }),
-            Event::ProposalClosed(e) if e.approved => {
-                self.proposals.retain(|p| p.consent != ConsentId::of(e.consent.0))
-            }
-            Event::ProposalClosed(e) => {
-                let revision = self.entries;
-                for p in self.proposals.iter_mut().filter(|p| p.consent == ConsentId::of(e.consent.0)) {
-                    (p.declined, p.revision) = (true, revision);
-                }
-            }
-            _ => self.take_record(header, leaf, event)?,
+            // Papers only.
+            Event::ConsentProposed(_) | Event::ProposalClosed(_) => {}
+            _ => self.take_record(event)?,
         }
         Ok(())
     }
 
-    fn take_record(&mut self, header: &Header, leaf: &Hash, event: &Event) -> Result<(), &'static str> {
+    fn take_record(&mut self, event: &Event) -> Result<(), &'static str> {
         let records = &mut self.records;
         match event {
             Event::AuthorityRecorded(e) => records.authorities.push(Authority {
@@ -228,29 +159,12 @@ impl Subject {
                     a.period = shortened(a.period, e.at_ms);
                 }
             }
-            Event::ConsentApproved(e) => {
-                let id = ConsentId::of(e.consent.0);
-                records.consents.push(consent(id, e)?);
-                self.proposals.retain(|p| p.consent != id);
-                self.agreements.push(Agreement {
-                    consent: id,
-                    terms: e.terms.clone(),
-                    how: e.how.clone(),
-                    superseded_by: None,
-                    ended: None,
-                    revision: self.entries,
-                });
-            }
+            Event::ConsentApproved(e) => records.consents.push(consent(ConsentId::of(e.consent.0), e)?),
             Event::ConsentEnded(e) => {
                 let id = ConsentId::of(e.consent.0);
                 let at = Timestamp::from_millis(e.at_ms);
                 for c in records.consents.iter_mut().filter(|c| c.id == id) {
                     c.ended_at = Some(c.ended_at.map_or(at, |earlier| earlier.min(at)));
-                }
-                let revision = self.entries;
-                for a in self.agreements.iter_mut().filter(|a| a.consent == id) {
-                    (a.superseded_by, a.revision) = (e.superseded_by.map(|s| ConsentId::of(s.0)), revision);
-                    a.ended = Some(Ending { entry: header.id(), leaf: *leaf, at: header.at() });
                 }
             }
             Event::Refused(_) | Event::RefusalLifted(_) => self.take_refusal(event)?,

@@ -216,7 +216,11 @@ pub(super) async fn an_erased_person_is_denied(open: &impl AsyncFn(&str, Clock) 
     assert!(!store.still_permitted(before.request(), before.permit()).await.unwrap());
     let erased = Reason::NotUnderstood(Field::Record("erased"));
     assert_eq!(denied(&store, person).await.withheld().first().unwrap().why, erased);
-    assert_eq!(store.access_log(person, u64::MAX, 10).unwrap().len(), 2, "what the law keeps is still there");
+    // What is recorded later does not bring back what was held before.
+    world::record(&store, person, world::approved(person, ConsentId::mint())).await.unwrap();
+    assert_eq!(denied(&store, person).await.withheld().first().unwrap().why, erased);
+    assert!(!store.dossier(person).await.unwrap().subject.enrolled, "that was under the key that is gone");
+    assert_eq!(store.access_log(person, u64::MAX, 10).unwrap().len(), 3, "what the law keeps is still there");
     let long_ago = Timestamp::from_millis(0);
     assert_eq!(store.destroy_old_records(long_ago, Cause::Gateway).await.unwrap(), 0, "its time is not over");
     assert_eq!(store.destroy_old_records(Timestamp::MAX, Cause::Gateway).await.unwrap(), 1);

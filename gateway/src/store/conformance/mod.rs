@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a suite for tests: it panics where a promise is broken")]
 
 mod decisions;
+mod held;
 mod look_ups;
 mod races;
 pub mod world;
@@ -58,6 +59,7 @@ pub async fn look_up(open: &impl AsyncFn(&str, Clock) -> Store) {
     look_ups::logins_and_their_ends(open).await;
     look_ups::pairwise_ids(open).await;
     look_ups::consents_and_wards(open).await;
+    held::what_is_held_is_what_the_ledger_says(open).await;
 }
 
 /// Updates against each other.

@@ -16,8 +16,8 @@ pub(super) async fn of_two_updates_on_one_view_one_is_computed_again(open: &impl
             let store = store.clone();
             tokio::spawn(async move {
                 let (_, appended) = store
-                    .update(person, |snapshot, _, _| {
-                        let none = snapshot.subject.records.consents.is_empty();
+                    .update(person, |dossier, _, _| {
+                        let none = dossier.subject.records.consents.is_empty();
                         let event = none.then(|| world::approved(person, ConsentId::mint()));
                         Ok::<_, StoreError>(((), world::draft(event)))
                     })
@@ -44,8 +44,8 @@ pub(super) async fn updates_that_share_another_are_guarded(open: &impl AsyncFn(&
         let store = store.clone();
         tokio::spawn(async move {
             let others = [other];
-            let drafted = store.update_with(person, &others, |snapshot, others, _, _| {
-                let mut both = others.iter().chain([snapshot]);
+            let drafted = store.update_with(person, &others, |dossier, others, _, _| {
+                let mut both = others.iter().chain([dossier]);
                 let none = both.all(|one| one.subject.records.consents.is_empty());
                 let event = none.then(|| world::approved(person, ConsentId::mint()));
                 Ok::<_, StoreError>(((), world::draft(event)))

@@ -7,15 +7,13 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
-use quick_cache::sync::Cache;
 
 use super::disk;
 use super::high_water::HighWater;
 pub use super::high_water::high_water;
+pub use super::reader::LogReader;
 use super::scan::{self, Scanned};
-use crate::ledger::frame::{self, FRAME_HEADER_BYTES, SEGMENT_MAGIC, Stored};
+use crate::ledger::frame::{self, SEGMENT_MAGIC, Stored};
 use crate::sabotage::{self, Check};
 
 /// A new segment is begun once one is larger than this.
@@ -54,7 +52,7 @@ impl Location {
         self.parts().0
     }
 
-    fn parts(self) -> (u32, u64) {
+    pub(super) fn parts(self) -> (u32, u64) {
         ((self.0 >> OFFSET_BITS) as u32, self.0 & ((1 << OFFSET_BITS) - 1))
     }
 }
@@ -257,54 +255,10 @@ fn open_for_append(dir: &Path, segment: u32, end: u64) -> Result<(File, u64), Lo
     Ok((file, end))
 }
 
-/// Segment files that are held open for reading, at most.
-const OPEN_FILES: usize = 256;
-
-/// Reads entries back by location; any number of threads at once.
-pub struct LogReader {
-    dir: PathBuf,
-    files: Cache<u32, Arc<File>>,
-}
-
-impl LogReader {
-    /// A reader of the ledger in this directory.
-    #[must_use]
-    pub fn new(dir: &Path) -> Self {
-        Self { dir: dir.to_owned(), files: Cache::new(OPEN_FILES) }
-    }
-
-    /// Where it reads.
-    #[must_use]
-    pub fn directory(&self) -> &Path {
-        &self.dir
-    }
-
-    /// The entry at a location, its checksum compared.
-    ///
-    /// # Errors
-    /// When it can't be read, is damaged or was pruned.
-    pub fn read(&self, location: Location) -> Result<Vec<u8>, LogError> {
-        let (segment, offset) = location.parts();
-        let unreadable = || LogError::Unreadable { segment, offset };
-        let file = self.files.get_or_insert_with(&segment, || {
-            File::open(segment_path(&self.dir, segment)).map(Arc::new).map_err(io("open"))
-        })?;
-        let mut head = [0; FRAME_HEADER_BYTES];
-        file.read_exact_at(&mut head, offset).map_err(io("read"))?;
-        let length = head.first_chunk::<4>().map_or(0, |h| frame::entry_length(*h));
-        if length > crate::ledger::entry::ENTRY_BYTES_MAX {
-            return Err(unreadable());
-        }
-        let mut bytes = vec![0; FRAME_HEADER_BYTES + length];
-        file.read_exact_at(&mut bytes, offset).map_err(io("read"))?;
-        let entry = frame::get(&bytes).ok().and_then(|found| found.stored.whole().map(<[u8]>::to_vec));
-        entry.ok_or_else(unreadable)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::frame::FRAME_HEADER_BYTES;
 
     fn open(dir: &Path) -> Result<(Log, Vec<Vec<u8>>), LogError> {
         let mut seen = Vec::new();

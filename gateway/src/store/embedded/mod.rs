@@ -9,6 +9,7 @@ mod lines;
 pub mod log;
 pub mod pace;
 mod pages;
+mod reader;
 mod scan;
 pub mod vault;
 pub mod writer;

@@ -4,6 +4,7 @@
 //! open entries. Erasure destroys a slot and makes a new KEK (`erasure`).
 
 mod erasure;
+mod tokens;
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -34,8 +35,12 @@ const KEK_AAD: &[u8] = b"sekisho kek 1";
 /// A person's id and a key class.
 const OWNER_BYTES: usize = 17;
 
-/// Keys held unwrapped in memory, at most.
+/// Record keys held unwrapped in memory, at most: each decision is sealed under one.
 const CACHED_KEYS: usize = 200_000;
+/// Content keys held unwrapped in memory, at most: a person's opens a few entries when the person is read in, then rests.
+const CACHED_CONTENT_KEYS: usize = 1_000;
+/// Pages of the database held in memory, in bytes, at most. By itself it would take a gigabyte.
+const CACHED_PAGES_BYTES: usize = 64 << 20;
 
 /// Why the vault can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +98,7 @@ pub struct Vault {
     /// The KEK as it was found last, and wrapped as it stood in the database then.
     kek: ArcSwap<(Vec<u8>, Arc<SealKey>)>,
     by_id: Cache<KeyId, OwnedKey>,
+    content_by_id: Cache<KeyId, OwnedKey>,
     by_owner: Cache<(PersonId, KeyClass), OwnedKey>,
     /// Destroyed by this process: whoever was reading one meanwhile may have put it back into a cache.
     gone: ArcSwap<HashSet<KeyId>>,
@@ -104,7 +110,7 @@ impl Vault {
     /// # Errors
     /// When the file can't be used, or the master key is another's.
     pub fn open(path: &Path, master: SealKey) -> Result<Self, VaultError> {
-        let db = Database::create(path).map_err(database)?;
+        let db = Database::builder().set_cache_size(CACHED_PAGES_BYTES).create(path).map_err(database)?;
         let write = db.begin_write().map_err(database)?;
         let kek = {
             let mut meta = write.open_table(META).map_err(database)?;
@@ -126,8 +132,15 @@ impl Vault {
             }
         };
         write.commit().map_err(database)?;
-        let (by_id, by_owner) = (Cache::new(CACHED_KEYS), Cache::new(CACHED_KEYS));
-        Ok(Self { db, master, kek: ArcSwap::from_pointee(kek), by_id, by_owner, gone: ArcSwap::default() })
+        Ok(Self {
+            db,
+            master,
+            kek: ArcSwap::from_pointee(kek),
+            by_id: Cache::new(CACHED_KEYS),
+            content_by_id: Cache::new(CACHED_CONTENT_KEYS),
+            by_owner: Cache::new(CACHED_KEYS),
+            gone: ArcSwap::default(),
+        })
     }
 
     /// The KEK that slots were wrapped under as this transaction sees them: another may come at any moment.
@@ -226,19 +239,35 @@ impl Vault {
         if self.gone.load().contains(&id) {
             return Err(VaultError::Destroyed);
         }
-        self.by_id.get_or_insert_with(&id, || {
-            let read = self.db.begin_read().map_err(database)?;
-            let keys = read.open_table(KEYS).map_err(database)?;
-            let slot = keys.get(id.bytes()).map_err(database)?.ok_or(VaultError::Destroyed)?;
-            let (owner, wrapped) = slot.value().split_first_chunk::<OWNER_BYTES>().ok_or(VaultError::Damaged)?;
-            if wrapped.is_empty() {
-                return Err(VaultError::Destroyed);
-            }
-            let kek = self.kek(&read)?;
-            let key = SealKey::unwrap_under(&kek, &slot_aad(id, *owner), wrapped).map_err(|_| VaultError::Damaged)?;
-            let (person, class) = owner_parts(owner).ok_or(VaultError::Damaged)?;
-            Ok(OwnedKey { id, person, class, key: Arc::new(key) })
-        })
+        if let Some(known) = self.by_id.get(&id).or_else(|| self.content_by_id.get(&id)) {
+            return Ok(known);
+        }
+        let key = self.read_key(id)?;
+        let held = match key.class {
+            KeyClass::Record => &self.by_id,
+            KeyClass::Content => &self.content_by_id,
+        };
+        held.insert(id, key.clone());
+        Ok(key)
+    }
+
+    fn read_key(&self, id: KeyId) -> Result<OwnedKey, VaultError> {
+        let read = self.db.begin_read().map_err(database)?;
+        let keys = read.open_table(KEYS).map_err(database)?;
+        let slot = keys.get(id.bytes()).map_err(database)?.ok_or(VaultError::Destroyed)?;
+        let (owner, wrapped) = slot.value().split_first_chunk::<OWNER_BYTES>().ok_or(VaultError::Damaged)?;
+        if wrapped.is_empty() {
+            return Err(VaultError::Destroyed);
+        }
+        let kek = self.kek(&read)?;
+        let key = SealKey::unwrap_under(&kek, &slot_aad(id, *owner), wrapped).map_err(|_| VaultError::Damaged)?;
+        let (person, class) = owner_parts(owner).ok_or(VaultError::Damaged)?;
+        Ok(OwnedKey { id, person, class, key: Arc::new(key) })
+    }
+
+    /// How many keys this process has destroyed: what was read before this moved may be gone.
+    pub fn destroyed_here(&self) -> usize {
+        self.gone.load().len()
     }
 
     /// Destroys a key, durably. One that is gone, or never was, stays so.
@@ -264,6 +293,7 @@ impl Vault {
         }
         write.commit().map_err(database)?;
         self.by_id.remove(&id);
+        self.content_by_id.remove(&id);
         if let Some(owner) = owned {
             self.by_owner.remove(&owner);
         }
@@ -289,40 +319,6 @@ impl Vault {
         let slot = read.open_table(KEYS).map_err(database)?.get(id.bytes()).map_err(database)?;
         let owner = slot.and_then(|v| v.value().first_chunk::<OWNER_BYTES>().copied());
         Ok(owner.and_then(|owner| owner_parts(&owner)).map(|(person, _)| person))
-    }
-
-    /// Keeps an upstream token of a person at a source.
-    ///
-    /// # Errors
-    /// When the vault can't be written.
-    pub fn put_token(&self, person: PersonId, source: [u8; 16], token: &[u8]) -> Result<(), VaultError> {
-        let at = token_key(person, source);
-        let write = self.db.begin_write().map_err(database)?;
-        let sealed = self.kek_while(&write)?.seal(&at, token);
-        write.open_table(TOKENS).map_err(database)?.insert(&at, sealed.as_slice()).map_err(database)?;
-        write.commit().map_err(database)
-    }
-
-    /// The upstream token of a person at a source.
-    ///
-    /// # Errors
-    /// When the vault can't be read.
-    pub fn token(&self, person: PersonId, source: [u8; 16]) -> Result<Option<Vec<u8>>, VaultError> {
-        let at = token_key(person, source);
-        let read = self.db.begin_read().map_err(database)?;
-        let tokens = read.open_table(TOKENS).map_err(database)?;
-        let Some(sealed) = tokens.get(&at).map_err(database)? else { return Ok(None) };
-        self.kek(&read)?.open(&at, sealed.value()).map(Some).map_err(|_| VaultError::Damaged)
-    }
-
-    /// Forgets an upstream token.
-    ///
-    /// # Errors
-    /// When the vault can't be written.
-    pub fn drop_token(&self, person: PersonId, source: [u8; 16]) -> Result<(), VaultError> {
-        let write = self.db.begin_write().map_err(database)?;
-        write.open_table(TOKENS).map_err(database)?.remove(&token_key(person, source)).map_err(database)?;
-        write.commit().map_err(database)
     }
 }
 
@@ -362,14 +358,6 @@ fn owner_parts(owner: &[u8; 17]) -> Option<(PersonId, KeyClass)> {
 
 fn slot_aad(id: KeyId, owner: [u8; 17]) -> Vec<u8> {
     [b"sekisho slot 1".as_slice(), id.bytes(), &owner].concat()
-}
-
-fn token_key(person: PersonId, source: [u8; 16]) -> [u8; 32] {
-    let mut key = [0; 32];
-    let (a, b) = key.split_at_mut(16);
-    a.copy_from_slice(person.bytes());
-    b.copy_from_slice(&source);
-    key
 }
 
 #[cfg(test)]

@@ -1,0 +1,112 @@
+//! A person's papers: what was proposed and agreed to, word by word, for the people who look at it and decide about it.
+//!
+//! Decisions and releases never look at them; [`Subject`] is all that they need, and many more of those fit into memory.
+//! Both come out of the same entries, by [`Subject::apply`] and in no other way.
+//!
+//! [`Subject`]: super::state::Subject
+//! [`Subject::apply`]: super::state::Subject::apply
+
+use sekisho_policy::{ConsentId, Timestamp};
+
+use crate::ids::{EntryId, TextId};
+use crate::ledger::entry::Header;
+use crate::ledger::event::{Event, Terms};
+use crate::ledger::merkle::Hash;
+
+/// The papers of one person.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Papers {
+    /// What was proposed to this person, and not yet decided by way of this person.
+    pub proposals: Vec<Proposal>,
+    /// What was agreed to, with the text's hash.
+    pub agreements: Vec<Agreement>,
+}
+
+/// A proposal that waits for an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proposal {
+    /// The consent that it may become.
+    pub consent: ConsentId,
+    /// What it says.
+    pub terms: Terms,
+    /// The proposing party's code.
+    pub proposed_by: String,
+    /// When.
+    pub at: Timestamp,
+    /// Whether it was declined.
+    pub declined: bool,
+    /// Counts the changes, for the entity tag.
+    pub revision: u64,
+}
+
+/// What a consent says beyond what the policy needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agreement {
+    /// Which consent.
+    pub consent: ConsentId,
+    /// What it says.
+    pub terms: Terms,
+    /// How the person was signed in, or how it was attested.
+    pub how: String,
+    /// The consent that took its place.
+    pub superseded_by: Option<ConsentId>,
+    /// The entry that ended it.
+    pub ended: Option<Ending>,
+    /// Counts the changes, for the entity tag.
+    pub revision: u64,
+}
+
+/// The entry that ended a consent: what its receipt refers to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// The entry.
+    pub entry: EntryId,
+    /// Its leaf hash.
+    pub leaf: Hash,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl Papers {
+    /// Takes in what an entry says that the subject's records have taken in; `revision` counts those.
+    pub(super) fn take(&mut self, header: &Header, leaf: &Hash, event: &Event, revision: u64) {
+        match event {
+            Event::ConsentProposed(e) => self.proposals.push(Proposal {
+                consent: ConsentId::of(e.consent.0),
+                terms: e.terms.clone(),
+                proposed_by: e.proposed_by.clone(),
+                at: header.at(),
+                declined: false,
+                revision,
+            }),
+            Event::ProposalClosed(e) if e.approved => {
+                self.proposals.retain(|p| p.consent != ConsentId::of(e.consent.0))
+            }
+            Event::ProposalClosed(e) => {
+                for p in self.proposals.iter_mut().filter(|p| p.consent == ConsentId::of(e.consent.0)) {
+                    (p.declined, p.revision) = (true, revision);
+                }
+            }
+            Event::ConsentApproved(e) => {
+                let id = ConsentId::of(e.consent.0);
+                self.proposals.retain(|p| p.consent != id);
+                self.agreements.push(Agreement {
+                    consent: id,
+                    terms: e.terms.clone(),
+                    how: e.how.clone(),
+                    superseded_by: None,
+                    ended: None,
+                    revision,
+                });
+            }
+            Event::ConsentEnded(e) => {
+                let id = ConsentId::of(e.consent.0);
+                for a in self.agreements.iter_mut().filter(|a| a.consent == id) {
+                    (a.superseded_by, a.revision) = (e.superseded_by.map(|s| ConsentId::of(s.0)), revision);
+                    a.ended = Some(Ending { entry: header.id(), leaf: *leaf, at: header.at() });
+                }
+            }
+            _ => {}
+        }
+    }
+}
