@@ -33,7 +33,7 @@ chaos: chaos-input chaos-crash ## Every campaign in full: hostile input, crashes
 chaos-input: export SEKISHO_CHAOS ?= 100000
 chaos-input: export SEKISHO_CHAOS_SEED ?= $(shell date +%s)
 chaos-input: ## Only hostile input at a running gateway: forged tokens, paths, framing; ONLY=tokens one of them
-	$(CARGO) test -p sekisho-tests --test chaos $(ONLY) -- --nocapture --test-threads=1
+	$(CARGO) test --profile chaos -p sekisho-tests --test chaos $(ONLY) -- --nocapture --test-threads=1
 
 chaos-crash: export SEKISHO_CRASHES = long
 chaos-crash: export SEKISHO_CHAOS_SEED ?= $(shell date +%s)

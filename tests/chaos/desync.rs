@@ -71,7 +71,7 @@ impl Trial {
         let town = Town::open().await;
         let (_, patient) = town.consent().await;
         let token = town.world.app_token(town.mother()).unwrap();
-        let host = authority(&town);
+        let host = authority(&town.world);
         let _ = town.world.city.take_targets();
         Self { patient, token, host, days: Days(0), made: HashSet::new(), town }
     }
@@ -100,7 +100,7 @@ impl Trial {
             self.host,
             self.token
         );
-        let mut connection = Http1::over(connect(to, tls(&self.town, ALPN_H1)).await);
+        let mut connection = Http1::over(connect(to, tls(&self.town.world, ALPN_H1)).await);
         connection.send(&[&case.bytes, after.as_bytes()].concat()).await;
         let mut answers = Vec::new();
         while let Some(answer) = connection.answer().await {
@@ -223,7 +223,7 @@ async fn forbidden_fields_of_http2_reach_no_source() {
     let mut campaign = Campaign::new("h2 to h1", FORBIDDEN.len() * 4);
     let decided = trial.decisions();
     let bearer = format!("Bearer {}", trial.token);
-    let mut open = Http2::open(&trial.town).await;
+    let mut open = Http2::open(&trial.town.world).await;
     for (name, value) in FORBIDDEN {
         for (at, body) in
             [(4, None), (9, None), (9, Some(&b""[..])), (9, Some(&b"0\r\n\r\nGET /x HTTP/1.1\r\n\r\n"[..]))]
@@ -241,7 +241,7 @@ async fn forbidden_fields_of_http2_reach_no_source() {
                 assert_eq!(names, ["accept", "host"], "{name:?} = {value:?} went on to the source");
             }
             if matches!(end, End::Gone) {
-                open = Http2::open(&trial.town).await;
+                open = Http2::open(&trial.town.world).await;
             }
             // The next request on the connection, if it is still open, gets its own answer.
             let day = trial.days.next();
@@ -249,7 +249,7 @@ async fn forbidden_fields_of_http2_reach_no_source() {
             let fields = http2::get(&trial.target(&day), &trial.host, &[("authorization", &bearer)]);
             match open.ask(&http2::block(&fields)).await {
                 End::Answer { status: 200, body } => assert!(body.contains(&day), "{name:?} = {value:?}: {body}"),
-                End::Gone => open = Http2::open(&trial.town).await,
+                End::Gone => open = Http2::open(&trial.town.world).await,
                 other => panic!("{name:?} = {value:?}: the next request: {other:?}"),
             }
             campaign.step();

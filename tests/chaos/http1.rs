@@ -1,11 +1,12 @@
 //! HTTP/1.1 as bytes over real TLS: sends exactly what it is given, reads whole answers.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ClientConfig;
+use sekisho::demo::world::World;
 use sekisho_adapters::certs::client_config;
-use sekisho_tests::town::Town;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -14,17 +15,23 @@ use tokio_rustls::client::TlsStream;
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Host and port by which the gateway is addressed.
-pub fn authority(town: &Town) -> String {
-    town.world.url.trim_start_matches("https://").to_owned()
+pub fn authority(world: &World) -> String {
+    world.url.trim_start_matches("https://").to_owned()
+}
+
+/// Where it listens, on this machine.
+pub fn address(world: &World) -> SocketAddr {
+    let port = authority(world).rsplit(':').next().and_then(|port| port.parse().ok());
+    SocketAddr::from(([127, 0, 0, 1], port.unwrap()))
 }
 
 /// The app's TLS settings, for this protocol.
-pub fn tls(town: &Town, protocol: &'static [&'static [u8]]) -> Arc<ClientConfig> {
-    Arc::new(client_config(town.world.ca.roots().unwrap(), Some(&town.world.app), protocol).unwrap())
+pub fn tls(world: &World, protocol: &'static [&'static [u8]]) -> Arc<ClientConfig> {
+    Arc::new(client_config(world.ca.roots().unwrap(), Some(&world.app), protocol).unwrap())
 }
 
 /// A TLS connection to somebody on this machine.
-pub async fn connect(address: std::net::SocketAddr, tls: Arc<ClientConfig>) -> TlsStream<TcpStream> {
+pub async fn connect(address: SocketAddr, tls: Arc<ClientConfig>) -> TlsStream<TcpStream> {
     let tcp = TcpStream::connect(address).await.unwrap();
     tcp.set_nodelay(true).unwrap();
     let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
@@ -46,9 +53,9 @@ pub struct Http1 {
 }
 
 impl Http1 {
-    pub async fn open(town: &Town) -> Self {
-        let tls = tls(town, sekisho_adapters::certs::ALPN_H1);
-        Self::over(connect(town.gateway.address, tls).await)
+    pub async fn open(world: &World) -> Self {
+        let tls = tls(world, sekisho_adapters::certs::ALPN_H1);
+        Self::over(connect(address(world), tls).await)
     }
 
     pub fn over(stream: TlsStream<TcpStream>) -> Self {

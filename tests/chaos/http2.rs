@@ -1,12 +1,11 @@
 //! HTTP/2 as frames over real TLS (RFC 9113, RFC 7541), so that header fields can be what no client library sends.
 
-use sekisho_adapters::certs::client_config;
-use sekisho_tests::town::Town;
+use sekisho::demo::world::World;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use crate::http1::{PATIENCE, connect};
+use crate::http1::{PATIENCE, address, connect, tls};
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -81,9 +80,8 @@ struct Frame {
 }
 
 impl Http2 {
-    pub async fn open(town: &Town) -> Self {
-        let tls = client_config(town.world.ca.roots().unwrap(), Some(&town.world.app), &[b"h2"]).unwrap();
-        let stream = connect(town.gateway.address, std::sync::Arc::new(tls)).await;
+    pub async fn open(world: &World) -> Self {
+        let stream = connect(address(world), tls(world, &[b"h2"])).await;
         let mut open = Self { stream, read: Vec::new(), next: 1 };
         let mut hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
         // No table for header fields (1), no push (2), the widest windows (4).

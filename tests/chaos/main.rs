@@ -2,6 +2,8 @@
 //!
 //! Short with `cargo test`; in full with `make chaos`. What each does, and how to read it: `docs/chaos.md`.
 
+mod apart;
+mod attackers;
 mod classes;
 mod clients;
 mod desync;
@@ -15,6 +17,7 @@ mod paths;
 mod pseudo;
 mod public;
 mod revocation;
+mod revoker;
 mod targets;
 mod timing;
 mod tokens;

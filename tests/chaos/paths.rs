@@ -59,7 +59,7 @@ impl Trial {
         let town = Town::open_with(standing_clock(), |text| format!("{text}{ROUTES}")).await;
         let (_, patient) = town.consent().await;
         let token = town.world.app_token(town.mother()).unwrap();
-        let host = http1::authority(&town);
+        let host = http1::authority(&town.world);
         let trial = Self { patient, token, host, http1: None, http2: None, town };
         let _ = trial.town.world.city.take_targets();
         trial
@@ -69,7 +69,7 @@ impl Trial {
     async fn over_http1(&mut self, head: &[u8]) -> Option<u16> {
         let mut open = match self.http1.take() {
             Some(open) => open,
-            None => Http1::open(&self.town).await,
+            None => Http1::open(&self.town.world).await,
         };
         open.send(head).await;
         let answer = open.answer().await?;
@@ -81,7 +81,7 @@ impl Trial {
     async fn over_http2(&mut self, fields: &[http2::Field]) -> Option<u16> {
         let mut open = match self.http2.take() {
             Some(open) => open,
-            None => Http2::open(&self.town).await,
+            None => Http2::open(&self.town.world).await,
         };
         let end = open.ask(&http2::block(fields)).await;
         if !matches!(end, End::Gone) {
@@ -100,6 +100,19 @@ impl Trial {
     fn fields(&self, target: &str) -> Vec<http2::Field> {
         let bearer = format!("Bearer {}", self.token);
         http2::get(target, &self.host, &[("authorization", &bearer)])
+    }
+
+    /// Sends a target over both protocols: neither may answer as if there were such a thing.
+    async fn is_nothing(&mut self, target: &str, campaign: &mut Campaign) {
+        let (head, fields) = (self.head(target), self.fields(target));
+        let first = self.over_http1(head.as_bytes()).await;
+        let second = self.over_http2(&fields).await;
+        for status in [first, second].into_iter().flatten() {
+            if !NOTHING.contains(&status) {
+                campaign.finding(format!("{target}: {first:?} over HTTP/1.1, {second:?} over HTTP/2"));
+            }
+        }
+        campaign.step();
     }
 
     /// Decisions recorded about the child.
@@ -169,15 +182,7 @@ async fn hostile_paths_reach_no_route() {
         while trial.is_normal(&target) {
             target = targets.next(&mut dice);
         }
-        let (head, fields) = (trial.head(&target), trial.fields(&target));
-        let first = trial.over_http1(head.as_bytes()).await;
-        let second = trial.over_http2(&fields).await;
-        for status in [first, second].into_iter().flatten() {
-            if !NOTHING.contains(&status) {
-                campaign.finding(format!("{target}: {first:?} over HTTP/1.1, {second:?} over HTTP/2"));
-            }
-        }
-        campaign.step();
+        trial.is_nothing(&target, &mut campaign).await;
     }
     trial.nothing_came_of_it(decided).await;
     trial.good_passes().await;
@@ -206,15 +211,7 @@ async fn a_public_list_of_traversals_reaches_no_route() {
     let mut campaign = Campaign::new("public paths", targets.len());
     let decided = trial.decisions();
     for target in targets.iter().filter(|target| !trial.is_normal(target)).cloned().collect::<Vec<_>>() {
-        let (head, fields) = (trial.head(&target), trial.fields(&target));
-        let first = trial.over_http1(head.as_bytes()).await;
-        let second = trial.over_http2(&fields).await;
-        for status in [first, second].into_iter().flatten() {
-            if !NOTHING.contains(&status) {
-                campaign.finding(format!("{target}: {first:?} over HTTP/1.1, {second:?} over HTTP/2"));
-            }
-        }
-        campaign.step();
+        trial.is_nothing(&target, &mut campaign).await;
     }
     trial.nothing_came_of_it(decided).await;
     trial.good_passes().await;

@@ -61,9 +61,9 @@ impl Trial {
     async fn over_http1(&mut self, token: &str) -> Option<u16> {
         let mut open = match self.http1.take() {
             Some(open) => open,
-            None => Http1::open(&self.town).await,
+            None => Http1::open(&self.town.world).await,
         };
-        let host = http1::authority(&self.town);
+        let host = http1::authority(&self.town.world);
         let head = format!("GET {} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\r\n", self.target);
         open.send(head.as_bytes()).await;
         let answer = open.answer().await?;
@@ -74,9 +74,9 @@ impl Trial {
     async fn over_http2(&mut self, token: &str) -> Option<u16> {
         let mut open = match self.http2.take() {
             Some(open) => open,
-            None => Http2::open(&self.town).await,
+            None => Http2::open(&self.town.world).await,
         };
-        let host = http1::authority(&self.town);
+        let host = http1::authority(&self.town.world);
         let bearer = format!("Bearer {token}");
         let block = http2::block(&http2::get(&self.target, &host, &[("authorization", &bearer)]));
         let end = open.ask(&block).await;

@@ -35,7 +35,7 @@ async fn a_harmed_index_is_rebuilt_and_decides_nothing_wrongly() {
             if plan.below(2) == 0 {
                 running.kill().await
             } else {
-                running.stop().await
+                running.stop().await;
             }
             load.await.unwrap();
             let what = harm(&mut plan, &index, &older);

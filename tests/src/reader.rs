@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{Context, SHA256};
+use bytes::BufMut;
 use rustls::{ClientConfig, ClientConnection};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::watch;
@@ -68,6 +69,8 @@ struct State {
     tls: ClientConnection,
     /// Read, and not yet a whole record.
     raw: Vec<u8>,
+    /// Kept for the next record.
+    buffer: Vec<u8>,
     /// The place of its first byte.
     place: u64,
     /// Decrypted, and not yet a whole frame's header (HTTP/2) or head (HTTP/1.1).
@@ -109,6 +112,7 @@ impl Reader {
         let state = State {
             tls: ClientConnection::new(tls, name).unwrap(),
             raw: Vec::new(),
+            buffer: Vec::new(),
             place: 0,
             plain: Vec::new(),
             frame: None,
@@ -246,12 +250,8 @@ impl Reader {
         let readable = self.tcp.readable().await.is_ok();
         let (reply, goes_on) = {
             let mut state = self.state.lock().unwrap();
-            let mut buffer = vec![0; most];
-            let goes_on = match self.tcp.try_read(&mut buffer) {
-                Ok(n) if n > 0 && readable => {
-                    state.raw.extend_from_slice(&buffer[..n]);
-                    state.absorb(self.http2)
-                }
+            let goes_on = match self.tcp.try_read_buf(&mut (&mut state.raw).limit(most)) {
+                Ok(n) if n > 0 && readable => state.absorb(self.http2),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => true,
                 _ => false,
             };
@@ -314,30 +314,34 @@ impl Reader {
 impl State {
     /// Takes in the whole records that were read; `false` when the connection is over.
     fn absorb(&mut self, http2: bool) -> bool {
-        while let Some(header) = self.raw.first_chunk::<RECORD_HEADER>() {
+        let (raw, mut at, mut goes_on) = (std::mem::take(&mut self.raw), 0, true);
+        while let Some(header) = raw[at..].first_chunk::<RECORD_HEADER>().filter(|_| goes_on) {
             let size = RECORD_HEADER + usize::from(u16::from_be_bytes([header[3], header[4]]));
-            if self.raw.len() < size {
-                break;
-            }
-            let record: Vec<u8> = self.raw.drain(..size).collect();
+            let Some(record) = raw.get(at..at + size) else { break };
+            at += size;
             self.place += size as u64;
-            let mut rest = record.as_slice();
-            while !rest.is_empty() {
-                self.tls.read_tls(&mut rest).unwrap();
-            }
-            let Ok(state) = self.tls.process_new_packets() else { return false };
-            let mut plain = vec![0; state.plaintext_bytes_to_read()];
-            self.tls.reader().read_exact(&mut plain).unwrap();
-            if http2 {
-                self.frames(&plain)
-            } else {
-                self.message(&plain)
-            }
-            if state.peer_has_closed() {
-                return false;
-            }
+            goes_on = self.record(record, http2);
         }
-        true
+        self.raw = raw;
+        self.raw.drain(..at);
+        goes_on
+    }
+
+    fn record(&mut self, mut rest: &[u8], http2: bool) -> bool {
+        while !rest.is_empty() {
+            self.tls.read_tls(&mut rest).unwrap();
+        }
+        let Ok(state) = self.tls.process_new_packets() else { return false };
+        let mut plain = std::mem::take(&mut self.buffer);
+        plain.clear();
+        self.tls.reader().take(state.plaintext_bytes_to_read() as u64).read_to_end(&mut plain).unwrap();
+        if http2 {
+            self.frames(&plain)
+        } else {
+            self.message(&plain)
+        }
+        self.buffer = plain;
+        !state.peer_has_closed()
     }
 
     fn body(&mut self, stream: u32, bytes: &[u8]) {
@@ -415,10 +419,10 @@ impl State {
     fn done(&mut self, open: &Open) {
         let (stream, acknowledges) = (open.stream, open.flags & 1 != 0);
         match open.kind {
-            // A status by its number in the static table: 200 is the one that matters.
+            // A status by its number in the static table: 200 is the one that matters. That there is no table comes first.
             1 => {
-                self.answers.entry(stream).or_default().status =
-                    if open.payload.first() == Some(&0x88) { 200 } else { 1 }
+                let first = open.payload.iter().find(|byte| **byte != 0x20);
+                self.answers.entry(stream).or_default().status = if first == Some(&0x88) { 200 } else { 1 }
             }
             3 => self.answers.entry(stream).or_default().broken = true,
             4 if !acknowledges => self.reply.extend(frame(4, 1, 0, &[])),

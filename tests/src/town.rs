@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// The tests' families: always the same.
-const SEED: u64 = 7;
+pub const SEED: u64 = 7;
 
 /// A town with a running gateway.
 pub struct Town {
@@ -271,7 +271,12 @@ pub async fn start(world: &World, management: &std::net::TcpListener, clock: Clo
 
 /// A request to a management port: status, and the body's text.
 pub async fn manage(port: &std::net::TcpListener, method: &str, path: &str) -> (u16, String) {
-    let mut tcp = tokio::net::TcpStream::connect(port.local_addr().unwrap()).await.unwrap();
+    manage_at(port.local_addr().unwrap(), method, path).await
+}
+
+/// The same, at its address.
+pub async fn manage_at(port: std::net::SocketAddr, method: &str, path: &str) -> (u16, String) {
+    let mut tcp = tokio::net::TcpStream::connect(port).await.unwrap();
     let request = format!("{method} {path} HTTP/1.1\r\nHost: management\r\n\r\n");
     tcp.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();

@@ -11,7 +11,8 @@ use sekisho_policy::PersonId;
 
 use crate::app::App;
 use crate::metrics::Metrics;
-use crate::request::releases::{Handle, NotSilent, Releases, cut_all};
+use crate::request::cut::{NotSilent, cut_all};
+use crate::request::releases::{Handle, Releases};
 use crate::sabotage::{self, Check};
 use crate::store::{Store, StoreError};
 
@@ -77,7 +78,7 @@ impl Barrier {
     /// # Errors
     /// When it can't be made sure; then nothing may be acknowledged.
     pub async fn everything_about(&self, person: PersonId) -> Result<u32, BarrierError> {
-        let _timed = self.metrics.barrier.start_timer();
+        let (_timed, _first) = (self.metrics.barrier.start_timer(), self.releases.precedence.first());
         let concerns = |h: &Arc<Handle>| h.request().subject == person || h.request().receiver.person() == Some(person);
         let handles: Vec<_> = self.releases.all().into_iter().filter(concerns).collect();
         let cut = handles.len();
@@ -87,7 +88,7 @@ impl Barrier {
 
     /// Cuts what the records no longer cover, or is not `admitted`.
     async fn cut(&self, handles: Vec<Arc<Handle>>, admitted: impl Fn(&Handle) -> bool) -> Result<u32, BarrierError> {
-        let _timed = self.metrics.barrier.start_timer();
+        let (_timed, _first) = (self.metrics.barrier.start_timer(), self.releases.precedence.first());
         let mut uncovered = Vec::new();
         for handle in handles {
             let covered = self.store.still_permitted(handle.request(), handle.permit()).await;

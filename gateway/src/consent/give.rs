@@ -356,6 +356,7 @@ pub async fn refuse(
     idempotency: Option<Idempotency>,
 ) -> Result<(RefusalId, Narrowed), GiveError> {
     let id = RefusalId::mint();
+    let _first = app.releases.precedence.first();
     let recorded = app.store.update(subject, |dossier, global, now| {
         may_decide(&dossier.subject, person, now)?;
         check_scope(global, scope)?;
@@ -433,6 +434,7 @@ pub enum Revoker<'a> {
 /// When there is no such consent for this caller; or it is recorded but can't be acknowledged yet.
 pub async fn revoke(app: &App, id: ConsentId, revoker: Revoker<'_>) -> Result<Narrowed, GiveError> {
     let subject = app.store.person_of_consent(id)?.ok_or(GiveError::Unknown("consent"))?;
+    let _first = app.releases.precedence.first();
     let recorded = app.store.update(subject, |dossier, global, now| {
         let records = &dossier.subject.records;
         let consent = records.consents.iter().find(|c| c.id == id).ok_or(GiveError::Unknown("consent"))?;

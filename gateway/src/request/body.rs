@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -28,19 +28,21 @@ impl From<Infallible> for Cut {
 pub struct ReplyBody {
     bytes: Bytes,
     release: Option<Arc<Handle>>,
+    /// Until what narrows is done. HTTP/2 waits by itself.
+    giving_way: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 impl ReplyBody {
     /// A body that releases nothing about a person under a permit.
     #[must_use]
     pub const fn plain(bytes: Bytes) -> Self {
-        Self { bytes, release: None }
+        Self { bytes, release: None, giving_way: None }
     }
 
     /// The body of a release.
     #[must_use]
     pub const fn release(bytes: Bytes, handle: Arc<Handle>) -> Self {
-        Self { bytes, release: Some(handle) }
+        Self { bytes, release: Some(handle), giving_way: None }
     }
 
     /// The release that it is of, until the last frame was taken.
@@ -78,8 +80,19 @@ impl Body for ReplyBody {
     type Data = Bytes;
     type Error = Cut;
 
-    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        Poll::Ready(self.get_mut().take(FRAME_BYTES).transpose().map(|frame| frame.map(Frame::data)))
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        let body = self.get_mut();
+        if body.giving_way.is_none()
+            && let Some(handle) = body.release.as_ref().filter(|handle| handle.precedence().is_taken())
+        {
+            let handle = Arc::clone(handle);
+            body.giving_way = Some(Box::pin(async move { handle.precedence().given().await }));
+        }
+        if let Some(waiting) = &mut body.giving_way {
+            ready!(waiting.as_mut().poll(cx));
+            body.giving_way = None;
+        }
+        Poll::Ready(body.take(FRAME_BYTES).transpose().map(|frame| frame.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {

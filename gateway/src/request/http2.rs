@@ -191,6 +191,9 @@ async fn release(handle: &Arc<Handle>, body: ReplyBody, stream: &Arc<Stream>) {
 async fn send_all(mut body: ReplyBody, stream: &Stream) -> bool {
     while body.left() > 0 {
         let Some(room) = stream.room(body.left().min(FRAME_BYTES)).await else { return false };
+        if let Some(handle) = body.handle() {
+            handle.precedence().given().await;
+        }
         if !stream.hand_over(&mut body, room) {
             return false;
         }

@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use sekisho_policy::{AccessRequest, Permit, PersonId, Timestamp};
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::admission::Admission;
 use super::connection::Connection;
+use super::cut::{After, cut_all};
 use super::http2::Stream;
+use super::precedence::Precedence;
 use crate::app::App;
 use crate::ledger::entry::{Bytes16, Bytes32};
 use crate::ledger::event::{Closed, Outcome};
@@ -24,15 +26,6 @@ use crate::store::{Recorded, Store};
 
 /// A release may take this long, whatever the client does; then it is cut.
 pub const RELEASE_LASTS_MAX: Duration = Duration::from_secs(300);
-/// Cut over HTTP/2, a release's last bytes may take this long to leave before the whole connection is aborted: what a
-/// withdrawal may have to wait for a client that doesn't read.
-const LEAVES_WITHIN: Duration = Duration::from_millis(12);
-/// How often it is waited for so long, where waiting spares others on the connection, or where the client has taken all that
-/// there is and only this machine is late.
-const LATE_MAX: u32 = 8;
-/// Longest wait for aborted connections to be closed. They close within milliseconds; past this something is badly wrong,
-/// and nothing is acknowledged.
-const CLOSES_WITHIN: Duration = Duration::from_secs(5);
 /// Releases that end within this time get a timer of their own; the rest are looked at this often.
 const TIMER_WITHIN_MS: i64 = 60_000;
 const SHARDS: usize = 64;
@@ -66,52 +59,6 @@ pub struct Handle {
     over: Notify,
 }
 
-/// What is still to be waited for when a release was cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum After {
-    /// Nothing can leave any more.
-    Silent,
-    /// Its connection's queue must be empty: [`Handle::over`] tells when.
-    Queue,
-    /// Its connection must be closed: [`Connection::closed`] tells when.
-    Close,
-}
-
-/// A connection did not close in time.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("a connection did not close within {} s", CLOSES_WITHIN.as_secs())]
-pub struct NotSilent;
-
-/// Cuts releases, and returns once none of their bytes can leave any more.
-///
-/// With HTTP/2 only their streams are reset, and what of them lies in their connections' queues is waited for; a client
-/// that doesn't take it in time loses the connection.
-///
-/// # Errors
-/// When it can't be made sure; then nothing may be acknowledged.
-pub async fn cut_all(handles: Vec<Arc<Handle>>) -> Result<(), NotSilent> {
-    let after: Vec<_> = handles.into_iter().map(|handle| (handle.cut(), handle)).collect();
-    let deadline = Instant::now() + LEAVES_WITHIN;
-    let mut closing = Vec::new();
-    for (after, handle) in after {
-        let waits = match after {
-            After::Silent => false,
-            After::Close => true,
-            After::Queue if sabotage::off(Check::QueueEmpty) => false,
-            After::Queue => !handle.over_by(deadline).await && !handle.connection().abort(),
-        };
-        if waits {
-            closing.push(handle);
-        }
-    }
-    let closed = async {
-        for handle in &closing {
-            handle.connection().closed().await;
-        }
-    };
-    tokio::time::timeout(CLOSES_WITHIN, closed).await.map_err(|_| NotSilent)
-}
-
 impl Handle {
     /// Whether it was cut: not one byte more.
     #[must_use]
@@ -122,6 +69,11 @@ impl Handle {
     /// Counts bytes handed to the connection.
     pub fn sending(&self, bytes: usize) {
         self.sent.fetch_add(bytes as u64, Ordering::AcqRel);
+    }
+
+    /// What must be given precedence to before each frame.
+    pub(super) fn precedence(&self) -> &Precedence {
+        &self.releases.precedence
     }
 
     /// What was asked.
@@ -149,7 +101,7 @@ impl Handle {
     }
 
     /// Cuts it: no frame more. HTTP/1.1: the connection is aborted. HTTP/2: the stream is reset, and its queue thrown away.
-    fn cut(self: &Arc<Self>) -> After {
+    pub(super) fn cut(self: &Arc<Self>) -> After {
         self.cut.store(true, Ordering::Release);
         if !self.connection.is_http2() || sabotage::off(Check::SparesOthers) {
             return if self.connection.abort() { After::Silent } else { After::Close };
@@ -191,18 +143,9 @@ impl Handle {
         }
     }
 
-    /// Whether it has ended by then, or somewhat later where that is better than an abort.
-    async fn over_by(&self, mut deadline: Instant) -> bool {
-        for _ in 0..LATE_MAX {
-            if timeout_at(deadline, self.over()).await.is_ok() {
-                return true;
-            }
-            if !self.connection.is_taken() && !self.connection.has_others() {
-                break;
-            }
-            deadline = Instant::now() + LEAVES_WITHIN;
-        }
-        false
+    /// Whether its queue is worth waiting for longer: an abort would harm others, or the client has taken everything.
+    pub(super) fn may_be_late(&self) -> bool {
+        self.connection.is_taken() || self.connection.has_others()
     }
 
     /// Returns once it has ended.
@@ -286,13 +229,20 @@ pub struct Releases {
     store: Store,
     metrics: Arc<Metrics>,
     shards: [Mutex<HashMap<PersonId, Vec<Arc<Handle>>>>; SHARDS],
+    /// What narrows goes first.
+    pub precedence: Precedence,
 }
 
 impl Releases {
     /// None yet.
     #[must_use]
     pub fn new(store: Store, metrics: Arc<Metrics>) -> Arc<Self> {
-        Arc::new(Self { store, metrics, shards: std::array::from_fn(|_| Mutex::default()) })
+        Arc::new(Self {
+            store,
+            metrics,
+            shards: std::array::from_fn(|_| Mutex::default()),
+            precedence: Precedence::new(),
+        })
     }
 
     /// Registers a release. From here on the barrier sees it.
