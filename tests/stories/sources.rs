@@ -106,14 +106,14 @@ async fn a_last_look_that_fails_releases_nothing_and_does_not_say_no_data() {
         while town.world.city.requests() == before {
             tokio::task::yield_now().await;
         }
-        // The disk gives back something else than was written, and a change has the records be read again.
+        // A change has the records be read on, and the disk gives back something else than was written.
+        town.refuse(town.mother(), json!({"recipient": "midori-clinic"})).await;
         let ledger = town.directory.path().join("data/ledger/00000000.seg");
         let file = std::fs::OpenOptions::new().write(true).open(ledger).unwrap();
         let length = file.metadata().unwrap().len() as usize;
         file.write_all_at(&vec![0; length - 16], 16).unwrap();
-        town.refuse(town.mother(), json!({"recipient": "midori-clinic"})).await
     };
-    let (answer, _) = tokio::join!(asking, failing);
+    let (answer, ()) = tokio::join!(asking, failing);
     assert_eq!(answer.status.as_u16(), 503, "{}", String::from_utf8_lossy(&answer.body));
     assert_eq!(town.world.city.requests(), before + 1, "the decision was recorded, and the source asked");
     town.gateway.stop().await;

@@ -98,7 +98,7 @@ impl Store {
         let held = self.inner.memory.subjects.get(&person);
         let destroyed = self.inner.vault.destroyed_here();
         let mut subject = match held {
-            Some(held) if is_current(held.what.guard, guard) => return Ok(held.what),
+            Some(held) if is_current(held.what.guard, guard) => return Ok(Snapshot { guard, ..held.what }),
             Some(held) if may_go_on(&held, destroyed) => held.what.subject,
             _ => Arc::new(Subject::unknown(person)),
         };
@@ -118,7 +118,7 @@ impl Store {
         let held = self.inner.memory.dossiers.get(&person);
         let destroyed = self.inner.vault.destroyed_here();
         let (mut subject, mut papers) = match held {
-            Some(held) if is_current(held.what.guard, guard) => return Ok(held.what),
+            Some(held) if is_current(held.what.guard, guard) => return Ok(Dossier { guard, ..held.what }),
             Some(held) if may_go_on(&held, destroyed) => (held.what.subject, held.what.papers),
             _ => (Arc::new(Subject::unknown(person)), Arc::default()),
         };
