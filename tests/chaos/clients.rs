@@ -116,7 +116,7 @@ impl Field {
             attacking.spawn_on(self.target.clone().attack(attack, until), self.attackers.handle());
         }
         let _ = self.target.begun.subscribe().wait_for(|begun| *begun >= attackers).await;
-        let at_once = self.connections().await - before;
+        let at_once = self.at_once(attack, attackers as u64, before).await;
         let (consent, _) = self.town.consent().await;
         let revoking = Instant::now();
         self.town.world.revoke(self.town.mother(), &consent).await.unwrap();
@@ -135,6 +135,20 @@ impl Field {
         let held = open.min(self.connections().await.saturating_sub(before));
         let entries_a_second = (self.entries().await - entries) as f64 / began.elapsed().as_secs_f64();
         Seen { attackers: attackers as u64, at_once, closed, longest, held, grown, revoked, entries_a_second }
+    }
+
+    /// How many of an attack's connections the gateway has open. Silent ones are more than the kernel's queue takes: they are
+    /// counted until all have been accepted, or the first are closed again, which their time limit sees to.
+    async fn at_once(&self, attack: Attack, attackers: u64, before: u64) -> u64 {
+        let mut most = self.connections().await.saturating_sub(before);
+        while attack == Attack::SilentTcp && most < attackers {
+            let now = self.connections().await.saturating_sub(before);
+            if now < most {
+                break;
+            }
+            most = now;
+        }
+        most
     }
 
     async fn entries(&self) -> u64 {

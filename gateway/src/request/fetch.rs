@@ -24,9 +24,9 @@ use crate::store::{Recorded, Store};
 
 /// Pages of one search that are followed.
 const PAGES_MAX: usize = 20;
-/// Portal requests that wait for their result, at most.
 /// A source's answer of more than this is not narrowed between a worker's other tasks: one takes a few hundred microseconds.
 const ON_WORKER_BYTES_MAX: usize = 64 << 10;
+/// Portal requests that wait for their result, at most.
 const PORTAL_JOBS_MAX: usize = 10_000;
 /// How often the portal is asked whether a result is ready, unless it says so itself.
 const PORTAL_POLL: Duration = Duration::from_millis(500);
