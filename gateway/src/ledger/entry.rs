@@ -102,6 +102,22 @@ impl EntryType {
     pub const fn changes_subject(self) -> bool {
         self.key_class().is_some() && !matches!(self, Self::Decided | Self::Closed)
     }
+
+    /// Whether something is covered no longer: until this is durable, nobody's withdrawal is acknowledged.
+    #[must_use]
+    pub const fn narrows(self) -> bool {
+        matches!(
+            self,
+            Self::LinkEnded
+                | Self::AuthorityEnded
+                | Self::ConsentEnded
+                | Self::Refused
+                | Self::BlockSet
+                | Self::BasisEnded
+                | Self::StandingChanged
+                | Self::KeyDestroyed
+        )
+    }
 }
 
 /// What a key may open: content goes at erasure, what the law makes us keep stays for its time (design §6).

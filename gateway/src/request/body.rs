@@ -28,7 +28,10 @@ impl From<Infallible> for Cut {
 pub struct ReplyBody {
     bytes: Bytes,
     release: Option<Arc<Handle>>,
-    /// Until what narrows is done. HTTP/2 waits by itself.
+    /// A frame was handed over.
+    begun: bool,
+    /// Until what narrows is done, and before each further frame until the worker has looked what else there is. HTTP/2 waits
+    /// by itself.
     giving_way: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
@@ -36,13 +39,13 @@ impl ReplyBody {
     /// A body that releases nothing about a person under a permit.
     #[must_use]
     pub const fn plain(bytes: Bytes) -> Self {
-        Self { bytes, release: None, giving_way: None }
+        Self { bytes, release: None, begun: false, giving_way: None }
     }
 
     /// The body of a release.
     #[must_use]
     pub const fn release(bytes: Bytes, handle: Arc<Handle>) -> Self {
-        Self { bytes, release: Some(handle), giving_way: None }
+        Self { bytes, release: Some(handle), begun: false, giving_way: None }
     }
 
     /// The release that it is of, until the last frame was taken.
@@ -83,15 +86,23 @@ impl Body for ReplyBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         let body = self.get_mut();
         if body.giving_way.is_none()
-            && let Some(handle) = body.release.as_ref().filter(|handle| handle.precedence().is_taken())
+            && let Some(handle) = body.release.as_ref().filter(|handle| body.begun || handle.precedence().is_taken())
         {
-            let handle = Arc::clone(handle);
-            body.giving_way = Some(Box::pin(async move { handle.precedence().given().await }));
+            let (handle, begun) = (Arc::clone(handle), body.begun);
+            body.giving_way = Some(Box::pin(async move {
+                if begun {
+                    // Large releases to quick readers would keep this worker for milliseconds otherwise, and a withdrawal
+                    // that has arrived would not even be read meanwhile.
+                    tokio::task::yield_now().await;
+                }
+                handle.precedence().given().await;
+            }));
         }
         if let Some(waiting) = &mut body.giving_way {
             ready!(waiting.as_mut().poll(cx));
             body.giving_way = None;
         }
+        body.begun = true;
         Poll::Ready(body.take(FRAME_BYTES).transpose().map(|frame| frame.map(Frame::data)))
     }
 

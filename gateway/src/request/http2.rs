@@ -197,6 +197,10 @@ async fn send_all(mut body: ReplyBody, stream: &Stream) -> bool {
         if !stream.hand_over(&mut body, room) {
             return false;
         }
+        if body.left() > 0 {
+            // As over HTTP/1.1: what has arrived meanwhile is looked at between two frames.
+            tokio::task::yield_now().await;
+        }
     }
     true
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use http::header::{CONNECTION, TRANSFER_ENCODING};
 use http::uri::Scheme;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -43,6 +43,9 @@ const TLS_BUFFER_BYTES: usize = 16 << 10;
 const REQUESTS_MAX: usize = 4096;
 /// Revocations worked on at once, beside those.
 const REVOCATIONS_MAX: usize = 256;
+/// How long whoever asks too often waits to be told so: answered at once, a flood would ask all the faster, and take the cores
+/// from others. It holds nothing meanwhile but its own connection.
+const TOO_MANY_HELD: Duration = Duration::from_millis(100);
 /// Longest time for one request up to its response's head.
 const REQUEST_TAKES_MAX: Duration = Duration::from_secs(120);
 
@@ -198,7 +201,7 @@ pub(super) async fn answer(at: &At, request: Request<RequestBody>) -> Response<R
     let app = current.app();
     let narrows = crate::api::narrows(request.method(), request.uri().path());
     let slots = if narrows { &slots.revocations } else { &slots.requests };
-    let Ok(_place) = slots.try_acquire() else {
+    let Ok(place) = slots.try_acquire() else {
         app.metrics.ended(None, Ended::Busy, Duration::ZERO);
         return Reply::not_now(1).plain();
     };
@@ -209,6 +212,10 @@ pub(super) async fn answer(at: &At, request: Request<RequestBody>) -> Response<R
         ToTheEnd::new(async move { route(&app, &connection, request).await })
     });
     let response = ServiceBuilder::new().timeout(REQUEST_TAKES_MAX).service(work).oneshot(request).await;
+    drop(place);
+    if response.as_ref().is_ok_and(|response| response.status() == StatusCode::TOO_MANY_REQUESTS) {
+        tokio::time::sleep(TOO_MANY_HELD).await;
+    }
     if !narrows {
         // Answers that are ready at the same time are sent one right after the other, once nothing else is to be done: their
         // receivers wake once. Whatever withdraws is answered at once.

@@ -1,6 +1,7 @@
 //! When the writer takes a group: at once while a core is free, else once half of the requests that are under way wait for
-//! it, or a little later: so that many share its `fdatasync`, and the others keep the cores busy meanwhile. What a sync costs in processor time matters only when there is none to spare, and then it is what limits
-//! how much gets through. (PostgreSQL's `commit_delay` is the same trade, by the clock alone.)
+//! it, or a little later: so that many share its `fdatasync`, and the others keep the cores busy meanwhile. What a sync costs
+//! in processor time matters only when there is none to spare, and then it is what limits how much gets through. (PostgreSQL's
+//! `commit_delay` is the same trade, by the clock alone.) What withdraws never waits for others.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -20,6 +21,8 @@ pub struct Workers {
     /// One of the idle was just given something to do, and has not noticed yet.
     waking: AtomicBool,
     writer_waits: AtomicBool,
+    /// Something that narrows waits for the writer to take it.
+    hurry: AtomicBool,
     writer: OnceLock<Thread>,
 }
 
@@ -54,10 +57,11 @@ impl Workers {
         UnderWay(Arc::clone(self))
     }
 
-    /// A request waits for the writer to take it.
-    pub(super) fn waits(&self) {
+    /// A request waits for the writer to take it, and does not let it wait for others if it `narrows`.
+    pub(super) fn waits(&self, narrows: bool) {
         self.waiting.fetch_add(1, Ordering::SeqCst);
-        if self.half_wait() {
+        self.hurry.fetch_or(narrows, Ordering::SeqCst);
+        if narrows || self.half_wait() {
             self.wake_writer();
         }
     }
@@ -76,13 +80,15 @@ impl Workers {
         self.idle.load(Ordering::SeqCst) > usize::from(self.waking.load(Ordering::SeqCst))
     }
 
-    /// Returns once a worker has nothing to do or half of the requests wait, and after [`WAIT_MAX`] at the latest. For the writer's thread only.
+    /// Returns once a worker has nothing to do, half of the requests wait, or one that narrows does; and after [`WAIT_MAX`] at the
+    /// latest. For the writer's thread only.
     pub(super) fn until_worth_it(&self) {
         let began = Instant::now();
         self.writer.get_or_init(std::thread::current);
         self.writer_waits.store(true, Ordering::SeqCst);
         while !self.one_is_idle()
             && !self.half_wait()
+            && !self.hurry.load(Ordering::SeqCst)
             && let Some(left) = WAIT_MAX.checked_sub(began.elapsed())
         {
             std::thread::park_timeout(left);
@@ -90,6 +96,7 @@ impl Workers {
         self.writer_waits.store(false, Ordering::SeqCst);
         // All that wait are taken now. Who comes while they are may count for the next group as well: it is a hint.
         self.waiting.store(0, Ordering::SeqCst);
+        self.hurry.store(false, Ordering::SeqCst);
     }
 }
 
@@ -110,13 +117,13 @@ mod tests {
     fn a_group_waits_only_while_every_worker_is_busy() {
         let workers = Arc::new(Workers::default());
         let _under_way = [workers.begin(), workers.begin(), workers.begin()];
-        workers.waits();
+        workers.waits(false);
         let began = Instant::now();
         workers.until_worth_it();
         assert!(began.elapsed() >= WAIT_MAX, "nobody is known to be idle, and one of three waits");
         assert_eq!(workers.waiting.load(Ordering::SeqCst), 0, "it was taken");
-        workers.waits();
-        workers.waits();
+        workers.waits(false);
+        workers.waits(false);
         let began = Instant::now();
         workers.until_worth_it();
         assert!(began.elapsed() < WAIT_MAX, "two of three wait");
@@ -137,6 +144,20 @@ mod tests {
         assert!(began.elapsed() < WAIT_MAX, "one worker is idle");
         drop(release);
         assert!(runtime.block_on(busy).unwrap());
+    }
+
+    #[test]
+    fn what_narrows_waits_for_nobody() {
+        let workers = Arc::new(Workers::default());
+        let _under_way = [workers.begin(), workers.begin(), workers.begin()];
+        workers.waits(true);
+        let began = Instant::now();
+        workers.until_worth_it();
+        assert!(began.elapsed() < WAIT_MAX);
+        workers.waits(false);
+        let began = Instant::now();
+        workers.until_worth_it();
+        assert!(began.elapsed() >= WAIT_MAX, "only its own group was in a hurry");
     }
 
     #[test]

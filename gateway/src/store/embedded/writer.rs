@@ -219,6 +219,7 @@ impl Writer {
         also_changes: impl IntoIterator<Item = Slot>,
     ) -> Result<Appended, Refused> {
         let (reply, answer) = oneshot::channel();
+        let narrows = entries.iter().any(|entry| entry.event.entry_type().narrows());
         let append = Append {
             entries,
             guards: guards.into_iter().collect(),
@@ -227,7 +228,7 @@ impl Writer {
         };
         self.sender.send(Message::Append(append)).await.map_err(|_| Refused::Stopped)?;
         if let Some(workers) = self.workers.get() {
-            workers.waits();
+            workers.waits(narrows);
         }
         answer.await.map_err(|_| Refused::Stopped)?
     }
