@@ -9,17 +9,23 @@ use url::Url;
 
 use crate::support::{World, clock, get, json, now_ms, post_form};
 
-const VERIFIER: &str = "a-verifier-that-is-long-enough-to-be-accepted-0123456789";
-const REDIRECT: &str = "https://app.example/callback";
+pub const VERIFIER: &str = "a-verifier-that-is-long-enough-to-be-accepted-0123456789";
+pub const SIGNED_OUT: &str = "https://app.example/signed-out";
+pub const REDIRECT: &str = "https://app.example/callback";
 
-async fn issuer(world: &World) -> DevIssuer {
-    let registration = |id: &str, auth| Registration {
+pub fn registration(id: &str, auth: ClientAuth) -> Registration {
+    Registration {
         client_id: id.to_owned(),
         redirect_uris: vec![REDIRECT.to_owned()],
         auth,
         scopes: ["openid", "patient/Immunization.rs"].map(str::to_owned).to_vec(),
         audiences: ["https://gateway.example", "https://other.example"].map(str::to_owned).to_vec(),
-    };
+        post_logout_redirect_uris: vec![SIGNED_OUT.to_owned()],
+        backchannel_logout_uri: None,
+    }
+}
+
+pub async fn issuer(world: &World) -> DevIssuer {
     let mut options = IssuerOptions::new(world.tls(Some(false)), clock());
     options.personas = vec![Persona { sub: "hanako".to_owned(), label: "合成 花子 <35>".to_owned() }];
     options.clients = vec![
@@ -33,7 +39,7 @@ fn challenge() -> String {
     BASE64URL_NOPAD.encode(digest::digest(&digest::SHA256, VERIFIER.as_bytes()).as_ref())
 }
 
-fn authorize(issuer: &DevIssuer, client: &str, changed: &[(&str, Option<&str>)]) -> String {
+pub fn authorize(issuer: &DevIssuer, client: &str, changed: &[(&str, Option<&str>)]) -> String {
     let challenge = challenge();
     let mut params: Vec<(&str, &str)> = vec![
         ("response_type", "code"),
@@ -53,7 +59,7 @@ fn authorize(issuer: &DevIssuer, client: &str, changed: &[(&str, Option<&str>)])
     Url::parse_with_params(&format!("{}/authorize", issuer.base_url()), params).unwrap().to_string()
 }
 
-async fn outcome(client: &HttpClient, url: &str, name: &str) -> Option<String> {
+pub async fn outcome(client: &HttpClient, url: &str, name: &str) -> Option<String> {
     let response = get(client, url).await.unwrap();
     assert_eq!(response.status, 303);
     let back = Url::parse(response.headers["location"].to_str().unwrap()).unwrap();
@@ -63,7 +69,7 @@ async fn outcome(client: &HttpClient, url: &str, name: &str) -> Option<String> {
     pick(name)
 }
 
-async fn redeem(client: &HttpClient, issuer: &DevIssuer, id: &str, code: &str, verifier: &str) -> (u16, Value) {
+pub async fn redeem(client: &HttpClient, issuer: &DevIssuer, id: &str, code: &str, verifier: &str) -> (u16, Value) {
     let form = [
         ("grant_type", "authorization_code"),
         ("client_id", id),
@@ -75,14 +81,16 @@ async fn redeem(client: &HttpClient, issuer: &DevIssuer, id: &str, code: &str, v
     (response.status.as_u16(), json(&response))
 }
 
-async fn claims(client: &HttpClient, issuer: &DevIssuer, token: &str, aud: &str) -> Option<Value> {
+/// The claims of a token, if it is what a careful reader takes: signed by a published key, for this audience, now.
+pub async fn claims(client: &HttpClient, issuer: &DevIssuer, token: &str, aud: &str) -> Option<Value> {
     let discovery =
         json(&get(client, &format!("{}/.well-known/openid-configuration", issuer.base_url())).await.unwrap());
     let jwks = get(client, discovery["jwks_uri"].as_str().unwrap()).await.unwrap();
     let jwks: JwkSet = serde_json::from_slice(&jwks.body).unwrap();
-    let kid = decode_header(token).unwrap().kid.unwrap();
-    let key = DecodingKey::from_jwk(jwks.find(&kid)?).unwrap();
-    let mut validation = Validation::new(Algorithm::ES256);
+    let header = decode_header(token).ok()?;
+    let jwk = jwks.find(&header.kid?)?;
+    let key = DecodingKey::from_jwk(jwk).unwrap();
+    let mut validation = Validation::new(jwk.common.key_algorithm?.to_string().parse::<Algorithm>().ok()?);
     validation.set_audience(&[aud]);
     validation.set_issuer(&[issuer.base_url()]);
     validation.validate_nbf = true;
@@ -109,7 +117,13 @@ async fn a_person_signs_in_and_the_token_is_bound_to_the_certificate() {
     assert_eq!(access["cnf"]["x5t#S256"], world.client.thumbprint());
     assert!(access["auth_time"].as_i64().unwrap() <= now_ms() / 1000);
     let id = claims(&client, &issuer, body["id_token"].as_str().unwrap(), "machine").await.unwrap();
-    assert_eq!(id["nonce"], "n1");
+    assert_eq!(
+        (&id["nonce"], &id["acr"], &id["auth_time"]),
+        (&Value::from("n1"), &access["acr"], &access["auth_time"])
+    );
+    let half = digest::digest(&digest::SHA256, token.as_bytes());
+    assert_eq!(id["at_hash"], BASE64URL_NOPAD.encode(&half.as_ref()[..16]));
+    assert_eq!(id["sid"], issuer.sign_ins()[0].sid);
 
     // A code is good for one try, also when that try was wrong.
     assert_eq!(redeem(&client, &issuer, "machine", &code, VERIFIER).await.0, 400);
@@ -143,6 +157,9 @@ async fn what_is_wrong_is_refused() {
         (("scope", Some("openid all")), "invalid_scope"),
         (("resource", Some("https://evil.example")), "invalid_target"),
         (("acr_values", Some("aal9")), "unmet_authentication_requirements"),
+        (("max_age", Some("-1")), "invalid_request"),
+        (("prompt", Some("none login")), "invalid_request"),
+        (("prompt", Some("dance")), "invalid_request"),
         (("login_hint", Some("nobody")), "access_denied"),
     ] {
         let url = authorize(&issuer, "machine", &[changed]);
@@ -153,6 +170,8 @@ async fn what_is_wrong_is_refused() {
         let url = authorize(&issuer, "machine", &[("redirect_uri", Some(redirect))]);
         assert_eq!(get(&client, &url).await.unwrap().status, 400);
     }
+    let url = authorize(&issuer, "machine", &[("login_hint", None), ("prompt", Some("none"))]);
+    assert_eq!(outcome(&client, &url, "error").await.unwrap(), "login_required");
     let page = get(&client, &authorize(&issuer, "machine", &[("login_hint", None)])).await.unwrap();
     let page = String::from_utf8(page.body.to_vec()).unwrap();
     assert!(page.contains("合成 花子 &lt;35&gt;") && page.contains("login_hint=hanako") && !page.contains("<35>"));

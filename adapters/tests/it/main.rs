@@ -7,6 +7,12 @@ mod http;
 #[cfg(test)]
 mod issuer;
 #[cfg(test)]
+mod issuer_clients;
+#[cfg(test)]
+mod issuer_lies;
+#[cfg(test)]
+mod issuer_sign_out;
+#[cfg(test)]
 mod my_portal;
 #[cfg(test)]
 mod people;

@@ -390,6 +390,8 @@ async fn issuer(
         auth,
         scopes: APP_SCOPE.split(' ').chain(["openid"]).map(str::to_owned).collect(),
         audiences: vec![url.to_owned()],
+        post_logout_redirect_uris: Vec::new(),
+        backchannel_logout_uri: None,
     };
     let by_certificate = |identity: &Identity| ClientAuth::Certificate { thumbprint: identity.thumbprint() };
     options.clients = vec![

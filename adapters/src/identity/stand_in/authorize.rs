@@ -20,6 +20,8 @@ pub(crate) struct Code {
     pub nonce: Option<String>,
     pub acr: String,
     pub audience: String,
+    /// The sign-in that it stands for, as ID tokens and logout tokens name it.
+    pub sid: String,
     pub auth_time: i64,
     pub expires: i64,
 }
@@ -66,8 +68,9 @@ fn granted(state: &State, asked: &Asked, client: &Registration, redirect: &str) 
             .ok_or("unmet_authentication_requirements")?
             .to_owned(),
     };
+    let silent = silent(asked)?;
     let Some(sub) = asked.param("login_hint") else {
-        return if asked.param("prompt").as_deref() == Some("none") { Err("login_required") } else { Ok(None) };
+        return if silent { Err("login_required") } else { Ok(None) };
     };
     if !state.personas.iter().any(|persona| persona.sub == sub) {
         return Err("access_denied");
@@ -82,9 +85,26 @@ fn granted(state: &State, asked: &Asked, client: &Registration, redirect: &str) 
         nonce: asked.param("nonce"),
         acr,
         audience,
+        sid: random_id().map_err(|_| "server_error")?,
         auth_time: now,
         expires: now + CODE_TTL_S,
     }))
+}
+
+/// Whether nobody may be shown anything (`prompt=none`). Each sign-in is a fresh one, so that `prompt=login` and any
+/// `max_age` are honoured whatever they say; what is no prompt and no age is refused.
+fn silent(asked: &Asked) -> Result<bool, &'static str> {
+    if asked.param("max_age").is_some_and(|age| age.parse::<u32>().is_err()) {
+        return Err("invalid_request");
+    }
+    let prompt = asked.param("prompt").unwrap_or_default();
+    let known = |word: &str| ["login", "consent", "select_account"].contains(&word);
+    match prompt.as_str() {
+        "none" => Ok(true),
+        "" => Ok(false),
+        words if words.split(' ').all(known) => Ok(false),
+        _ => Err("invalid_request"),
+    }
 }
 
 /// The scope to grant: what was asked, if all of it is registered; all that is registered, if nothing was asked.
@@ -120,7 +140,7 @@ fn keep(state: &State, code: Code) -> Option<String> {
 
 fn back(state: &State, redirect: &str, asked: &Asked, outcome: (&str, &str)) -> Response<StandInBody> {
     let mut query = form_urlencoded::Serializer::new(String::new());
-    query.append_pair(outcome.0, outcome.1).append_pair("iss", &state.issuer);
+    query.append_pair(outcome.0, outcome.1).append_pair("iss", &state.issuer_in_response());
     if let Some(state) = asked.param("state") {
         query.append_pair("state", &state);
     }

@@ -1,13 +1,20 @@
 //! A development OpenID provider, behind TLS, with personas instead of passwords.
 //!
-//! What it does: discovery, JWKS, authorization code with PKCE S256, client credentials; access tokens after RFC 9068
-//! (ES256) bound to the client certificate after RFC 8705; ID tokens; key rotation; direct minting for tests,
-//! wrong tokens included.
+//! What it does: discovery, JWKS, authorization code with PKCE S256, client credentials; clients known by certificate or
+//! by `private_key_jwt`; access tokens after RFC 9068 (ES256) bound to the client certificate after RFC 8705; ID tokens
+//! (ES256 or RS256); signing out from either side; key rotation; direct minting for tests, wrong tokens included; and lies
+//! when told to: see [`Knobs`]. A `login_hint` counts as having picked that person from the page.
 //! What it never does: prove who somebody is. It must not be reachable from anywhere but a developer's machine.
-//! Facts: RFC 6749, 7636, 8414, 8705, 9068, 9207; OpenID Connect Core 1.0; JWK thumbprints after RFC 7638.
+//! Facts: RFC 6749, 7523, 7636, 8414, 8705, 9068, 9207; OpenID Connect Core, RP-Initiated Logout and Back-Channel
+//! Logout 1.0; JWK thumbprints after RFC 7638.
 
+mod assertion;
 mod authorize;
+mod id_token;
 mod keys;
+mod lies;
+mod logout;
+mod options;
 mod token;
 
 use std::collections::HashMap;
@@ -20,87 +27,16 @@ use http::{Method, Response, StatusCode};
 use serde_json::json;
 
 use crate::NowMs;
+use crate::http::HttpClient;
 use crate::stand_in::{Asked, Running, StandInBody, StartError, json as json_answer, url_of};
 
 pub(crate) use authorize::escape;
-pub use keys::SigningKey;
+pub use id_token::SignIn;
+pub use keys::{Signature, SigningAlgorithm, SigningKey};
+pub use lies::{Knobs, Lie};
+pub use logout::LogoutRequest;
+pub use options::{ClientAuth, IssuerOptions, Persona, Registration};
 pub use token::{AccessToken, MintRequest};
-
-/// Somebody to sign in as.
-#[derive(Debug, Clone)]
-pub struct Persona {
-    /// Subject identifier in tokens.
-    pub sub: String,
-    /// What the sign-in page shows. Synthetic people only.
-    pub label: String,
-}
-
-/// How a client proves itself at the token endpoint.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ClientAuth {
-    /// By its TLS client certificate, known by its `x5t#S256`.
-    Certificate {
-        /// The thumbprint.
-        thumbprint: String,
-    },
-    /// Not at all: PKCE only.
-    Public,
-}
-
-/// A registered client.
-#[derive(Debug, Clone)]
-pub struct Registration {
-    /// Client identifier.
-    pub client_id: String,
-    /// Redirect URIs, compared exactly.
-    pub redirect_uris: Vec<String>,
-    /// How it proves itself.
-    pub auth: ClientAuth,
-    /// Scopes that it may ask for.
-    pub scopes: Vec<String>,
-    /// Resources that it may ask tokens for (RFC 8707); the first is the default audience.
-    pub audiences: Vec<String>,
-}
-
-/// What the provider is started with.
-pub struct IssuerOptions {
-    /// Where to listen; port 0 for any free one.
-    pub bind: SocketAddr,
-    /// TLS settings; client certificates should be asked for, but not insisted on.
-    pub tls: rustls::ServerConfig,
-    /// The clock.
-    pub now: NowMs,
-    /// The issuer's name, when it differs from `https://localhost:{port}`.
-    pub issuer: Option<String>,
-    /// Who can sign in.
-    pub personas: Vec<Persona>,
-    /// Who may ask.
-    pub clients: Vec<Registration>,
-    /// Lifetime of access and ID tokens, in seconds.
-    pub token_ttl_s: i64,
-    /// The context class of a sign-in without `acr_values`.
-    pub acr_default: String,
-    /// The context classes on offer, for step-up.
-    pub acr_supported: Vec<String>,
-}
-
-impl IssuerOptions {
-    /// Sensible settings for loopback: any free port, five-minute tokens, classes `aal1` to `aal3`, `aal1` by default.
-    #[must_use]
-    pub fn new(tls: rustls::ServerConfig, now: NowMs) -> Self {
-        Self {
-            bind: SocketAddr::from(([127, 0, 0, 1], 0)),
-            tls,
-            now,
-            issuer: None,
-            personas: Vec::new(),
-            clients: Vec::new(),
-            token_ttl_s: 300,
-            acr_default: "aal1".to_owned(),
-            acr_supported: ["aal1", "aal2", "aal3"].map(str::to_owned).to_vec(),
-        }
-    }
-}
 
 /// Why the provider couldn't do what its owner asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -125,14 +61,18 @@ impl fmt::Debug for DevIssuer {
     }
 }
 
-pub(crate) struct State {
+struct State {
     /// The issuer's name and the base of its endpoints.
     pub issuer: String,
     pub now: NowMs,
     pub personas: Vec<Persona>,
     pub clients: Mutex<Vec<Registration>>,
-    pub keys: Mutex<Vec<SigningKey>>,
+    pub keys: Mutex<keys::Keys>,
     pub codes: Mutex<HashMap<String, authorize::Code>>,
+    pub assertions: Mutex<assertion::Seen>,
+    pub sign_ins: Mutex<id_token::SignIns>,
+    pub knobs: Mutex<Knobs>,
+    pub notices: Option<HttpClient>,
     pub token_ttl_s: i64,
     pub acr_default: String,
     pub acr_supported: Vec<String>,
@@ -147,22 +87,26 @@ impl DevIssuer {
     pub async fn start(options: IssuerOptions) -> Result<Self, StartError> {
         let listener = tokio::net::TcpListener::bind(options.bind).await.map_err(StartError::Bind)?;
         let addr = listener.local_addr().map_err(StartError::Bind)?;
-        let key = SigningKey::generate().map_err(|_| StartError::Keys)?;
+        let keys = keys::Keys::generate().map_err(|_| StartError::Keys)?;
         let state = Arc::new(State {
             issuer: options.issuer.unwrap_or_else(|| url_of(addr)),
             now: options.now,
             personas: options.personas,
             clients: Mutex::new(options.clients),
-            keys: Mutex::new(vec![key]),
-            codes: Mutex::new(HashMap::new()),
+            keys: Mutex::new(keys),
+            codes: Mutex::default(),
+            assertions: Mutex::default(),
+            sign_ins: Mutex::default(),
+            knobs: Mutex::default(),
+            notices: options.notices,
             token_ttl_s: options.token_ttl_s,
             acr_default: options.acr_default,
             acr_supported: options.acr_supported,
         });
         let shared = Arc::clone(&state);
         let running = Running::serve(listener, options.tls, move |asked| {
-            let response = route(&shared, &asked);
-            async move { response }
+            let state = Arc::clone(&shared);
+            async move { respond(&state, &asked).await }
         })?;
         Ok(Self { running, state })
     }
@@ -190,31 +134,61 @@ impl DevIssuer {
         lock(&self.state.clients).push(client);
     }
 
-    /// Signs with a new key from now on. The old ones stay published.
+    /// Signs with new keys from now on. The old ones stay published.
     ///
     /// # Errors
     ///
     /// When no key can be made.
     pub fn rotate_keys(&self) -> Result<(), IssuerError> {
-        let key = SigningKey::generate()?;
-        lock(&self.state.keys).push(key);
-        Ok(())
+        lock(&self.state.keys).rotate()
     }
 
-    /// Takes every key but the current one out of the JWKS.
+    /// Takes every key but the current ones out of the JWKS.
     pub fn retire_old_keys(&self) {
-        let mut keys = lock(&self.state.keys);
-        let old = keys.len().saturating_sub(1);
-        keys.drain(..old);
+        lock(&self.state.keys).retire_old();
     }
 
-    /// The key that signs now, for tests that make tokens of their own.
+    /// Signs ID tokens and logout tokens by this algorithm from now on. The keys of the other stay published.
+    ///
+    /// # Errors
+    ///
+    /// When no key can be made.
+    pub fn sign_id_tokens_by(&self, algorithm: SigningAlgorithm) -> Result<(), IssuerError> {
+        lock(&self.state.keys).sign_id_tokens_by(algorithm)
+    }
+
+    /// The key that signs access tokens now, for tests that make tokens of their own.
     ///
     /// # Errors
     ///
     /// Never in practice: there is always a key.
     pub fn signing_key(&self) -> Result<SigningKey, IssuerError> {
         self.state.current_key()
+    }
+
+    /// Misbehaves like this from now on.
+    pub fn set_knobs(&self, knobs: Knobs) {
+        *lock(&self.state.knobs) = knobs;
+    }
+
+    /// Tells this lie from now on, or none, and does nothing else wrong.
+    pub fn lie(&self, lie: Option<Lie>) {
+        self.set_knobs(Knobs { lie, ..Knobs::default() });
+    }
+
+    /// Who is signed in where, in the order in which they signed in.
+    #[must_use]
+    pub fn sign_ins(&self) -> Vec<SignIn> {
+        lock(&self.state.sign_ins).all()
+    }
+
+    /// Makes a logout token, a wrong one if so asked, to be posted to the client's `backchannel_logout_uri`.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be signed.
+    pub fn logout_token(&self, request: &LogoutRequest) -> Result<String, IssuerError> {
+        logout::token(&self.state, request)
     }
 
     /// Makes an access token directly, a wrong one if so asked.
@@ -237,7 +211,11 @@ impl State {
     }
 
     pub fn current_key(&self) -> Result<SigningKey, IssuerError> {
-        lock(&self.keys).last().cloned().ok_or(IssuerError::Key)
+        lock(&self.keys).for_access_tokens().cloned().ok_or(IssuerError::Key)
+    }
+
+    pub fn id_token_key(&self) -> Result<SigningKey, IssuerError> {
+        lock(&self.keys).for_id_tokens().cloned().ok_or(IssuerError::Key)
     }
 }
 
@@ -252,19 +230,27 @@ pub(crate) fn random_id() -> Result<String, IssuerError> {
     Ok(BASE64URL_NOPAD.encode(&bytes))
 }
 
-fn route(state: &State, asked: &Asked) -> Response<StandInBody> {
-    match (&asked.method, asked.path.as_str()) {
+async fn respond(state: &State, asked: &Asked) -> Response<StandInBody> {
+    if asked.path == "/logout" && (asked.method == Method::GET || asked.method == Method::POST) {
+        let ended = logout::end_session(state, asked);
+        logout::tell(state, ended.notices).await;
+        return ended.response;
+    }
+    let knobs = lock(&state.knobs).clone();
+    let (faults, response) = match (&asked.method, asked.path.as_str()) {
         (&Method::GET, "/.well-known/openid-configuration" | "/.well-known/oauth-authorization-server") => {
-            discovery(state)
+            (knobs.discovery, discovery(state))
         }
         (&Method::GET, "/jwks") => {
-            let keys: Vec<_> = lock(&state.keys).iter().map(SigningKey::jwk).collect();
-            json_answer(StatusCode::OK, &json!({"keys": keys}))
+            let keys: Vec<_> = lock(&state.keys).published().map(SigningKey::jwk).collect();
+            (knobs.jwks, json_answer(StatusCode::OK, &json!({"keys": keys})))
         }
-        (&Method::GET, "/authorize") => authorize::authorize(state, asked),
-        (&Method::POST, "/token") => token::token(state, asked),
-        _ => json_answer(StatusCode::NOT_FOUND, &json!({"error": "not_found"})),
-    }
+        (&Method::GET, "/authorize") => return authorize::authorize(state, asked),
+        (&Method::POST, "/token") => (knobs.token, token::token(state, asked)),
+        _ => return json_answer(StatusCode::NOT_FOUND, &json!({"error": "not_found"})),
+    };
+    faults.wait().await;
+    faults.apply(response)
 }
 
 fn discovery(state: &State) -> Response<StandInBody> {
@@ -272,21 +258,26 @@ fn discovery(state: &State) -> Response<StandInBody> {
     json_answer(
         StatusCode::OK,
         &json!({
-            "issuer": base,
+            "issuer": state.issuer_in_discovery(),
             "authorization_endpoint": format!("{base}/authorize"),
             "token_endpoint": format!("{base}/token"),
             "jwks_uri": format!("{base}/jwks"),
+            "end_session_endpoint": format!("{base}/logout"),
             "response_types_supported": ["code"],
             "response_modes_supported": ["query"],
             "grant_types_supported": ["authorization_code", "client_credentials"],
             "subject_types_supported": ["public"],
-            "id_token_signing_alg_values_supported": ["ES256"],
-            "token_endpoint_auth_methods_supported": ["tls_client_auth", "none"],
+            "id_token_signing_alg_values_supported": ["ES256", "RS256"],
+            "token_endpoint_auth_methods_supported": ["private_key_jwt", "tls_client_auth", "none"],
+            "token_endpoint_auth_signing_alg_values_supported": ["ES256"],
             "tls_client_certificate_bound_access_tokens": true,
             "authorization_response_iss_parameter_supported": true,
+            "backchannel_logout_supported": true,
+            "backchannel_logout_session_supported": true,
             "code_challenge_methods_supported": ["S256"],
+            "prompt_values_supported": ["none", "login", "consent", "select_account"],
             "acr_values_supported": state.acr_supported,
-            "claims_supported": ["iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr"],
+            "claims_supported": ["iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "sid", "at_hash"],
             "scopes_supported": ["openid"]
         }),
     )

@@ -5,11 +5,11 @@ use std::fmt;
 use aws_lc_rs::{constant_time, digest};
 use data_encoding::BASE64URL_NOPAD;
 use http::{Response, StatusCode};
-use jsonwebtoken::{Algorithm, Header};
 use serde_json::{Map, Value, json};
 
-use super::authorize::{Code, audience_of, scope_of};
-use super::{ClientAuth, IssuerError, Registration, State, lock, random_id};
+use super::authorize::{audience_of, scope_of};
+use super::keys::sign;
+use super::{ClientAuth, IssuerError, Registration, State, assertion, id_token, lock, random_id};
 use crate::stand_in::{Asked, StandInBody, json as json_answer};
 
 /// An access token. `Debug` never shows it.
@@ -106,15 +106,8 @@ pub(super) fn mint(state: &State, request: &MintRequest) -> Result<AccessToken, 
         }
         object.extend(request.claims.clone());
     }
-    sign(state, request.typ.as_deref().unwrap_or("at+jwt"), request.kid.as_deref(), &claims).map(AccessToken)
-}
-
-fn sign(state: &State, typ: &str, kid: Option<&str>, claims: &Value) -> Result<String, IssuerError> {
     let key = state.current_key()?;
-    let mut header = Header::new(Algorithm::ES256);
-    header.typ = Some(typ.to_owned());
-    header.kid = Some(kid.unwrap_or(key.kid()).to_owned());
-    jsonwebtoken::encode(&header, claims, key.encoding_key()).map_err(|_| IssuerError::Sign)
+    sign(&key, request.typ.as_deref().unwrap_or("at+jwt"), request.kid.as_deref(), &claims).map(AccessToken)
 }
 
 pub(super) fn token(state: &State, asked: &Asked) -> Response<StandInBody> {
@@ -132,10 +125,14 @@ pub(super) fn token(state: &State, asked: &Asked) -> Response<StandInBody> {
 }
 
 fn grant(state: &State, asked: &Asked) -> Result<Value, &'static str> {
-    let client = asked.form("client_id").and_then(|id| state.client(&id)).ok_or("invalid_client")?;
-    if let ClientAuth::Certificate { thumbprint } = &client.auth
-        && asked.thumbprint.as_deref() != Some(thumbprint)
-    {
+    let id = asked.form("client_id").or_else(|| assertion::claimed(asked)).ok_or("invalid_client")?;
+    let client = state.client(&id).ok_or("invalid_client")?;
+    let proven = match &client.auth {
+        ClientAuth::Certificate { thumbprint } => asked.thumbprint.as_deref() == Some(thumbprint),
+        ClientAuth::PrivateKeyJwt { public_key_pem } => assertion::proves(state, asked, &id, public_key_pem),
+        ClientAuth::Public => true,
+    };
+    if !proven {
         return Err("invalid_client");
     }
     match asked.form("grant_type").as_deref() {
@@ -168,11 +165,11 @@ fn by_code(state: &State, asked: &Asked, client: &Registration) -> Result<Value,
     request.scope.clone_from(&code.scope);
     request.acr = Some(code.acr.clone());
     request.signed_in_ago_s = state.now_s() - code.auth_time;
-    let mut body = answer_with(state, asked, request)?;
+    let (token, mut body) = answer_with(state, asked, request)?;
     if code.scope.split(' ').any(|scope| scope == "openid")
         && let Some(object) = body.as_object_mut()
     {
-        object.insert("id_token".to_owned(), json!(id_token(state, client, &code)?));
+        object.insert("id_token".to_owned(), json!(id_token::issue(state, client, &code, &token)?));
     }
     Ok(body)
 }
@@ -185,27 +182,16 @@ fn by_credentials(state: &State, asked: &Asked, client: &Registration) -> Result
     let mut request = MintRequest::new(&client.client_id, &client.client_id, &audience);
     request.scope = scope_of(client, asked.form("scope").as_deref())?;
     request.acr = None;
-    answer_with(state, asked, request)
+    answer_with(state, asked, request).map(|(_, body)| body)
 }
 
-fn answer_with(state: &State, asked: &Asked, mut request: MintRequest) -> Result<Value, &'static str> {
+fn answer_with(state: &State, asked: &Asked, mut request: MintRequest) -> Result<(AccessToken, Value), &'static str> {
     request.cert_thumbprint = asked.thumbprint.as_deref().map(str::to_owned);
     request.ttl_s = state.token_ttl_s;
     let token = mint(state, &request).map_err(|_| "server_error")?;
-    Ok(json!({
+    let body = json!({
         "access_token": token.secret(), "token_type": "Bearer", "expires_in": state.token_ttl_s,
         "scope": request.scope
-    }))
-}
-
-fn id_token(state: &State, client: &Registration, code: &Code) -> Result<String, &'static str> {
-    let now = state.now_s();
-    let mut claims = json!({
-        "iss": state.issuer, "sub": code.sub, "aud": client.client_id, "iat": now, "exp": now + state.token_ttl_s,
-        "auth_time": code.auth_time, "acr": code.acr
     });
-    if let (Some(nonce), Some(object)) = (&code.nonce, claims.as_object_mut()) {
-        object.insert("nonce".to_owned(), json!(nonce));
-    }
-    sign(state, "JWT", None, &claims).map_err(|_| "server_error")
+    Ok((token, body))
 }
