@@ -24,6 +24,9 @@ use crate::request::releases::Releases;
 use crate::request::token::Tokens;
 use crate::store::{OpenError, Options, Store, StoreError, Watch};
 use crate::tls::{self, Trust};
+use crate::web::Web;
+use crate::web::provider::Provider;
+use crate::web::session::Sessions;
 
 /// Why the gateway can't be built. Each message names the file or step.
 #[derive(Debug, thiserror::Error)]
@@ -114,6 +117,8 @@ pub struct App {
     pub denials: Denials,
     /// What stops them.
     pub barrier: Barrier,
+    /// Pages for citizens.
+    pub web: Web,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Our own certificates and the list of revoked ones by name, and when each ends.
@@ -127,6 +132,7 @@ struct Lasting {
     store: Store,
     releases: Arc<Releases>,
     sign_ins: Arc<SignIns>,
+    sessions: Arc<Sessions>,
     metrics: Arc<Metrics>,
 }
 
@@ -151,7 +157,7 @@ impl App {
         let store = Store::open_watched(options, watch).await?;
         activate(&store, &config, Cause::Gateway).await?;
         let releases = Releases::new(store.clone(), Arc::clone(&metrics));
-        let lasting = Lasting { store, releases, sign_ins: Arc::default(), metrics };
+        let lasting = Lasting { store, releases, sign_ins: Arc::default(), sessions: Arc::default(), metrics };
         Ok(Current::new(|current| Self::assemble(config, parts, lasting, current, None)))
     }
 
@@ -165,14 +171,15 @@ impl App {
             store: self.store.clone(),
             releases: Arc::clone(&self.releases),
             sign_ins: Arc::clone(&self.sign_ins),
+            sessions: Arc::clone(&self.web.sessions),
             metrics: Arc::clone(&self.metrics),
         };
         Ok(Self::assemble(config, parts, lasting, self.current.clone(), Some(self)))
     }
 
     fn assemble(config: Config, parts: Parts, lasting: Lasting, current: Weak<Current>, before: Option<&Self>) -> Self {
-        let Parts { trust, tls, clients, issuers, certificates } = parts;
-        let Lasting { store, releases, sign_ins, metrics } = lasting;
+        let Parts { trust, tls, clients, issuers, providers, certificates } = parts;
+        let Lasting { store, releases, sign_ins, sessions, metrics } = lasting;
         let with_client = |s: &Source| clients.get(&s.party).map(|c| (s.clone(), c.clone()));
         let known = config.sources.iter().filter_map(with_client);
         let authority = config.server.url.trim_start_matches("https://").to_owned();
@@ -189,6 +196,7 @@ impl App {
                 config.server.url.clone(),
                 Arc::clone(&metrics),
             ),
+            web: Web::new(&config, providers, sessions),
             sign_ins,
             trust,
             tls,
@@ -221,6 +229,7 @@ struct Parts {
     tls: Arc<ServerConfig>,
     clients: HashMap<PartyId, HttpClient>,
     issuers: Vec<(Issuer, HttpClient)>,
+    providers: Vec<Provider>,
     certificates: Vec<(String, Timestamp)>,
 }
 
@@ -233,13 +242,18 @@ impl Parts {
         for source in &config.sources {
             clients.insert(source.party, source_client(source)?);
         }
-        let mut issuers = Vec::new();
+        let (mut issuers, mut providers) = (Vec::new(), Vec::new());
         for issuer in &config.issuers {
             let tls = tls::client(&issuer.ca, None)?;
             let limits = Limits { connect_ms: 2_000, total_ms: 5_000, body_bytes_max: 256 << 10 };
-            issuers.push((issuer.clone(), HttpClient::new(tls, limits)));
+            let http = HttpClient::new(tls, limits);
+            if let Some(settings) = &issuer.sign_in {
+                let provider = Provider::new(issuer.clone(), settings.clone(), http.clone(), &config.server.url);
+                providers.push(provider.map_err(|e| unusable("key for signing in", &issuer.ca, e))?);
+            }
+            issuers.push((issuer.clone(), http));
         }
-        Ok(Self { trust, tls, clients, issuers, certificates })
+        Ok(Self { trust, tls, clients, issuers, providers, certificates })
     }
 }
 

@@ -24,3 +24,4 @@ pub mod sabotage;
 pub mod serve;
 pub mod store;
 pub mod tls;
+pub mod web;

@@ -81,6 +81,11 @@ pub enum Check {
     PruneKind,
     HeldCurrent,
     ReadAnewErased,
+    CsrfToken,
+    SessionEnds,
+    FormOrigin,
+    SignInIssuer,
+    SignInStrength,
 }
 
 /// Whether a check is switched off: never, in a build that is not made for sabotage.

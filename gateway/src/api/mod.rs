@@ -164,11 +164,29 @@ async fn answer(
     }
 }
 
-async fn read(body: RequestBody) -> Result<Bytes, Problem> {
+/// Why a request's body was not taken.
+pub(crate) enum ReadError {
+    TooSlow,
+    TooLarge,
+    MyNumber,
+}
+
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::TooSlow => Self::too_slow(),
+            ReadError::TooLarge => Self::too_large(),
+            ReadError::MyNumber => Self::my_number(),
+        }
+    }
+}
+
+/// A whole body, bounded in bytes and time; nothing that could be a My Number.
+pub(crate) async fn read(body: RequestBody) -> Result<Bytes, ReadError> {
     let whole = tokio::time::timeout(BODY_TAKES_MAX, Limited::new(body, BODY_BYTES_MAX).collect()).await;
-    let whole = whole.map_err(|_| Problem::too_slow())?.map_err(|_| Problem::too_large())?.to_bytes();
+    let whole = whole.map_err(|_| ReadError::TooSlow)?.map_err(|_| ReadError::TooLarge)?.to_bytes();
     if std::str::from_utf8(&whole).is_ok_and(my_number::contained_in) && !sabotage::off(Check::MyNumber) {
-        return Err(Problem::my_number());
+        return Err(ReadError::MyNumber);
     }
     Ok(whole)
 }

@@ -3,6 +3,7 @@
 //! [`Config::read`] reports every problem at once with its line (`sekisho check`). What it returns is checked: every
 //! route names registered parties, purposes and categories; every file that is named could be read.
 
+mod pages;
 mod read;
 mod registry;
 mod routes;
@@ -17,6 +18,7 @@ use sekisho_adapters::my_portal::PortalCodes;
 use sekisho_policy::PartyId;
 use toml::de::DeTable;
 
+pub use pages::{Pages, SignIn};
 pub use read::Problem;
 use read::{At, Problems, Section};
 pub use routes::{PurposeFrom, Route, RouteSource, SubjectIn, segments as route_segments};
@@ -45,6 +47,8 @@ pub struct Config {
     pub routes: Vec<Arc<Route>>,
     /// People who may use the operators' socket, by user id.
     pub operators: Vec<Operator>,
+    /// The citizens' pages.
+    pub pages: Pages,
 }
 
 /// Where and as what to serve.
@@ -105,6 +109,8 @@ pub struct Issuer {
     pub step_up_max_age_s: u64,
     /// How long fetched keys are used, in seconds.
     pub keys_max_age_s: u64,
+    /// How people sign in there at our pages, where they do.
+    pub sign_in: Option<SignIn>,
 }
 
 /// How a party proves who it is.
@@ -242,6 +248,7 @@ impl Config {
         }
         let mut top = Section::new("the file", 0, table.get_ref(), &mut problems);
         let server = top.one("server", |s| server(s, base));
+        let pages = top.optional("pages", pages::pages).unwrap_or_default();
         let mut issuers = Vec::new();
         top.each("issuer", |s| issuers.push(issuer(s, base)));
         let (registry, credentials, texts) = registry::read(&mut top);
@@ -266,7 +273,7 @@ impl Config {
         top.done();
         if let (true, Some(server)) = (problems.is_empty(), server) {
             let file = file.to_owned();
-            return Ok(Self { file, server, issuers, registry, credentials, texts, sources, routes, operators });
+            return Ok(Self { file, server, issuers, registry, credentials, texts, sources, routes, operators, pages });
         }
         Err(problems.into_list())
     }
@@ -375,6 +382,7 @@ fn issuer(s: &mut Section<'_, '_, '_>, base: &Path) -> Issuer {
         step_up_acr: s.texts("step_up_acr", "acr values that count as step-up").into_iter().map(|t| t.value).collect(),
         step_up_max_age_s: s.number("step_up_max_age_s", 300, 1..=3_600),
         keys_max_age_s: s.number("keys_max_age_s", 300, 1..=86_400),
+        sign_in: s.optional("sign_in", |s| pages::sign_in(s, base)),
     }
 }
 

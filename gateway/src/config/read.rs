@@ -213,6 +213,15 @@ impl<'a, 'p, 't> Section<'a, 'p, 't> {
         Some(out)
     }
 
+    /// As [`Section::one`], where the table may be missing.
+    pub fn optional<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Section<'_, '_, '_>) -> T) -> Option<T> {
+        if self.table.iter().any(|(k, _)| k.get_ref().as_ref() == key) {
+            return self.one(key, read);
+        }
+        self.taken.insert(key);
+        None
+    }
+
     /// A table given as TOML text, for a part whose fields another crate knows. Its own errors carry no line of ours, so
     /// they are reported at the table's.
     pub fn embedded<T: serde::de::DeserializeOwned>(&mut self, key: &'static str) -> Option<T> {

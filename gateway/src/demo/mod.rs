@@ -6,6 +6,7 @@
 )]
 
 mod story;
+mod surroundings;
 pub mod world;
 
 pub use story::run;

@@ -4,21 +4,20 @@
 //! Synthetic people only. Certificates are made anew each time and live in the world's directory.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use sekisho_adapters::NowMs;
-use sekisho_adapters::certs::{ALPN_H1, ALPN_H2_AND_H1, DevCa, Identity, Validity, client_config, server_config};
-use sekisho_adapters::fhir_server::stand_in::{FhirOptions, FhirServer};
+use sekisho_adapters::certs::{ALPN_H1, DevCa, Identity, Validity, client_config};
+use sekisho_adapters::fhir_server::stand_in::FhirServer;
 use sekisho_adapters::http::{HttpClient, Limits, Response};
-use sekisho_adapters::identity::stand_in::{ClientAuth, DevIssuer, IssuerOptions, MintRequest, Persona, Registration};
-use sekisho_adapters::my_portal::PortalCodes;
-use sekisho_adapters::my_portal::stand_in::{Account, PortalOptions, PortalRegistration, PortalStandIn};
-use sekisho_adapters::people::{Family, fhir};
+use sekisho_adapters::identity::stand_in::{DevIssuer, MintRequest, SigningAlgorithm, SigningKey};
+use sekisho_adapters::my_portal::stand_in::PortalStandIn;
+use sekisho_adapters::people::Family;
 use serde_json::{Value, json};
 
+use super::surroundings::{Files, city, configuration, issuer, portal};
 use crate::admin::client::{SocketError, ask};
 
 /// Something in the little world could not be made or reached.
@@ -117,7 +116,8 @@ impl World {
         listener.set_nonblocking(true).map_err(during("port"))?;
         let address = listener.local_addr().map_err(during("port"))?;
         let url = format!("https://localhost:{}", address.port());
-        let issuer = issuer(&ca, &server, &now, &families, &url, [&app, &clinic]).await?;
+        let sign_in_key = SigningKey::generate(SigningAlgorithm::Es256).map_err(during("key for signing in"))?;
+        let issuer = issuer(&ca, &server, &now, &families, &url, [&app, &clinic], &sign_in_key).await?;
         let city = city(&ca, &server, &now, &families).await?;
         let portal = portal(&ca, &server, &now, &families, &url, &gateway, &portal_identity).await?;
         let http = |identity: Option<&Identity>| -> Result<HttpClient, WorldError> {
@@ -126,8 +126,15 @@ impl World {
             Ok(HttpClient::new(tls, Limits { connect_ms: 5_000, total_ms: 60_000, body_bytes_max: 64 << 20 }))
         };
         let (app_http, clinic_http, browser) = (http(Some(&app))?, http(Some(&clinic))?, http(None)?);
-        let files =
-            Files { directory: &directory, ca: &ca, server: &server, gateway: &gateway, app: &app, clinic: &clinic };
+        let files = Files {
+            directory: &directory,
+            ca: &ca,
+            server: &server,
+            gateway: &gateway,
+            app: &app,
+            clinic: &clinic,
+            sign_in_key: sign_in_key.pem(),
+        };
         files.write()?;
         let config = directory.join("sekisho.toml");
         let portal_thumbprint = portal_identity.thumbprint();
@@ -363,143 +370,4 @@ pub fn text(value: &Value, name: &str) -> String {
 #[must_use]
 pub fn portal_account(child: &str) -> String {
     format!("portal-{child}")
-}
-
-type TlsResult = Result<rustls::ServerConfig, WorldError>;
-
-fn server_tls(ca: &DevCa, server: &Identity, required: bool) -> TlsResult {
-    let roots = ca.roots().map_err(during("roots"))?;
-    server_config(server.chain(), server.key(), Some(roots), required, ALPN_H2_AND_H1).map_err(during("server TLS"))
-}
-
-async fn issuer(
-    ca: &DevCa,
-    server: &Identity,
-    now: &NowMs,
-    families: &[Family],
-    url: &str,
-    [app, clinic]: [&Identity; 2],
-) -> Result<DevIssuer, WorldError> {
-    let mut options = IssuerOptions::new(server_tls(ca, server, false)?, Arc::clone(now));
-    let parents = families.iter().flat_map(|f| &f.parents);
-    options.personas =
-        parents.map(|p| Persona { sub: p.id.clone(), label: format!("{} {}", p.family, p.given) }).collect();
-    let registration = |client: &str, auth: ClientAuth| Registration {
-        client_id: client.to_owned(),
-        redirect_uris: vec![format!("{url}/signed-in")],
-        auth,
-        scopes: APP_SCOPE.split(' ').chain(["openid"]).map(str::to_owned).collect(),
-        audiences: vec![url.to_owned()],
-        post_logout_redirect_uris: Vec::new(),
-        backchannel_logout_uri: None,
-    };
-    let by_certificate = |identity: &Identity| ClientAuth::Certificate { thumbprint: identity.thumbprint() };
-    options.clients = vec![
-        registration(OWN_CLIENT, ClientAuth::Public),
-        registration(APP_CLIENT, by_certificate(app)),
-        registration(CLINIC_CLIENT, by_certificate(clinic)),
-    ];
-    DevIssuer::start(options).await.map_err(during("issuer"))
-}
-
-async fn city(ca: &DevCa, server: &Identity, now: &NowMs, families: &[Family]) -> Result<FhirServer, WorldError> {
-    let tls = server_tls(ca, server, true)?;
-    let bind = SocketAddr::from(([127, 0, 0, 1], 0));
-    let city = FhirServer::start(FhirOptions { bind, tls, now: Arc::clone(now) }).await.map_err(during("city"))?;
-    for child in families.iter().flat_map(|f| &f.children) {
-        city.put(&child.person.id, fhir::resources(child));
-    }
-    Ok(city)
-}
-
-async fn portal(
-    ca: &DevCa,
-    server: &Identity,
-    now: &NowMs,
-    families: &[Family],
-    url: &str,
-    gateway: &Identity,
-    own: &Identity,
-) -> Result<PortalStandIn, WorldError> {
-    let accounts = families.iter().flat_map(|f| &f.children).map(|child| Account {
-        id: portal_account(&child.person.id),
-        label: format!("{} {}", child.person.family, child.person.given),
-        child: child.clone(),
-    });
-    let roots = ca.roots().map_err(during("roots"))?;
-    let notices = client_config(roots, Some(own), ALPN_H1).map_err(during("portal TLS"))?;
-    let options = PortalOptions {
-        bind: SocketAddr::from(([127, 0, 0, 1], 0)),
-        tls: server_tls(ca, server, false)?,
-        now: Arc::clone(now),
-        codes: PortalCodes::synthetic(),
-        clients: vec![PortalRegistration {
-            client_id: "SP00000000_SEKISHO".to_owned(),
-            redirect_uris: vec![format!("{url}/relay/my-portal/callback")],
-            thumbprint: gateway.thumbprint(),
-            notify_url: None,
-        }],
-        accounts: accounts.collect(),
-        notices: Some(HttpClient::new(notices, Limits::default())),
-    };
-    PortalStandIn::start(options).await.map_err(during("portal"))
-}
-
-struct Files<'a> {
-    directory: &'a Path,
-    ca: &'a DevCa,
-    server: &'a Identity,
-    gateway: &'a Identity,
-    app: &'a Identity,
-    clinic: &'a Identity,
-}
-
-impl Files<'_> {
-    /// Certificates and keys, readable by this user only.
-    fn write(&self) -> Result<(), WorldError> {
-        use std::os::unix::fs::OpenOptionsExt;
-        let put = |name: &str, text: &str| {
-            let path = self.directory.join(name);
-            let mut open = std::fs::OpenOptions::new();
-            let file = open.create(true).write(true).truncate(true).mode(0o600).open(path);
-            file.and_then(|mut f| std::io::Write::write_all(&mut f, text.as_bytes())).map_err(during("file"))
-        };
-        put("ca.pem", &self.ca.pem())?;
-        for (name, identity) in
-            [("server", self.server), ("gateway", self.gateway), ("app", self.app), ("clinic", self.clinic)]
-        {
-            put(&format!("{name}.pem"), identity.cert_pem())?;
-            put(&format!("{name}.key"), identity.key_pem())?;
-        }
-        if !self.directory.join("master.key").exists() {
-            put("master.key", &data_encoding::BASE64.encode(&crate::ids::random::<32>()))?;
-        }
-        Ok(())
-    }
-}
-
-/// The gateway's configuration, as an operator would write it.
-fn configuration(
-    address: SocketAddr,
-    url: &str,
-    issuer: &DevIssuer,
-    city: &FhirServer,
-    portal: &PortalStandIn,
-    [app, clinic, portal_certificate]: [&str; 3],
-) -> String {
-    let uid = rustix::process::getuid().as_raw();
-    include_str!("sekisho.toml")
-        .replace("{listen}", &address.to_string())
-        .replace("{url}", url)
-        .replace("{issuer}", issuer.base_url())
-        .replace("{own_client}", OWN_CLIENT)
-        .replace("{step_up}", STEP_UP_ACR)
-        .replace("{app_thumbprint}", app)
-        .replace("{app_client}", APP_CLIENT)
-        .replace("{clinic_thumbprint}", clinic)
-        .replace("{clinic_client}", CLINIC_CLIENT)
-        .replace("{portal_thumbprint}", portal_certificate)
-        .replace("{city}", city.url())
-        .replace("{portal}", &portal.url())
-        .replace("{uid}", &uid.to_string())
 }

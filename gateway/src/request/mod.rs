@@ -15,6 +15,7 @@ mod frames;
 mod http2;
 pub mod incoming;
 mod json;
+pub mod logout;
 pub mod narrow;
 pub mod portal;
 pub mod precedence;

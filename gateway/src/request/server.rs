@@ -199,7 +199,8 @@ async fn one(at: &At, request: Request<Incoming>) -> Response<ReplyBody> {
 pub(super) async fn answer(at: &At, request: Request<RequestBody>) -> Response<ReplyBody> {
     let At { current, connection, slots, .. } = at;
     let app = current.app();
-    let narrows = crate::api::narrows(request.method(), request.uri().path());
+    let (method, path) = (request.method(), request.uri().path());
+    let narrows = crate::api::narrows(method, path) || crate::web::narrows(method, path);
     let slots = if narrows { &slots.revocations } else { &slots.requests };
     let Ok(place) = slots.try_acquire() else {
         app.metrics.ended(None, Ended::Busy, Duration::ZERO);
@@ -233,6 +234,9 @@ async fn route(app: &Arc<App>, connection: &Arc<Connection>, request: Request<Re
     if ["/v1/", "/relay/", "/.well-known/"].iter().any(|prefix| path.starts_with(prefix)) {
         // Boxed: else every request's task would have room for the largest of these.
         return Box::pin(crate::api::handle(app, connection, request)).await;
+    }
+    if crate::web::is_for_pages(path) {
+        return Box::pin(crate::web::handle(app, request)).await;
     }
     super::handle(app, connection, &request).await
 }

@@ -162,6 +162,11 @@ impl Tokens {
         self.issuers.get(url).map(|known| &known.config)
     }
 
+    /// A published key of an issuer.
+    pub(super) async fn key_of(&self, issuer: &str, kid: &str) -> Result<Arc<(Algorithm, DecodingKey)>, TokenError> {
+        self.issuers.get(issuer).ok_or(TokenError::Issuer)?.key(kid).await
+    }
+
     /// The issuers whose keys could not be fetched even once.
     pub fn without_keys(&self) -> impl Iterator<Item = &str> {
         self.issuers.values().filter(|known| !known.has_keys()).map(|known| known.config.url.as_str())

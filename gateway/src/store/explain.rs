@@ -47,6 +47,8 @@ pub struct Logged {
     pub position: u64,
     /// The decision's entry.
     pub entry: EntryId,
+    /// Its leaf hash.
+    pub leaf: [u8; 32],
     /// When.
     pub at: Timestamp,
     /// The decision.
@@ -178,6 +180,7 @@ impl Store {
         for line in self.inner.index.log_of(person, before, limit)? {
             let position = line.position;
             let opened = self.read(line.decided)?;
+            let leaf = opened.leaf;
             let Some(Event::Decided(decided)) = opened.event else { continue };
             let entry = opened.header.id();
             let closed = match line.closed {
@@ -185,7 +188,7 @@ impl Store {
                 None => None,
             };
             let closed = closed.and_then(|event| if let Event::Closed(closed) = event { Some(closed) } else { None });
-            lines.push(Logged { position, entry, at: opened.header.at(), decided, closed });
+            lines.push(Logged { position, entry, leaf, at: opened.header.at(), decided, closed });
         }
         Ok(lines)
     }

@@ -12,7 +12,7 @@ mod directory;
 pub mod embedded;
 mod erasure;
 mod error;
-mod explain;
+pub(crate) mod explain;
 mod global;
 mod memory;
 mod open;

@@ -97,7 +97,7 @@ impl Store {
                 }
                 let entry = header.id();
                 by_decision.insert(entry, found.lines.len());
-                found.lines.push(Logged { position, entry, at, decided, closed: None });
+                found.lines.push(Logged { position, entry, leaf: opened.leaf, at, decided, closed: None });
             }
             Some(Event::Closed(closed)) => {
                 let line = by_decision.get(&EntryId::of(closed.decision.0)).and_then(|at| found.lines.get_mut(*at));

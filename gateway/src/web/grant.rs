@@ -1,0 +1,202 @@
+//! Granting, one purpose at a time: who, what, why, until when, and what refusing means. Nothing is chosen beforehand. To
+//! agree, the person signs in strongly and freshly; the text that was shown comes back with the answer, by its hash.
+
+use askama::Template;
+use http::StatusCode;
+use sekisho_policy::{ConsentId, PersonId};
+
+use super::page::{Answer, Frame, Trouble};
+use super::view::{self, TermsView};
+use super::visit::Visit;
+use crate::consent::give::{self, Approval, GiveError, RefusedScope};
+use crate::ids::TextId;
+use crate::store::state::Proposal;
+
+#[derive(Template)]
+#[template(path = "proposal.html")]
+struct Show {
+    f: Frame,
+    id: String,
+    terms: TermsView,
+    text: String,
+    hash: String,
+    revision: u64,
+    people: Vec<(String, String)>,
+    /// Where to sign in again first, where that is needed.
+    again: Option<String>,
+    /// What to say above it all.
+    notice: Option<&'static str>,
+}
+
+#[derive(Template)]
+#[template(path = "agreed.html")]
+struct Agreed {
+    f: Frame,
+    id: String,
+    terms: TermsView,
+    agreed: bool,
+}
+
+/// The proposal of this id that waits for this person.
+async fn proposal(visit: &Visit, person: PersonId, id: &str) -> Result<(ConsentId, Proposal), Trouble> {
+    let id = ConsentId::parse(id).map_err(|_| Trouble::not_found())?;
+    let dossier = visit.app.store.dossier(person).await?;
+    let waits = |p: &&Proposal| p.consent == id && !p.declined;
+    let proposal = dossier.papers.proposals.iter().find(waits).cloned().ok_or(Trouble::not_found())?;
+    if visit.app.store.person_of_consent(id)? != Some(person) {
+        return Err(Trouble::not_found());
+    }
+    Ok((id, proposal))
+}
+
+/// Shows a proposal.
+pub async fn show(visit: &Visit, id: &str) -> Result<Answer, Trouble> {
+    let person = visit.person().await?;
+    shown(visit, person, id, StatusCode::OK, None).await
+}
+
+async fn shown(
+    visit: &Visit,
+    person: PersonId,
+    id: &str,
+    status: StatusCode,
+    notice: Option<&'static str>,
+) -> Result<Answer, Trouble> {
+    let (id, proposal) = proposal(visit, person, id).await?;
+    let store = &visit.app.store;
+    let global = store.registry().await?;
+    let text = visit.app.config.texts.get(&proposal.terms.purpose).ok_or(Trouble::not_found())?;
+    let mut people = Vec::new();
+    for subject in visit.decided_by(person).await? {
+        let snapshot = store.snapshot(subject).await?;
+        if give::may_decide_on(&snapshot.subject, &global, person, &proposal.terms.categories, visit.now) {
+            people.push((subject.text(), view::who(visit, person, &snapshot.subject)));
+        }
+    }
+    let again = (!strong(visit)).then(|| again(visit, id)).flatten();
+    let page = Show {
+        f: visit.frame(),
+        id: id.text(),
+        terms: view::terms(visit.lang, &global, &proposal.terms),
+        text: visit.t(&text.ja, &text.en).to_owned(),
+        hash: data_encoding::HEXLOWER.encode(&text.hash),
+        revision: proposal.revision,
+        people,
+        again,
+        notice,
+    };
+    Ok(Answer::page(status, &page))
+}
+
+/// Whether the session's sign-in may grant, now.
+fn strong(visit: &Visit) -> bool {
+    let signed_in = visit.session().map(|session| &session.signed_in);
+    let provider = signed_in.and_then(|of| visit.app.web.provider_of(&of.issuer));
+    provider.zip(signed_in).is_some_and(|(provider, of)| provider.is_step_up(of, visit.now))
+}
+
+/// The address at which to sign in again, and come back to this proposal.
+fn again(visit: &Visit, id: ConsentId) -> Option<String> {
+    let provider = visit.app.web.provider_of(&visit.session()?.signed_in.issuer)?;
+    Some(format!("/my/sign-in/{}?again=1&then=/my/proposals/{}", provider.settings.code, id.text()))
+}
+
+/// Agrees.
+pub async fn agree(visit: &Visit, id: &str) -> Result<Answer, Trouble> {
+    let person = visit.sent_by().await?;
+    let (consent, proposal) = match proposal(visit, person, id).await {
+        Ok(found) => found,
+        // Two windows, one answer: what the other one did stands.
+        Err(_) => return Ok(Answer::see(&format!("/my/consents/{id}"))),
+    };
+    if !strong(visit) {
+        return shown(
+            visit,
+            person,
+            id,
+            StatusCode::FORBIDDEN,
+            Some(visit.t(
+                "同意するには、あらためて本人確認のサインインをしてください。まだ同意していません。",
+                "To agree, sign in again first. You have not agreed yet.",
+            )),
+        )
+        .await;
+    }
+    let Some(subject) = visit.field("subject").and_then(|text| PersonId::parse(text).ok()) else {
+        return shown(
+            visit,
+            person,
+            id,
+            StatusCode::BAD_REQUEST,
+            Some(visit.t(
+                "どなたについての同意かを選んでください。まだ同意していません。",
+                "Choose whom this is about. You have not agreed yet.",
+            )),
+        )
+        .await;
+    };
+    let text_hash = visit.field("text").and_then(|hex| data_encoding::HEXLOWER.decode(hex.as_bytes()).ok());
+    let approval = Approval {
+        person,
+        subject,
+        text_hash: text_hash.and_then(|bytes| bytes.try_into().ok()).ok_or(Trouble::bad_form())?,
+        revision: visit.field("revision").and_then(|text| text.parse().ok()),
+        acr: visit.session().map(|s| s.signed_in.acr.clone()).unwrap_or_default(),
+        idempotency: None,
+    };
+    match give::approve(&visit.app, consent, &approval).await {
+        Ok(()) => {}
+        Err(error) => return not_agreed(visit, person, id, error).await,
+    }
+    let global = visit.app.store.registry().await?;
+    let terms = view::terms(visit.lang, &global, &proposal.terms);
+    Ok(Answer::page(StatusCode::OK, &Agreed { f: visit.frame(), id: id.to_owned(), terms, agreed: true }))
+}
+
+/// The proposal again, with why it was not agreed to.
+async fn not_agreed(visit: &Visit, person: PersonId, id: &str, error: GiveError) -> Result<Answer, Trouble> {
+    let notice = match &error {
+        GiveError::OutdatedText(_) | GiveError::Changed => visit.t(
+            "文面や内容が変わりました。まだ同意していません。新しい文面を読んでから選び直してください。",
+            "The text has changed. You have not agreed. Read the new one and choose again.",
+        ),
+        GiveError::RefusalStands(_) => visit.t(
+            "「同意しない」という記録が残っているため、同意できません。先にその記録を取り消してください。まだ同意していません。",
+            "A refusal on record stands against this. Lift it first. You have not agreed.",
+        ),
+        GiveError::NoAuthority => visit.t(
+            "この方について同意する権限が確認できません。まだ同意していません。",
+            "You have no recorded authority to agree for this person. You have not agreed.",
+        ),
+        GiveError::Field { .. } => visit.t(
+            "この申し込みは、期間や内容が今の決まりに合わなくなっています。アプリからやり直してください。まだ同意していません。",
+            "The period or content no longer fits the rules. Start again from the app. You have not agreed.",
+        ),
+        _ => return Err(error.into()),
+    };
+    shown(visit, person, id, StatusCode::CONFLICT, Some(notice)).await
+}
+
+/// Declines; and, where a person is named, records that this stands.
+pub async fn decline(visit: &Visit, id: &str) -> Result<Answer, Trouble> {
+    let person = visit.sent_by().await?;
+    let (consent, proposal) = proposal(visit, person, id).await?;
+    let about = visit.field("refuse").filter(|text| !text.is_empty());
+    let about = about.map(PersonId::parse).transpose().map_err(|_| Trouble::bad_form())?;
+    if let Some(about) = about {
+        give::may_decide(&visit.app.store.snapshot(about).await?.subject, person, visit.now)?;
+    }
+    give::decline(&visit.app, consent, person).await?;
+    if let Some(about) = about {
+        let codes = proposal.terms.categories.iter().filter_map(|c| c.split_once('@').map(|(code, _)| code.to_owned()));
+        let scope = RefusedScope {
+            recipient: Some(proposal.terms.recipient.clone()),
+            purpose: Some(proposal.terms.purpose.clone()),
+            categories: Some(codes.collect()),
+        };
+        give::refuse(&visit.app, about, person, &scope, None).await?;
+    }
+    let global = visit.app.store.registry().await?;
+    let terms = view::terms(visit.lang, &global, &proposal.terms);
+    Ok(Answer::page(StatusCode::OK, &Agreed { f: visit.frame(), id: id.to_owned(), terms, agreed: false }))
+}

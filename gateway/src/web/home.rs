@@ -1,0 +1,94 @@
+//! The first page: sign in; or, signed in, what waits for an answer, what is in force with a button to stop it, and who
+//! looked last.
+
+use askama::Template;
+use http::StatusCode;
+use sekisho_policy::PersonId;
+
+use super::page::{Answer, Frame, Trouble};
+use super::view::{self, ConsentView, LogView};
+use super::visit::Visit;
+use crate::ids::TextId;
+
+/// Lines of the log on the first page.
+const LOOKED: usize = 5;
+/// A consent that ends within so many days is pointed out.
+const SOON_MS: i64 = 30 * 86_400_000;
+
+#[derive(Template)]
+#[template(path = "welcome.html")]
+struct Welcome {
+    f: Frame,
+    providers: Vec<(String, String)>,
+}
+
+#[derive(Template)]
+#[template(path = "home.html")]
+struct Home {
+    f: Frame,
+    proposals: Vec<Waiting>,
+    consents: Vec<ConsentView>,
+    soon: usize,
+    looked: Vec<LogView>,
+}
+
+struct Waiting {
+    id: String,
+    terms: view::TermsView,
+}
+
+/// The first page.
+pub async fn home(visit: &Visit) -> Result<Answer, Trouble> {
+    if visit.session().is_none() {
+        let named = |p: &super::Provider| {
+            (p.settings.code.clone(), visit.t(&p.settings.name_ja, &p.settings.name_en).to_owned())
+        };
+        let providers = visit.app.web.providers.iter().map(named).collect();
+        return Ok(Answer::page(StatusCode::OK, &Welcome { f: visit.frame(), providers }));
+    }
+    let person = visit.person().await?;
+    let (mut consents, mut lines) = (Vec::new(), Vec::new());
+    let global = visit.app.store.registry().await?;
+    for subject in visit.decided_by(person).await? {
+        consents.extend(view::consents(visit, person, subject).await?.into_iter().filter(|c| c.active));
+        let snapshot = visit.app.store.snapshot(subject).await?;
+        // Enough to find some that may be shown; the whole of it is a page of its own.
+        for logged in visit.app.store.access_log(subject, u64::MAX, 10 * LOOKED)? {
+            lines.extend(view::line(visit, person, &snapshot.subject, &global, &logged));
+        }
+    }
+    lines.sort_by_key(|line| std::cmp::Reverse(line.position));
+    lines.truncate(LOOKED);
+    let looked = lines;
+    let (proposals, soon) = (waiting(visit, person).await?, soon(visit, person).await?);
+    Ok(Answer::page(StatusCode::OK, &Home { f: visit.frame(), proposals, consents, soon, looked }))
+}
+
+/// Proposals that wait for this person's answer.
+async fn waiting(visit: &Visit, person: PersonId) -> Result<Vec<Waiting>, Trouble> {
+    let store = &visit.app.store;
+    let (dossier, global) = (store.dossier(person).await?, store.registry().await?);
+    let mut all = Vec::new();
+    for proposal in dossier.papers.proposals.iter().filter(|p| !p.declined) {
+        // One that was approved for a child lives on as the child's consent.
+        if store.person_of_consent(proposal.consent)? == Some(person) {
+            let terms = view::terms(visit.lang, &global, &proposal.terms);
+            all.push(Waiting { id: proposal.consent.text(), terms });
+        }
+    }
+    Ok(all)
+}
+
+/// How many consents end soon.
+async fn soon(visit: &Visit, person: PersonId) -> Result<usize, Trouble> {
+    let mut soon = 0;
+    for subject in visit.decided_by(person).await? {
+        let snapshot = visit.app.store.snapshot(subject).await?;
+        let ends = |c: &&sekisho_policy::Consent| {
+            let left = c.period.until().millis().saturating_sub(visit.now.millis());
+            c.ended_at.is_none() && (1..=SOON_MS).contains(&left)
+        };
+        soon += snapshot.subject.records.consents.iter().filter(ends).count();
+    }
+    Ok(soon)
+}

@@ -1,0 +1,266 @@
+//! What every page has in common: its language, its frame, its headers, and the words for what went wrong.
+
+use askama::Template;
+use bytes::Bytes;
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+use sekisho_policy::Timestamp;
+
+use crate::request::body::ReplyBody;
+
+/// Nothing but our own style sheet, pictures and forms: no script, no frame, no other host.
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+);
+
+/// The language of a page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lang {
+    /// Japanese.
+    #[default]
+    Ja,
+    /// English.
+    En,
+}
+
+impl Lang {
+    /// The text in this language. Both stand side by side where they are used, so that neither can be forgotten.
+    #[must_use]
+    pub const fn t<'a>(self, ja: &'a str, en: &'a str) -> &'a str {
+        match self {
+            Self::Ja => ja,
+            Self::En => en,
+        }
+    }
+
+    /// As HTML names it.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        self.t("ja", "en")
+    }
+
+    /// The language with this code.
+    #[must_use]
+    pub fn of(code: &str) -> Option<Self> {
+        [Self::Ja, Self::En].into_iter().find(|lang| lang.code() == code)
+    }
+
+    /// A day in Japan.
+    #[must_use]
+    pub fn day(self, at: Timestamp) -> String {
+        in_japan(at, self.t("%Y年%-m月%-d日", "%-d %B %Y"))
+    }
+
+    /// A minute in Japan.
+    #[must_use]
+    pub fn minute(self, at: Timestamp) -> String {
+        in_japan(at, self.t("%Y年%-m月%-d日 %H:%M", "%-d %B %Y, %H:%M"))
+    }
+
+    /// A second in Japan.
+    #[must_use]
+    pub fn second(self, at: Timestamp) -> String {
+        in_japan(at, self.t("%Y年%-m月%-d日 %H:%M:%S", "%-d %B %Y, %H:%M:%S"))
+    }
+}
+
+/// Japan has had one offset and no summer time since 1951.
+fn in_japan(at: Timestamp, format: &str) -> String {
+    let zone = jiff::tz::TimeZone::fixed(jiff::tz::offset(9));
+    let at = jiff::Timestamp::from_millisecond(at.millis()).map(|at| at.to_zoned(zone));
+    at.map(|at| at.strftime(format).to_string()).unwrap_or_default()
+}
+
+/// What the frame around a page shows.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// The language.
+    pub lang: Lang,
+    /// What forms of a session must carry; without one, nobody is signed in.
+    pub csrf: Option<String>,
+    /// Where the link goes that leaves at once.
+    pub here: String,
+}
+
+impl Frame {
+    /// The text in the page's language.
+    #[must_use]
+    pub const fn t<'a>(&self, ja: &'a str, en: &'a str) -> &'a str {
+        self.lang.t(ja, en)
+    }
+}
+
+/// An answer.
+pub struct Answer {
+    status: StatusCode,
+    content_type: &'static str,
+    body: Bytes,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Answer {
+    /// A page.
+    pub fn page(status: StatusCode, page: &impl Template) -> Self {
+        let body = page.render().unwrap_or_else(|error| {
+            // Only writing can fail, and it is written into memory.
+            tracing::error!(%error, "a page could not be written");
+            String::new()
+        });
+        Self::of(status, "text/html; charset=utf-8", Bytes::from(body))
+    }
+
+    /// A file.
+    pub const fn of(status: StatusCode, content_type: &'static str, body: Bytes) -> Self {
+        Self { status, content_type, body, headers: Vec::new() }
+    }
+
+    /// Somewhere else, by GET.
+    pub fn see(location: &str) -> Self {
+        let mut answer = Self::of(StatusCode::SEE_OTHER, "text/plain; charset=utf-8", Bytes::new());
+        answer.add(LOCATION, location);
+        answer
+    }
+
+    /// A file to keep, under this name.
+    pub fn to_keep(mut self, name: &str) -> Self {
+        self.add(http::header::CONTENT_DISPOSITION, &format!("attachment; filename=\"{name}\""));
+        self
+    }
+
+    /// Sets a cookie for this host alone, not to be read by scripts.
+    pub fn cookie(mut self, name: &str, value: &str, seconds: i64) -> Self {
+        let cookie = format!("{name}={value}; Path=/; Max-Age={seconds}; Secure; HttpOnly; SameSite=Lax");
+        self.add(SET_COOKIE, &cookie);
+        self
+    }
+
+    /// With another header field.
+    pub fn with(mut self, name: HeaderName, value: &str) -> Self {
+        self.add(name, value);
+        self
+    }
+
+    fn add(&mut self, name: HeaderName, value: &str) {
+        // A value that can't stand in a header is left out: what is made of it is a page without it.
+        self.headers.extend(HeaderValue::from_str(value).ok().map(|value| (name, value)));
+    }
+
+    /// As a response.
+    pub fn into_response(self, unchanging: bool) -> Response<ReplyBody> {
+        let mut response = Response::new(ReplyBody::plain(self.body));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        let keep = if unchanging { "public, max-age=3600" } else { "no-store" };
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static(keep));
+        headers.insert(CONTENT_SECURITY_POLICY, POLICY);
+        headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert("cross-origin-opener-policy", HeaderValue::from_static("same-origin"));
+        headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
+        for (name, value) in self.headers {
+            headers.append(name, value);
+        }
+        response
+    }
+}
+
+/// Something went wrong, in words for people: what happened, what it means, what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// Status.
+    pub status: StatusCode,
+    /// What happened.
+    pub happened: (&'static str, &'static str),
+    /// What it means and what to do.
+    pub then: (&'static str, &'static str),
+    /// Where to go on.
+    pub link: (&'static str, &'static str, &'static str),
+}
+
+const HOME: (&str, &str, &str) = ("/my", "最初の画面へ", "To the first page");
+
+macro_rules! troubles {
+    ($($(#[$doc:meta])* $name:ident $status:ident $ja:literal $en:literal $then_ja:literal $then_en:literal $link:expr;)*) => {
+        impl Trouble {$(
+            $(#[$doc])*
+            #[must_use]
+            pub const fn $name() -> Self {
+                Self { status: StatusCode::$status, happened: ($ja, $en), then: ($then_ja, $then_en), link: $link }
+            }
+        )*}
+    };
+}
+
+troubles! {
+    /// There is no such page, or not for this person.
+    not_found NOT_FOUND "ページが見つかりません。" "There is no such page."
+        "アドレスが古いか、この方にはお見せできないものです。何も変わっていません。" "The address is old, or this is not for you to see. Nothing has changed." HOME;
+    /// Nobody is signed in.
+    signed_out FORBIDDEN "サインインしていません。" "You are not signed in."
+        "しばらく操作がなかったか、サインアウトしたためです。続けるには、もう一度サインインしてください。"
+        "Nothing was done for a while, or you signed out. To go on, sign in again." HOME;
+    /// The form isn't one of this session.
+    stale_form FORBIDDEN "この画面は古くなっています。" "This page is out of date."
+        "サインインし直したか、別の画面で操作したためです。何も変わっていません。もう一度開いて操作してください。"
+        "You have signed in again since, or used another window. Nothing has changed. Open the page anew and try again." HOME;
+    /// The form is not understood.
+    bad_form BAD_REQUEST "入力を読み取れませんでした。" "The form could not be read."
+        "何も変わっていません。もう一度開いて操作してください。" "Nothing has changed. Open the page anew and try again." HOME;
+    /// What could be a My Number.
+    my_number BAD_REQUEST "個人番号（マイナンバー）のような番号が含まれています。" "There is a number in it that could be a My Number."
+        "個人番号は受け取りません。どこにも保存していません。番号を消してやり直してください。"
+        "My Numbers are never taken. It was not stored anywhere. Take the number out and try again." HOME;
+    /// Not now.
+    not_now SERVICE_UNAVAILABLE "ただいま処理できません。" "This is not possible right now."
+        "何も変わっていません。しばらくしてから、もう一度お試しください。" "Nothing has changed. Try again in a while." HOME;
+    /// Recorded, but not yet made sure of.
+    not_acknowledged SERVICE_UNAVAILABLE "停止を記録しましたが、まだ完了を確認できていません。" "The stop is recorded, but not confirmed yet."
+        "新しい提供はもう行われません。途中の提供を止めています。もう一度「止める」を押して確かめてください。"
+        "Nothing new is released any more. What was under way is being cut. Press the button again to make sure." HOME;
+    /// The sign-in was not an answer to an attempt of this browser.
+    sign_in_foreign BAD_REQUEST "サインインの手続きが途中で切れました。" "The sign-in was interrupted."
+        "時間がかかりすぎたか、同じ画面を二度開いたためです。サインインはされていません。最初からやり直してください。"
+        "It took too long, or the same page was opened twice. You are not signed in. Start again." HOME;
+    /// The provider or the person there said no.
+    sign_in_refused FORBIDDEN "サインインが取りやめられました。" "The sign-in was called off."
+        "サインインはされていません。続けるには、もう一度サインインしてください。" "You are not signed in. To go on, sign in again." HOME;
+    /// The sign-in was too weak.
+    sign_in_weak FORBIDDEN "この操作には、より確かな本人確認が必要です。" "This needs a stronger sign-in."
+        "カードなどによる確認で、もう一度サインインしてください。何も変わっていません。"
+        "Sign in again with your card or the like. Nothing has changed." HOME;
+    /// The provider can't be reached.
+    sign_in_unavailable SERVICE_UNAVAILABLE "サインインのサービスにつながりません。" "The sign-in service can't be reached."
+        "サインインはされていません。しばらくしてからお試しください。急いで提供を止めたいときは、窓口でも止められます。"
+        "You are not signed in. Try again in a while. If a release must be stopped at once, the counter can do it too." HOME;
+    /// Signed in, but not linked.
+    not_linked FORBIDDEN "サインインはできましたが、登録がまだ結び付いていません。" "You are signed in, but not linked to a person yet."
+        "窓口で本人確認を受けると、ここで確認や操作ができるようになります。"
+        "Once your identity has been checked at the counter, you can look and decide here." HOME;
+    /// Too much.
+    too_large PAYLOAD_TOO_LARGE "送られた内容が大きすぎます。" "What was sent is too large."
+        "何も変わっていません。" "Nothing has changed." HOME;
+}
+
+#[derive(Template)]
+#[template(path = "trouble.html")]
+struct TroublePage<'a> {
+    f: Frame,
+    happened: &'a str,
+    then: &'a str,
+    href: &'a str,
+    link: &'a str,
+}
+
+impl Trouble {
+    /// As a page.
+    pub fn answer(&self, frame: Frame) -> Answer {
+        let lang = frame.lang;
+        let t = |(ja, en): (&'static str, &'static str)| lang.t(ja, en);
+        let (href, ja, en) = self.link;
+        let page = TroublePage { f: frame, happened: t(self.happened), then: t(self.then), href, link: lang.t(ja, en) };
+        Answer::page(self.status, &page)
+    }
+}

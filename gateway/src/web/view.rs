@@ -1,0 +1,272 @@
+//! What pages show of records: in the visitor's language, with registered names in the place of codes.
+
+use sekisho_policy::{Consent, ConsentId, Decision, PartyId, PermittedBy, PersonId, Timestamp};
+
+use super::page::{Lang, Trouble};
+use super::visit::Visit;
+use crate::consent::give;
+use crate::ids::TextId;
+use crate::ledger::event::{Outcome, Terms};
+use crate::store::state::{Agreement, Global, Subject, category_version};
+use crate::store::{Dossier, Logged};
+
+/// Lines of the access log that are looked through for when a consent was used last.
+const USED_WITHIN: usize = 200;
+
+/// A party's name.
+pub fn party(global: &Global, lang: Lang, code: &str) -> String {
+    let named = global.text.party(code).map(|p| lang.t(&p.name_ja, &p.name_en).to_owned());
+    named.unwrap_or_else(|| code.to_owned())
+}
+
+/// A purpose's label.
+pub fn purpose(global: &Global, lang: Lang, code: &str) -> String {
+    let named = global.text.purpose(code).map(|p| lang.t(&p.label_ja, &p.label_en).to_owned());
+    named.unwrap_or_else(|| code.to_owned())
+}
+
+/// A category version's label.
+pub fn category(global: &Global, lang: Lang, version: &str) -> String {
+    let known = category_version(version).and_then(|v| global.text.category(v));
+    known.map_or_else(|| version.to_owned(), |c| lang.t(&c.label_ja, &c.label_en).to_owned())
+}
+
+/// How a page names a person: names are not kept here.
+pub fn who(visit: &Visit, asking: PersonId, subject: &Subject) -> String {
+    if subject.records.subject == asking {
+        return visit.t("あなた", "You").to_owned();
+    }
+    let birth = subject.records.birth;
+    match visit.lang {
+        Lang::Ja => format!("{}生まれのお子さま", birth.strftime("%Y年%-m月%-d日")),
+        Lang::En => format!("Your child born on {}", birth.strftime("%-d %B %Y")),
+    }
+}
+
+/// A consent, to be shown.
+pub struct ConsentView {
+    /// Its id.
+    pub id: String,
+    /// About whom.
+    pub who: String,
+    /// 提供先.
+    pub recipient: String,
+    /// 利用目的.
+    pub purpose: String,
+    /// 提供する情報.
+    pub categories: Vec<String>,
+    /// From whom, where the consent says so.
+    pub source: Option<String>,
+    /// The first day.
+    pub from: String,
+    /// The last moment.
+    pub until: String,
+    /// When it was given.
+    pub given: String,
+    /// By whom.
+    pub by: &'static str,
+    /// When it was used last, as far as the newest lines of the log tell.
+    pub used: Option<String>,
+    /// Its state, in words.
+    pub state: &'static str,
+    /// When it ended before its time.
+    pub ended: Option<String>,
+    /// Whether it can be stopped.
+    pub active: bool,
+}
+
+/// The consents about a subject that this person may see, the newest first.
+pub async fn consents(visit: &Visit, person: PersonId, subject: PersonId) -> Result<Vec<ConsentView>, Trouble> {
+    let store = &visit.app.store;
+    let (dossier, global) = (store.dossier(subject).await?, store.registry().await?);
+    let newest = store.access_log(subject, u64::MAX, USED_WITHIN)?;
+    let used: Vec<(ConsentId, Timestamp)> =
+        newest.iter().flat_map(|line| by_consents(&dossier.subject, &global, line)).collect();
+    let mut views = Vec::new();
+    for agreement in dossier.papers.agreements.iter().rev() {
+        if give::may_decide_on(&dossier.subject, &global, person, &agreement.terms.categories, visit.now) {
+            views.extend(consent(visit, person, &dossier, &global, agreement, &used));
+        }
+    }
+    Ok(views)
+}
+
+/// One consent, to be shown.
+pub fn consent(
+    visit: &Visit,
+    person: PersonId,
+    dossier: &Dossier,
+    global: &Global,
+    agreement: &Agreement,
+    used: &[(ConsentId, Timestamp)],
+) -> Option<ConsentView> {
+    let (lang, terms) = (visit.lang, &agreement.terms);
+    let consent = dossier.subject.records.consents.iter().find(|c| c.id == agreement.consent)?;
+    let (state, active) = state(visit, agreement, consent);
+    let by = if consent.grantor == person {
+        visit.t("あなた", "You")
+    } else if consent.grantor == dossier.subject.records.subject {
+        visit.t("ご本人", "The person themself")
+    } else {
+        visit.t("ほかの保護者", "Another guardian")
+    };
+    Some(ConsentView {
+        id: agreement.consent.text(),
+        who: who(visit, person, &dossier.subject),
+        recipient: party(global, lang, &terms.recipient),
+        purpose: purpose(global, lang, &terms.purpose),
+        categories: terms.categories.iter().map(|c| category(global, lang, c)).collect(),
+        source: terms.source.as_deref().map(|code| party(global, lang, code)),
+        from: lang.day(Timestamp::from_millis(terms.from_ms)),
+        until: lang.minute(Timestamp::from_millis(terms.until_ms)),
+        given: lang.minute(consent.approved_at),
+        by,
+        used: used.iter().find(|(id, _)| *id == agreement.consent).map(|(_, at)| lang.minute(*at)),
+        state,
+        ended: consent.ended_at.map(|at| lang.second(at)),
+        active,
+    })
+}
+
+fn state(visit: &Visit, agreement: &Agreement, consent: &Consent) -> (&'static str, bool) {
+    let ended = consent.ended_at.is_some_and(|at| at <= visit.now);
+    match () {
+        () if ended && agreement.superseded_by.is_some() => {
+            (visit.t("新しい同意に置き換え済み", "Replaced by a newer one"), false)
+        }
+        () if ended => (visit.t("停止済み", "Stopped"), false),
+        () if consent.period.until() <= visit.now => (visit.t("期限切れ", "Expired"), false),
+        () if visit.now < consent.period.from() => (visit.t("これから有効", "Not begun yet"), true),
+        () => (visit.t("提供中", "In force"), true),
+    }
+}
+
+/// Under which consents a decision released something, by the records as they stood then.
+fn by_consents(subject: &Subject, global: &Global, line: &Logged) -> Vec<(ConsentId, Timestamp)> {
+    let permitted = || {
+        let request = crate::store::explain::request(&line.decided.question)?;
+        match sekisho_policy::decide(
+            &subject.records,
+            &global.registry,
+            &request,
+            Timestamp::from_millis(line.decided.now_ms),
+        ) {
+            Decision::Permit(permit) => Some(permit),
+            Decision::Deny(_) => None,
+        }
+    };
+    let Some(permit) = (line.decided.kept != 0).then(permitted).flatten() else { return Vec::new() };
+    let consents = permit.kept().iter().filter_map(|kept| match kept.by {
+        PermittedBy::Consent(id) => Some((id, line.at)),
+        _ => None,
+    });
+    consents.collect()
+}
+
+/// A line of the access log, to be shown.
+pub struct LogView {
+    /// The decision's entry.
+    pub id: String,
+    /// Its number in the ledger, which no page shows.
+    pub position: u64,
+    /// When.
+    pub at: String,
+    /// When, RFC 3339.
+    pub instant: String,
+    /// About whom.
+    pub who: String,
+    /// Which organisation.
+    pub party: String,
+    /// In which capacity.
+    pub role: &'static str,
+    /// For which purpose.
+    pub purpose: String,
+    /// Which information went.
+    pub released: Vec<String>,
+    /// Which was asked for and did not go.
+    pub withheld: Vec<String>,
+    /// What came of it.
+    pub outcome: &'static str,
+    /// On which consents.
+    pub consents: Vec<String>,
+}
+
+/// A line, or none where this person may not see it: what rests on a legal basis is nobody's to see here, and what only
+/// the subject decides about, the subject's (invariant 11).
+pub fn line(visit: &Visit, person: PersonId, subject: &Subject, global: &Global, line: &Logged) -> Option<LogView> {
+    let (lang, question) = (visit.lang, &line.decided.question);
+    let own = give::may_decide_on(subject, global, person, &question.categories, visit.now);
+    let hidden = line.decided.by_basis && !crate::sabotage::off(crate::sabotage::Check::LegalBasisHidden);
+    if hidden || !own {
+        return None;
+    }
+    let code = question.party.and_then(|id| global.text.party_code(PartyId::from_bytes(id.0)));
+    let roles = [
+        ("システム", "System"),
+        ("本人（アプリ）", "The person, by app"),
+        ("保護者（アプリ）", "A guardian, by app"),
+        ("職員", "Staff"),
+    ];
+    let role = roles.get(usize::from(question.capacity)).map_or("", |(ja, en)| lang.t(ja, en));
+    let kept = |at: usize| line.decided.kept >> at & 1 == 1;
+    let named = |wanted: bool| {
+        let all = question.categories.iter().enumerate().filter(move |(at, _)| kept(*at) == wanted);
+        all.map(|(_, version)| category(global, lang, version)).collect::<Vec<_>>()
+    };
+    let consents = by_consents(subject, global, line);
+    Some(LogView {
+        id: line.entry.text(),
+        position: line.position,
+        at: lang.second(line.at),
+        instant: crate::consent::people::rfc3339(line.at),
+        who: who(visit, person, subject),
+        party: code
+            .map_or_else(|| lang.t("この窓口のページ", "These pages").to_owned(), |code| party(global, lang, code)),
+        role,
+        purpose: purpose(global, lang, &question.purpose),
+        released: named(true),
+        withheld: named(false),
+        outcome: outcome(visit, line),
+        consents: consents.iter().map(|(id, _)| id.text()).collect(),
+    })
+}
+
+fn outcome(visit: &Visit, line: &Logged) -> &'static str {
+    match line.closed.as_ref().map(|c| c.outcome) {
+        _ if line.decided.kept == 0 => visit.t("お断りしました（何も提供していません）", "Refused, nothing was sent"),
+        None => visit.t("提供中", "Under way"),
+        Some(Outcome::Complete) => visit.t("提供しました", "Sent"),
+        Some(Outcome::Cut) => visit.t("途中で止めました", "Cut off"),
+        Some(Outcome::Failed) => visit.t("途中で切れました", "Broken off"),
+        Some(Outcome::Unknown) => visit.t("結果は確認できません", "Not known"),
+        Some(Outcome::NothingSent) => visit.t("何も提供していません", "Nothing was sent"),
+    }
+}
+
+/// The terms of a proposal, to be shown.
+pub struct TermsView {
+    /// 提供先.
+    pub recipient: String,
+    /// 利用目的.
+    pub purpose: String,
+    /// 提供する情報.
+    pub categories: Vec<String>,
+    /// From whom.
+    pub source: Option<String>,
+    /// From.
+    pub from: String,
+    /// Until.
+    pub until: String,
+}
+
+/// Terms, to be shown.
+pub fn terms(lang: Lang, global: &Global, terms: &Terms) -> TermsView {
+    TermsView {
+        recipient: party(global, lang, &terms.recipient),
+        purpose: purpose(global, lang, &terms.purpose),
+        categories: terms.categories.iter().map(|c| category(global, lang, c)).collect(),
+        source: terms.source.as_deref().map(|code| party(global, lang, code)),
+        from: lang.day(Timestamp::from_millis(terms.from_ms)),
+        until: lang.minute(Timestamp::from_millis(terms.until_ms)),
+    }
+}
