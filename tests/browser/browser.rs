@@ -14,6 +14,8 @@ use data_encoding::BASE64;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use thirtyfour::{CapabilitiesHelper as _, ChromiumLikeCapabilities as _, DesiredCapabilities, WebDriver};
+use tokio::time::timeout;
+use url::Url;
 
 use crate::process::Program;
 
@@ -118,6 +120,22 @@ impl Browser {
             {"name": "prefers-color-scheme", "value": scheme}, {"name": "forced-colors", "value": forced}
         ]);
         self.tell("Emulation.setEmulatedMedia", json!({"features": features})).await;
+    }
+
+    /// Waits until its address begins like this, and tells the whole of it: a click returns before what it leads to is there.
+    pub async fn arrives_at(&self, start: &str) -> Url {
+        let arrived = timeout(WITHIN, async {
+            loop {
+                let url = self.driver.current_url().await.unwrap();
+                if url.as_str().starts_with(start) {
+                    return url;
+                }
+            }
+        });
+        match arrived.await {
+            Ok(url) => url,
+            Err(_) => panic!("never came to {start}, but to {:?}", self.driver.current_url().await),
+        }
     }
 
     /// A command of Chromium's own protocol.

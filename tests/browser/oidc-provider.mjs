@@ -31,6 +31,11 @@ const provider = new Provider(issuer, {
   clients: told.clients,
   cookies: { keys: [randomBytes(32).toString('base64url')] },
   features: { backchannelLogout: { enabled: true }, devInteractions: { enabled: false } },
+  // The provider refuses to call addresses that are not public. Here it calls loopback, and nobody else.
+  fetch: (url, { dispatcher, ...options }) => {
+    if (new URL(url).hostname !== 'localhost') throw new Error('only localhost is called');
+    return fetch(url, options);
+  },
   interactions: { url: (_, interaction) => `/interaction/${interaction.uid}` },
   jwks: { keys: [{ ...privateKey.export({ format: 'jwk' }), alg: 'ES256', use: 'sig' }] },
   loadExistingGrant: async (ctx) => {
@@ -90,4 +95,5 @@ server.on('request', (request, response) => {
   });
 });
 provider.on('server_error', (_, error) => console.error(error));
+provider.on('backchannel.error', (_, error) => console.error(error));
 console.log(JSON.stringify({ issuer }));

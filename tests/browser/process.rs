@@ -1,10 +1,12 @@
 //! Programs that a test starts, and that end with it: they and all that they have started, each by its own id.
 
 use std::io::ErrorKind;
+use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::net::unix::pipe;
 use tokio::time::timeout;
@@ -13,6 +15,8 @@ use tokio::time::timeout;
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// A program may start others while it is being stopped, but not for ever.
 const ROUNDS_MAX: usize = 20;
+/// A killed process takes a moment to be gone.
+const GONE_WITHIN: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
 
 /// A running program, and all that it has started.
 pub struct Program {
@@ -66,23 +70,34 @@ async fn until<T>(
 impl Drop for Program {
     fn drop(&mut self) {
         // Stopped first, so that nobody starts another while they are counted; killed when no more turn up.
-        let mut stopped = Vec::new();
+        let mut stopped: Vec<(i32, OwnedFd)> = Vec::new();
         for _ in 0..ROUNDS_MAX {
-            let more: Vec<i32> = self.ids().into_iter().filter(|id| !stopped.contains(id)).collect();
+            let mut more = self.ids();
+            more.retain(|id| !stopped.iter().any(|(stopped, _)| stopped == id));
+            // One that is gone by now has none.
+            let more = more.into_iter().filter_map(|id| Some((id, held(id)?))).collect::<Vec<_>>();
             if more.is_empty() {
                 break;
             }
-            more.iter().for_each(|id| signal(*id, Signal::STOP));
+            signal(&more, Signal::STOP);
             stopped.extend(more);
         }
-        stopped.iter().for_each(|id| signal(*id, Signal::KILL));
+        signal(&stopped, Signal::KILL);
+        for (_, process) in &stopped {
+            let _ = poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&GONE_WITHIN));
+        }
         let _ = self.child.wait();
     }
 }
 
-fn signal(id: i32, signal: Signal) {
-    if let Some(pid) = Pid::from_raw(id) {
-        let _ = kill_process(pid, signal);
+/// A process by a handle that never comes to mean another one.
+fn held(id: i32) -> Option<OwnedFd> {
+    pidfd_open(Pid::from_raw(id)?, PidfdFlags::empty()).ok()
+}
+
+fn signal(processes: &[(i32, OwnedFd)], signal: Signal) {
+    for (_, process) in processes {
+        let _ = pidfd_send_signal(process, signal);
     }
 }
 
