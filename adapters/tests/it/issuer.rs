@@ -225,3 +225,22 @@ async fn keys_rotate_and_wrong_tokens_can_be_minted() {
     assert_eq!(format!("{first:?}"), "AccessToken(…)");
     assert!(!format!("{:?}", issuer.signing_key().unwrap()).contains("PRIVATE"));
 }
+
+#[tokio::test]
+async fn the_page_says_what_it_is_in_both_languages_and_has_no_script() {
+    let world = World::new();
+    let (issuer, client) = (issuer(&world).await, world.client());
+    for (url, status) in [
+        (authorize(&issuer, "machine", &[("login_hint", None)]), 200),
+        (authorize(&issuer, "nobody", &[]), 400),
+        (format!("{}/logout", issuer.base_url()), 200),
+    ] {
+        let response = get(&client, &url).await.unwrap();
+        assert_eq!(response.status, status);
+        let page = String::from_utf8(response.body.to_vec()).unwrap();
+        for part in ["<html lang=\"ja\">", "name=\"viewport\"", "<h1>", "開発用", "Development only"] {
+            assert!(page.contains(part), "{part} is missing at {url}");
+        }
+        assert!(!page.contains("<script") && !page.contains("http://") && !page.contains("https://evil"), "{url}");
+    }
+}

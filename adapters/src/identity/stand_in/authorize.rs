@@ -2,12 +2,11 @@
 
 use http::{HeaderValue, Response, StatusCode, header};
 
-use super::{Registration, State, lock, random_id};
+use super::{Registration, State, lock, page, random_id};
 use crate::stand_in::{Asked, StandInBody, answer};
 
 const CODE_TTL_S: i64 = 60;
 const CODES_MAX: usize = 10_000;
-const HTML: &str = "text/html; charset=utf-8";
 
 /// What a code stands for until it is used, once.
 #[derive(Clone)]
@@ -31,17 +30,17 @@ pub(super) fn authorize(state: &State, asked: &Asked) -> Response<StandInBody> {
     let redirect = asked.param("redirect_uri");
     // Nothing is ever sent to an address that isn't registered.
     let (Some(client), Some(redirect)) = (client, redirect) else {
-        return refuse();
+        return page::refused();
     };
     if !client.redirect_uris.contains(&redirect) {
-        return refuse();
+        return page::refused();
     }
     match granted(state, asked, &client, &redirect) {
         Ok(Some(code)) => match keep(state, code) {
             Some(id) => back(state, &redirect, asked, ("code", &id)),
             None => back(state, &redirect, asked, ("error", "temporarily_unavailable")),
         },
-        Ok(None) => choose(state, asked),
+        Ok(None) => page::choose(&state.personas, asked.query.as_deref().unwrap_or_default()),
         Err(error) => back(state, &redirect, asked, ("error", error)),
     }
 }
@@ -146,44 +145,9 @@ fn back(state: &State, redirect: &str, asked: &Asked, outcome: (&str, &str)) -> 
     }
     let joint = if redirect.contains('?') { '&' } else { '?' };
     let Ok(location) = HeaderValue::try_from(format!("{redirect}{joint}{}", query.finish())) else {
-        return refuse();
+        return page::refused();
     };
     let mut response = answer(StatusCode::SEE_OTHER, "text/plain", "");
     response.headers_mut().insert(header::LOCATION, location);
     response
-}
-
-fn refuse() -> Response<StandInBody> {
-    answer(StatusCode::BAD_REQUEST, HTML, "<!doctype html><title>Error</title><p>Unknown client or redirect URI.</p>")
-}
-
-fn choose(state: &State, asked: &Asked) -> Response<StandInBody> {
-    let query = asked.query.as_deref().unwrap_or_default();
-    let mut page = String::from(
-        "<!doctype html><html lang=\"ja\"><meta charset=\"utf-8\"><title>開発用サインイン</title>\
-         <h1>開発用サインイン</h1><p>合成データの人物を選んでください。</p><ul>",
-    );
-    for persona in &state.personas {
-        let hint: String = form_urlencoded::byte_serialize(persona.sub.as_bytes()).collect();
-        let href = escape(&format!("/authorize?{query}&login_hint={hint}"));
-        page.push_str(&format!("<li><a href=\"{href}\">{}</a></li>", escape(&persona.label)));
-    }
-    page.push_str("</ul></html>");
-    answer(StatusCode::OK, HTML, page)
-}
-
-/// Escapes text for HTML content and attribute values.
-pub(crate) fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            other => out.push(other),
-        }
-    }
-    out
 }

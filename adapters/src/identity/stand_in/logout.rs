@@ -11,10 +11,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::keys::{Signature, sign_as};
-use super::{IssuerError, Registration, SignIn, State, lock, random_id};
+use super::{IssuerError, Registration, SignIn, State, lock, page, random_id};
 use crate::stand_in::{Asked, StandInBody, answer};
 
-const HTML: &str = "text/html; charset=utf-8";
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 const NOTICES_MAX: usize = 64;
 
@@ -93,18 +92,18 @@ pub(super) fn end_session(state: &State, asked: &Asked) -> SignedOut {
     let of = |name: &str| asked.param(name).or_else(|| asked.form(name));
     let nobody = |response| SignedOut { response, notices: Vec::new() };
     let hint = match of("id_token_hint").map(|token| hint(state, &token)) {
-        Some(None) => return nobody(refuse()),
+        Some(None) => return nobody(page::refused()),
         given => given.flatten(),
     };
     let id = of("client_id").or_else(|| hint.as_ref().map(|hint| hint.aud.clone()));
     if hint.as_ref().is_some_and(|hint| Some(&hint.aud) != id.as_ref()) {
-        return nobody(refuse());
+        return nobody(page::refused());
     }
     let client = id.and_then(|id| state.client(&id));
     let response = match (of("post_logout_redirect_uri"), client) {
-        (None, _) => signed_out(),
+        (None, _) => page::signed_out(),
         (Some(uri), Some(client)) if client.post_logout_redirect_uris.contains(&uri) => back(&uri, of("state")),
-        _ => return nobody(refuse()),
+        _ => return nobody(page::refused()),
     };
     let mut notices = hint.as_ref().map(|hint| lock(&state.sign_ins).end(&hint.sub)).unwrap_or_default();
     notices.retain(|ended| hint.as_ref().is_none_or(|hint| ended.sid != hint.sid));
@@ -154,25 +153,9 @@ fn back(uri: &str, state: Option<String>) -> Response<StandInBody> {
         location.push_str(&form_urlencoded::Serializer::new(String::new()).append_pair("state", &state).finish());
     }
     let Ok(location) = HeaderValue::try_from(location) else {
-        return refuse();
+        return page::refused();
     };
     let mut response = answer(StatusCode::SEE_OTHER, "text/plain", "");
     response.headers_mut().insert(header::LOCATION, location);
     response
-}
-
-fn signed_out() -> Response<StandInBody> {
-    answer(
-        StatusCode::OK,
-        HTML,
-        "<!doctype html><html lang=\"ja\"><title>サインアウトしました</title><p>サインアウトしました。 Signed out.</p></html>",
-    )
-}
-
-fn refuse() -> Response<StandInBody> {
-    answer(
-        StatusCode::BAD_REQUEST,
-        HTML,
-        "<!doctype html><title>Error</title><p>Unknown client, ID token or redirect URI.</p>",
-    )
 }

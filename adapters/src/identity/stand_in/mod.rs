@@ -15,6 +15,7 @@ mod keys;
 mod lies;
 mod logout;
 mod options;
+mod page;
 mod token;
 
 use std::collections::HashMap;
@@ -30,12 +31,12 @@ use crate::NowMs;
 use crate::http::HttpClient;
 use crate::stand_in::{Asked, Running, StandInBody, StartError, json as json_answer, url_of};
 
-pub(crate) use authorize::escape;
 pub use id_token::SignIn;
 pub use keys::{Signature, SigningAlgorithm, SigningKey};
 pub use lies::{Knobs, Lie};
 pub use logout::LogoutRequest;
 pub use options::{ClientAuth, IssuerOptions, Persona, Registration};
+pub(crate) use page::escape;
 pub use token::{AccessToken, MintRequest};
 
 /// Why the provider couldn't do what its owner asked.
