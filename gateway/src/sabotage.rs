@@ -81,6 +81,7 @@ pub enum Check {
     PruneKind,
     HeldCurrent,
     ReadAnewErased,
+    RefusalStands,
 }
 
 /// Whether a check is switched off: never, in a build that is not made for sabotage.

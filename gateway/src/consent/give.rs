@@ -3,12 +3,11 @@
 //! A party proposes; the person decides, signed in with our own client and, to grant, with step-up. An app can't grant
 //! itself: nothing here makes a consent of a proposal but [`approve`], which no party's token reaches.
 
-use sekisho_policy::{
-    AccessRequest, Actor, Block, BlockTarget, Categories, ConsentId, PersonId, Receiver, RefusalId, Timestamp,
-};
+use sekisho_policy::{Block, BlockTarget, Categories, ConsentId, PersonId, RefusalId, Timestamp};
 
 use super::barrier::BarrierError;
 use super::people::mint_pairwise;
+use super::refused::{Grant, no_refusal_stands};
 use crate::app::App;
 use crate::ids::{TextId, party_id};
 use crate::ledger::entry::{Bytes16, Cause, Idempotency};
@@ -179,7 +178,13 @@ pub async fn approve(app: &App, id: ConsentId, approval: &Approval) -> Result<()
         if !may_decide_on(&dossier.subject, global, person, &proposal.terms.categories, now) {
             return Err(GiveError::NoAuthority);
         }
-        no_refusal_stands(&dossier.subject, global, &proposal.terms, person, now)?;
+        no_refusal_stands(
+            &dossier.subject,
+            global,
+            &proposal.terms,
+            Grant { grantor: person, attested_by: None },
+            now,
+        )?;
         let approved = ConsentApproved {
             consent: Bytes16(*id.bytes()),
             subject: Bytes16(*subject.bytes()),
@@ -279,35 +284,6 @@ fn guards(subject: &Subject, person: PersonId, age: u8, now: Timestamp) -> bool 
     (young || sabotage::off(Check::GuardianOfAge))
         && (holds || sabotage::off(Check::GuardianAuthority))
         && (!records.blocks.iter().any(hidden) || sabotage::off(Check::GuardianBlocked))
-}
-
-/// Granting what a refusal stands against would be a consent that does nothing: the person is told to lift it first.
-fn no_refusal_stands(
-    subject: &Subject,
-    global: &Global,
-    terms: &Terms,
-    grantor: PersonId,
-    now: Timestamp,
-) -> Result<(), GiveError> {
-    use sekisho_policy::{Code, Decision, Forbidding, PurposeCode, Reason};
-    let categories = terms.categories.iter().filter_map(|c| category_version(c));
-    let (Some(categories), Ok(purpose)) = (Categories::new(categories), Code::parse(&terms.purpose)) else {
-        return Ok(());
-    };
-    let recipient = party_id(&terms.recipient);
-    let source = terms.source.as_deref().map_or(recipient, party_id);
-    let actor = if grantor == subject.records.subject { Actor::Subject(grantor) } else { Actor::Guardian(grantor) };
-    let receiver = Receiver::Party { party: recipient, actor };
-    let request =
-        AccessRequest { subject: subject.records.subject, receiver, source, purpose: PurposeCode(purpose), categories };
-    let Decision::Deny(denial) = sekisho_policy::decide(&subject.records, &global.registry, &request, now) else {
-        return Ok(());
-    };
-    let refusal = denial.withheld().iter().find_map(|w| match w.why {
-        Reason::ForbiddenBy(Forbidding::Refusal(id)) => Some(id),
-        _ => None,
-    });
-    refusal.map_or(Ok(()), |id| Err(GiveError::RefusalStands(id)))
 }
 
 /// Declines a proposal.

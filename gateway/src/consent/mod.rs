@@ -5,3 +5,4 @@ pub mod erasure;
 pub mod give;
 pub mod people;
 pub mod receipt;
+mod refused;
