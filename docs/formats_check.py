@@ -100,6 +100,8 @@ EVENTS = {
     "standing-changed": (20, record("app", True, "r")),
     "key-destroyed": (21, record(i(18))),
     "operator-read": (22, record("o", "w", None)),
+    "pairwise-retired": (24, record(i(1), [record("app", i(9))])),
+    "specially-adopted": (25, record(i(1), 11, 12, "e", "v")),
     "pruned": (23, record(11, [record(1, 2, pruned_digest([5, 7])), record(2, 2, pruned_digest([5, 7]))])),
 }
 

@@ -82,6 +82,8 @@ pub enum Check {
     HeldCurrent,
     ReadAnewErased,
     RefusalStands,
+    PairwiseRetired,
+    AdoptionSevers,
 }
 
 /// Whether a check is switched off: never, in a build that is not made for sabotage.

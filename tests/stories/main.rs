@@ -1,5 +1,6 @@
 //! The stories: what users and attackers do, told against a running gateway over real TLS.
 
+mod adoption;
 mod backup;
 mod callers;
 mod configuration;

@@ -8,6 +8,7 @@ use sekisho_policy::{AuthorityId, BasisId, BlockId, PersonId};
 
 use super::{Acting, AdminError};
 use crate::app::App;
+use crate::consent::adoption::{self, NewAdoption};
 use crate::consent::erasure;
 use crate::consent::people::{self, NewAuthority, NewBasis, NewPerson};
 use crate::ids::{LinkId, TextId};
@@ -108,6 +109,11 @@ pub(super) async fn act(app: &App, acting: &Acting, segments: &[&str], body: &[u
             let authority = id::<AuthorityId>(authority)?;
             let cut = people::end_authority(app, id(person)?, authority, &why.reason, cause).await?;
             Ok(json!({"transfers_cut": cut}))
+        }
+        ["people", person, "special-adoption"] => {
+            let new: NewAdoption = parse(body)?;
+            let severed = adoption::special_adoption(app, id(person)?, &new, cause).await?;
+            Ok(json!({"entry": severed.entry.map(|e| e.text()), "transfers_cut": severed.transfers_cut}))
         }
         ["people", person, "blocks"] => block(app, id(person)?, parse(body)?, acting).await,
         ["people", person, "blocks", block, "end"] => {

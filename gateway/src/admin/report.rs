@@ -184,6 +184,11 @@ fn told(event: &Event) -> Value {
         Event::BasisEnded(e) => json!({"basis": id::<BasisId>(e.basis), "ended": instant(e.at_ms)}),
         // The id is the party's for the person; the secret beside it is nobody's to see.
         Event::PairwiseMinted(e) => json!({"party": e.party}),
+        Event::PairwiseRetired(e) => json!({"parties": e.ids.iter().map(|r| &r.party).collect::<Vec<_>>()}),
+        Event::SpeciallyAdopted(e) => json!({
+            "in_effect_from": instant(e.from_ms), "recorded": instant(e.at_ms), "evidence": e.evidence,
+            "verified_by": e.verified_by,
+        }),
         Event::RegistryActivated(_)
         | Event::Decided(_)
         | Event::Closed(_)

@@ -1,5 +1,6 @@
 //! What people decide: proposals, consents, refusals; and the barrier that makes what narrows final.
 
+pub mod adoption;
 pub mod barrier;
 pub mod erasure;
 pub mod give;

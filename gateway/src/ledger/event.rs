@@ -6,7 +6,7 @@
 use minicbor::{Decode, Encode};
 
 use super::entry::{Bytes16, Bytes32, EntryType, encode};
-pub use super::parts::{BlockedFrom, LinkTarget, Outcome, PrunedOf, Question, Terms};
+pub use super::parts::{BlockedFrom, LinkTarget, Outcome, PrunedOf, Question, RetiredId, Terms};
 
 /// Bytes that are not the body of the entry's type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -349,5 +349,29 @@ events! {
         0 before_ms: i64,
         /// Segments in which something is, and all that is pruned there from now on.
         1 segments: Vec<PrunedOf>,
+    }
+
+    /// Parties' ids for the subject lead nowhere any more. New ones are minted when they are needed.
+    PairwiseRetired {
+        /// About whom.
+        0 subject: Bytes16,
+        /// Which.
+        1 ids: Vec<RetiredId>,
+    }
+
+    /// A special adoption (特別養子縁組, 民法817条の2) took effect: the ties to the former family end, all in one. Of the
+    /// subject's records there goes every link; every authority from before `from_ms`, and what its holder refused; every
+    /// consent that a guardian gave; and the subject's own consents end.
+    SpeciallyAdopted {
+        /// Who was adopted.
+        0 subject: Bytes16,
+        /// When it took effect, ms since the epoch: from then on the new parents hold authority.
+        1 from_ms: i64,
+        /// When it was recorded, ms since the epoch.
+        2 at_ms: i64,
+        /// Which evidence was seen (審判書, 確定証明書).
+        3 evidence: String,
+        /// Who checked it.
+        4 verified_by: String,
     }
 }

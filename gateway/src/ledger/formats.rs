@@ -89,6 +89,7 @@ fn people() -> Vec<(&'static str, Event)> {
         verified_by: s("v"),
         recheck_ms: None,
     };
+    let retired = PairwiseRetired { subject: i(1), ids: vec![RetiredId { party: s("app"), id: i(9) }] };
     let minted = PairwiseMinted { subject: i(1), party: s("app"), id: i(9), secret: h(10) };
     vec![
         ("registry-activated", activated()),
@@ -99,6 +100,7 @@ fn people() -> Vec<(&'static str, Event)> {
         ("authority-recorded", Event::AuthorityRecorded(authority)),
         ("authority-ended", Event::AuthorityEnded(AuthorityEnded { authority: i(3), at_ms: 2, reason: s("r") })),
         ("pairwise-minted", Event::PairwiseMinted(minted)),
+        ("pairwise-retired", Event::PairwiseRetired(retired)),
     ]
 }
 
@@ -135,7 +137,9 @@ fn records() -> Vec<(&'static str, Event)> {
         decided_by: s("d"),
         reason: s("r"),
     };
+    let adopted = SpeciallyAdopted { subject: i(1), from_ms: 11, at_ms: 12, evidence: s("e"), verified_by: s("v") };
     vec![
+        ("specially-adopted", Event::SpeciallyAdopted(adopted)),
         ("consent-proposed", Event::ConsentProposed(proposed)),
         ("consent-approved", Event::ConsentApproved(approved)),
         ("consent-ended", consent_ended(None)),
@@ -258,11 +262,11 @@ fn every_event() {
     assert_eq!(Event::decode(EntryType::OperatorRead, &spelled_out), Err(BodyError), "an absent field at the end");
     let named = PAGE.matches("```golden event-").count();
     assert_eq!(all.len(), named);
-    for number in 1..=23 {
+    for number in 1..=25 {
         assert!(all.iter().any(|(_, event)| event.entry_type() as u8 == number), "no vector of type {number}");
     }
     assert_eq!(EntryType::from_number(0), None);
-    assert_eq!(EntryType::from_number(24), None);
+    assert_eq!(EntryType::from_number(26), None);
 }
 
 #[test]

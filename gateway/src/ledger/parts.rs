@@ -118,6 +118,17 @@ pub enum Outcome {
     NothingSent,
 }
 
+/// An id under which a party knew a subject.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct RetiredId {
+    /// The party's code.
+    #[n(0)]
+    pub party: String,
+    /// The id.
+    #[n(1)]
+    pub id: Bytes16,
+}
+
 /// What is pruned in one segment, all of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Encode, Decode)]
 pub struct PrunedOf {

@@ -6,7 +6,7 @@
 //! [`Subject`]: super::state::Subject
 //! [`Subject::apply`]: super::state::Subject::apply
 
-use sekisho_policy::{ConsentId, Timestamp};
+use sekisho_policy::{ConsentId, PersonId, Timestamp};
 
 use crate::ids::{EntryId, TextId};
 use crate::ledger::entry::Header;
@@ -44,6 +44,8 @@ pub struct Proposal {
 pub struct Agreement {
     /// Which consent.
     pub consent: ConsentId,
+    /// Who gave it.
+    pub grantor: PersonId,
     /// What it says.
     pub terms: Terms,
     /// How the person was signed in, or how it was attested.
@@ -92,6 +94,7 @@ impl Papers {
                 self.proposals.retain(|p| p.consent != id);
                 self.agreements.push(Agreement {
                     consent: id,
+                    grantor: PersonId::of(e.grantor.0),
                     terms: e.terms.clone(),
                     how: e.how.clone(),
                     superseded_by: None,
@@ -103,6 +106,14 @@ impl Papers {
                 let id = ConsentId::of(e.consent.0);
                 for a in self.agreements.iter_mut().filter(|a| a.consent == id) {
                     (a.superseded_by, a.revision) = (e.superseded_by.map(|s| ConsentId::of(s.0)), revision);
+                    a.ended = Some(Ending { entry: header.id(), leaf: *leaf, at: header.at() });
+                }
+            }
+            Event::SpeciallyAdopted(e) => {
+                self.proposals.clear();
+                self.agreements.retain(|a| a.grantor == PersonId::of(e.subject.0));
+                for a in self.agreements.iter_mut().filter(|a| a.ended.is_none()) {
+                    a.revision = revision;
                     a.ended = Some(Ending { entry: header.id(), leaf: *leaf, at: header.at() });
                 }
             }

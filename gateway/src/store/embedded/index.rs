@@ -26,6 +26,7 @@ use super::pages::{self, Behind, log_key, window};
 use crate::ids::{EntryId, PairwiseId};
 use crate::ledger::event::{Event, LinkTarget};
 use crate::ledger::merkle::{Hash, sha256};
+use crate::sabotage::{self, Check};
 
 /// The index could not be read or written. It is never the reason to lose anything: delete and rebuild.
 #[derive(Debug, thiserror::Error)]
@@ -283,6 +284,15 @@ impl Index {
                 let key = pair_key(party, minted.id.0);
                 self.pairwise.insert(key, person.bytes())?;
                 self.people.insert(key, Some(person));
+            }
+            Some(Event::PairwiseRetired(retired)) => {
+                for one in &retired.ids {
+                    let key = pair_key(crate::ids::party_id(&one.party), one.id.0);
+                    if !sabotage::off(Check::PairwiseRetired) {
+                        self.pairwise.remove(key)?;
+                        self.people.insert(key, None);
+                    }
+                }
             }
             Some(Event::ConsentProposed(proposed)) => {
                 // An approval that was taken in earlier (a second pass) stays.
