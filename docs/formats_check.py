@@ -73,6 +73,12 @@ def pruned_digest(positions):
 
 TERMS = record("app", "care", ["medication@1", "vaccination@1"], "city", 1, 2, "2020-01-01", None, h(3))
 QUESTION = record(i(1), i(11), 2, i(4), i(12), "care", ["vaccination@1"])
+
+
+def attestation(way):
+    return record("city", choice(way), "e", "c", "d", 13)
+
+
 EVENTS = {
     "registry-activated": (1, record("{}")),
     "enrolled": (2, record(i(1), "1980-01-01", "e", "v")),
@@ -83,6 +89,9 @@ EVENTS = {
     "authority-ended": (6, record(i(3), 2, "r")),
     "consent-proposed": (7, record(i(5), i(1), TERMS, "app")),
     "consent-approved": (8, record(i(5), i(1), i(1), TERMS, 1, None, "h")),
+    "consent-attested": (8, record(i(5), i(1), i(1), TERMS, 1, "city", "h", attestation(0))),
+    "withdrawal-attested": (9, record(i(5), 3, i(1), None, attestation(1))),
+    "refusal-attested": (11, record(i(6), i(1), i(1), "app", None, ["vaccination"], 4, attestation(2))),
     "consent-ended": (9, record(i(5), 3, i(1), None)),
     "consent-superseded": (9, record(i(5), 3, i(1), i(6))),
     "proposal-closed": (10, record(i(5), i(1), True)),

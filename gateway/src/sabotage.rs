@@ -84,6 +84,9 @@ pub enum Check {
     RefusalStands,
     PairwiseRetired,
     AdoptionSevers,
+    AttestForOthers,
+    AttestScope,
+    SourceUnique,
 }
 
 /// Whether a check is switched off: never, in a build that is not made for sabotage.

@@ -5,6 +5,7 @@ mod backup;
 mod callers;
 mod configuration;
 mod consents;
+mod counter;
 mod denials;
 mod erasure;
 mod family;

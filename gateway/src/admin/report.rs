@@ -9,10 +9,11 @@ use serde_json::{Value, json};
 
 use super::{Acting, AdminError};
 use crate::app::App;
+use crate::consent::attested::way_word;
 use crate::consent::people::{parse_instant, rfc3339};
 use crate::ids::{LinkId, TextId, party_id};
 use crate::ledger::entry::Bytes16;
-use crate::ledger::event::{BlockedFrom, Event, LinkTarget, Outcome, Terms};
+use crate::ledger::event::{Attestation, BlockedFrom, Event, LinkTarget, Outcome, Terms};
 use crate::store::state::Global;
 use crate::store::{Kept, Logged, ReportAsked, StoreError};
 
@@ -125,6 +126,14 @@ fn kept_record(record: &Kept) -> Value {
     view
 }
 
+fn attested(attestation: &Attestation) -> Value {
+    json!({
+        "party": attestation.party, "way": way_word(attestation.way), "evidence": attestation.evidence,
+        "checked_by": attestation.checked_by, "recorded_by": attestation.recorded_by,
+        "given": instant(attestation.given_ms),
+    })
+}
+
 fn told(event: &Event) -> Value {
     match event {
         Event::Enrolled(e) => json!({"birth": e.birth, "evidence": e.evidence, "verified_by": e.verified_by}),
@@ -150,10 +159,12 @@ fn told(event: &Event) -> Value {
         Event::ConsentApproved(e) => json!({
             "consent": id::<ConsentId>(e.consent), "grantor": id::<PersonId>(e.grantor), "terms": terms(&e.terms),
             "approved": instant(e.approved_ms), "attested_by": e.attested_by, "how": e.how,
+            "attestation": e.attestation.as_ref().map(attested),
         }),
         Event::ConsentEnded(e) => json!({
             "consent": id::<ConsentId>(e.consent), "ended": instant(e.at_ms), "by": id::<PersonId>(e.by),
             "superseded_by": e.superseded_by.map(id::<ConsentId>),
+            "attestation": e.attestation.as_ref().map(attested),
         }),
         Event::ProposalClosed(e) => {
             json!({"consent": id::<ConsentId>(e.consent), "by": id::<PersonId>(e.by), "approved": e.approved})
@@ -161,6 +172,7 @@ fn told(event: &Event) -> Value {
         Event::Refused(e) => json!({
             "refusal": id::<RefusalId>(e.refusal), "grantor": id::<PersonId>(e.grantor), "recipient": e.recipient,
             "purpose": e.purpose, "categories": e.categories, "from": instant(e.from_ms),
+            "attestation": e.attestation.as_ref().map(attested),
         }),
         Event::RefusalLifted(e) => {
             json!({"refusal": id::<RefusalId>(e.refusal), "by": id::<PersonId>(e.by), "lifted": instant(e.at_ms)})

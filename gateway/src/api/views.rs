@@ -73,6 +73,7 @@ pub(super) fn agreement_view(subject: &Subject, agreement: &Agreement, caller: &
     add(&mut view, "given_by", json!(consent.map(|c| c.grantor.text())));
     add(&mut view, "given_at", json!(consent.map(|c| rfc3339(c.approved_at))));
     add(&mut view, "how", json!(agreement.how));
+    add(&mut view, "attested_by", json!(agreement.attestation.as_ref().map(|a| &a.party)));
     add(&mut view, "ended_at", json!(consent.and_then(|c| c.ended_at).map(rfc3339)));
     view
 }

@@ -1,9 +1,11 @@
 //! What people decide: proposals, consents, refusals; and the barrier that makes what narrows final.
 
 pub mod adoption;
+pub mod attested;
 pub mod barrier;
 pub mod erasure;
 pub mod give;
 pub mod people;
 pub mod receipt;
 mod refused;
+mod stop;

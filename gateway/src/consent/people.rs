@@ -101,7 +101,7 @@ pub async fn enrol(store: &Store, people: &[NewPerson], cause: Cause) -> Result<
     Ok(ids)
 }
 
-/// Links a person to a login or to an id at a source. A login is one person's.
+/// Links a person to a login or to an id at a source. Either is one person's.
 ///
 /// # Errors
 /// When the login is another's, the person unknown, or the store fails.
@@ -124,6 +124,10 @@ pub async fn link(
         LinkTarget::Source { party, id } => {
             if sekisho_adapters::my_number::contained_in(id) && !sabotage::off(Check::MyNumber) {
                 return Err(field("id", "could be a My Number, which is never taken"));
+            }
+            let anothers = app.store.person_of_source(party, id).await?.is_some_and(|p| p != person);
+            if anothers && !sabotage::off(Check::SourceUnique) {
+                return Err(ActError::Conflict("this id is linked to another person: end that link first"));
             }
             crate::store::embedded::index::login_key(party, id)
         }

@@ -2,7 +2,7 @@
 //! that one consent, so that what a parent may decide alone (P-14) and all else is told once, in the policy.
 
 use sekisho_policy::{
-    AccessRequest, Actor, Categories, Code, Consent, ConsentId, Decision, Forbidding, Origin, Period, PersonId,
+    AccessRequest, Actor, Categories, Code, Consent, ConsentId, Decision, Forbidding, Miss, Origin, Period, PersonId,
     PurposeCode, Reason, Receiver, RefusalId, SubjectRecords, Timestamp, Withheld,
 };
 
@@ -37,6 +37,22 @@ pub(super) fn no_refusal_stands(
         return Ok(());
     }
     refusal.map_or(Ok(()), |id: RefusalId| Err(GiveError::RefusalStands(id)))
+}
+
+/// The same, and that whoever gives it is one whose word counts: a child too young, named by mistake, is not.
+pub(super) fn could_count(
+    subject: &Subject,
+    global: &Global,
+    terms: &Terms,
+    grant: Grant<'_>,
+    now: Timestamp,
+) -> Result<(), GiveError> {
+    no_refusal_stands(subject, global, terms, grant, now)?;
+    let grantor = |w: &Withheld| matches!(w.why, Reason::NothingApplies(near) if near.miss == Miss::Grantor);
+    if withheld(subject, global, terms, grant, now).iter().any(grantor) {
+        return Err(GiveError::NoAuthority);
+    }
+    Ok(())
 }
 
 /// What the policy would withhold if nothing but this consent were given, from now on.

@@ -6,7 +6,7 @@
 use minicbor::{Decode, Encode};
 
 use super::entry::{Bytes16, Bytes32, EntryType, encode};
-pub use super::parts::{BlockedFrom, LinkTarget, Outcome, PrunedOf, Question, RetiredId, Terms};
+pub use super::parts::{Attestation, BlockedFrom, LinkTarget, Outcome, PrunedOf, Question, RetiredId, Terms, Way};
 
 /// Bytes that are not the body of the entry's type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -157,6 +157,8 @@ events! {
         5 attested_by: Option<String>,
         /// How the person was signed in (`acr`), or how it was attested.
         6 how: String,
+        /// What the attesting party says of it.
+        7 attestation: Option<Attestation>,
     }
 
     /// A consent was revoked, or superseded by another.
@@ -169,6 +171,8 @@ events! {
         2 by: Bytes16,
         /// The consent that takes its place; `None` when revoked.
         3 superseded_by: Option<Bytes16>,
+        /// What a party attests of a withdrawal that was not made here.
+        4 attestation: Option<Attestation>,
     }
 
     /// A proposal was answered: declined, or approved for another subject than the person it was made to.
@@ -197,6 +201,8 @@ events! {
         5 categories: Option<Vec<String>>,
         /// From, ms since the epoch.
         6 from_ms: i64,
+        /// What a party attests of a refusal that was not made here.
+        7 attestation: Option<Attestation>,
     }
 
     /// A refusal was lifted.

@@ -263,6 +263,16 @@ impl Store {
         Ok(holds.then_some(person))
     }
 
+    /// Whom a source knows by this id of its own, now.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn person_of_source(&self, party: &str, id: &str) -> Result<Option<PersonId>, StoreError> {
+        let Some(person) = self.inner.index.login(party, id)? else { return Ok(None) };
+        let holds = self.snapshot(person).await?.subject.is_at(party, id);
+        Ok(holds.then_some(person))
+    }
+
     /// Whom a party knows by this id.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use sekisho_policy::{ConsentId, PersonId, Timestamp};
 
 use crate::ids::{EntryId, TextId};
 use crate::ledger::entry::Header;
-use crate::ledger::event::{Event, Terms};
+use crate::ledger::event::{Attestation, Event, Terms};
 use crate::ledger::merkle::Hash;
 
 /// The papers of one person.
@@ -50,6 +50,8 @@ pub struct Agreement {
     pub terms: Terms,
     /// How the person was signed in, or how it was attested.
     pub how: String,
+    /// What a party attests of it, where it was not given here.
+    pub attestation: Option<Attestation>,
     /// The consent that took its place.
     pub superseded_by: Option<ConsentId>,
     /// The entry that ended it.
@@ -97,6 +99,7 @@ impl Papers {
                     grantor: PersonId::of(e.grantor.0),
                     terms: e.terms.clone(),
                     how: e.how.clone(),
+                    attestation: e.attestation.clone(),
                     superseded_by: None,
                     ended: None,
                     revision,

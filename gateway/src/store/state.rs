@@ -105,6 +105,12 @@ impl Subject {
         })
     }
 
+    /// Whether this is an id of the person at a source, now.
+    #[must_use]
+    pub fn is_at(&self, source: &str, at: &str) -> bool {
+        self.links.iter().any(|l| matches!(&l.to, LinkTarget::Source { party, id } if party == source && id == at))
+    }
+
     /// Whether this login is one of the person's, now.
     #[must_use]
     pub fn has_login(&self, issuer: &str, sub: &str) -> bool {

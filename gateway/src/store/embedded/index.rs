@@ -273,11 +273,11 @@ impl Index {
     fn look_ups(&self, person: PersonId, event: Option<&Event>) -> Result<(), IndexError> {
         match event {
             Some(Event::Linked(linked)) => {
-                if let LinkTarget::Login { issuer, sub } = &linked.to {
-                    let key = login_key(issuer, sub);
-                    self.logins.insert(key, person.bytes())?;
-                    self.people.insert(key, Some(person));
-                }
+                // An issuer is a URL and a party's code is none: the two can't be taken for each other.
+                let (LinkTarget::Login { issuer: at, sub: id } | LinkTarget::Source { party: at, id }) = &linked.to;
+                let key = login_key(at, id);
+                self.logins.insert(key, person.bytes())?;
+                self.people.insert(key, Some(person));
             }
             Some(Event::PairwiseMinted(minted)) => {
                 let party = crate::ids::party_id(&minted.party);
