@@ -227,19 +227,39 @@ def digest_chain(*entries):
     return digest
 
 
-def receipt():
+def jws(typ, claims):
     """RFC 7515 compact, EdDSA; kid is the RFC 7638 thumbprint."""
     b64url = lambda data: base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-    compact = lambda value: json.dumps(value, separators=(",", ":")).encode()
+    compact = lambda value: json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
     thumbprint = b64url(sha(compact({"crv": "Ed25519", "kty": "OKP", "x": b64url(PUBLIC[1:])})))
-    claims = {
+    header = {"typ": typ, "alg": "EdDSA", "kid": thumbprint}
+    signed = f"{b64url(compact(header))}.{b64url(compact(claims))}"
+    return f"{signed}.{b64url(SIGNER.sign(signed.encode()))}"
+
+
+def receipt():
+    return jws("sekisho-receipt+jwt", {
         "iss": "https://sekisho.example", "event": "revoked", "entry": "ent-" + base32(i(1)), "leaf": b64(h(2)),
         "iat": 1795305600, "at": "2026-11-22T00:00:00.123Z", "about": "cns-x", "transfers_cut": 2,
         "asked_to_erase": ["app"],
-    }
-    header = {"typ": "sekisho-receipt+jwt", "alg": "EdDSA", "kid": thumbprint}
-    signed = f"{b64url(compact(header))}.{b64url(compact(claims))}"
-    return f"{signed}.{b64url(SIGNER.sign(signed.encode()))}"
+    })
+
+
+def consent_receipt():
+    return jws("sekisho-consent-receipt+jwt", {
+        "iss": "https://sekisho.example", "iat": 1795305600, "schema_version": "sekisho-consent-receipt/1",
+        "record_id": "cns-x", "pii_principal_id": "psn-x", "status": "active",
+        "privacy_notice": {"sha256": "03" * 32, "version": None, "languages": ["ja", "en"]},
+        "purposes": [{
+            "purpose": "care", "lawful_basis": "consent", "pii_information": ["vaccination@1"], "data_from": None,
+            "data_until": None, "valid_from": "2026-11-22T00:00:00.123Z", "valid_until": "2026-11-23T00:00:00.123Z",
+            "withdrawal_method": "POST https://sekisho.example/v1/consents/cns-x/revoke",
+        }],
+        "parties": [{"party_id": "app", "party_role": "pii_controller", "name_ja": "アプリ", "name_en": "App"}],
+        "events": [{
+            "event_type": "given", "event_time": "2026-11-22T00:00:00.123Z", "entity_id": "psn-y", "how": "aal3",
+        }],
+    })
 
 
 def vectors():
@@ -264,6 +284,7 @@ def vectors():
         "text-hash": counted("2026-11".encode(), "同意します".encode(), "I agree".encode()).hex(),
         "idempotency-key": counted(i(11), i(1), b"POST /v1/consents", b"k-1").hex(),
         "proof": proof(),
+        "consent-receipt": re.sub(r"(.{118})(?=.)", r"\1\n", consent_receipt()),
         "receipt": re.sub(r"(.{118})(?=.)", r"\1\n", receipt()),
     }
     out.update({f"event-{name}": f"{kind:02x} {cbor(value).hex()}" for name, (kind, value) in EVENTS.items()})

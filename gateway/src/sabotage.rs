@@ -87,6 +87,7 @@ pub enum Check {
     AttestForOthers,
     AttestScope,
     SourceUnique,
+    RecordFor,
 }
 
 /// Whether a check is switched off: never, in a build that is not made for sabotage.

@@ -1,7 +1,8 @@
 //! Consents and refusals: propose, list, show, approve, refuse, lift, revoke.
 
+use bytes::Bytes;
 use http::StatusCode;
-use http::header::{ETAG, LOCATION};
+use http::header::{CONTENT_DISPOSITION, ETAG, LOCATION};
 use sekisho_policy::{ConsentId, PersonId, RefusalId, Timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -12,6 +13,7 @@ use super::{Answer, Call};
 use crate::consent::give::{self, Approval, GiveError, Narrowed, RefusedScope, Revoker};
 use crate::consent::people::parse_instant;
 use crate::consent::receipt::Receipt;
+use crate::consent::record::{self, ConsentRecord};
 use crate::ids::TextId;
 use crate::ledger::entry::Bytes32;
 use crate::ledger::event::{Event, Terms};
@@ -135,6 +137,26 @@ async fn shown(call: &Call<'_>, caller: &Caller, id: ConsentId) -> Result<Answer
         return Err(Problem::not_found());
     }
     Ok(Answer::ok(&view).with(ETAG, &format!("\"r{revision}\"")))
+}
+
+/// The consent as a signed record to keep, for the subject and for who gave it.
+pub(super) async fn record(call: &Call<'_>, id: &str) -> Result<Answer, Problem> {
+    let (person, _) = call.person().await?;
+    let (id, store) = (consent_id(id)?, &call.app.store);
+    let subject = store.person_of_consent(id)?.ok_or_else(Problem::not_found)?;
+    let dossier = store.dossier(subject).await?;
+    let global = store.registry().await?;
+    let now = store.clock().now().map_err(crate::store::StoreError::from)?;
+    let agreement = dossier.papers.agreements.iter().find(|a| a.consent == id).ok_or_else(Problem::not_found)?;
+    let decides = give::may_decide_on(&dossier.subject, &global, person, &agreement.terms.categories, now);
+    if !record::is_for(person, &dossier.subject, agreement, decides) && !sabotage::off(Check::RecordFor) {
+        return Err(Problem::not_found());
+    }
+    let record = ConsentRecord::of(&call.app.config, &global.text, &dossier.subject, agreement, now);
+    let signed = record.and_then(|record| record.sign(store.ledger_key())).ok_or_else(Problem::not_now)?;
+    let mut answer = Answer::ok(&Value::Null);
+    (answer.content_type, answer.body) = ("application/jose", Bytes::from(signed));
+    Ok(answer.with(CONTENT_DISPOSITION, "attachment; filename=\"consent-receipt.jws\""))
 }
 
 /// The people about whom this person decides: themself, and those under their authority now.

@@ -7,5 +7,6 @@ pub mod erasure;
 pub mod give;
 pub mod people;
 pub mod receipt;
+pub mod record;
 mod refused;
 mod stop;

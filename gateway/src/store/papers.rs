@@ -6,7 +6,7 @@
 //! [`Subject`]: super::state::Subject
 //! [`Subject::apply`]: super::state::Subject::apply
 
-use sekisho_policy::{ConsentId, PersonId, Timestamp};
+use sekisho_policy::{ConsentId, PersonId, SubjectRecords, Timestamp};
 
 use crate::ids::{EntryId, TextId};
 use crate::ledger::entry::Header;
@@ -58,6 +58,20 @@ pub struct Agreement {
     pub ended: Option<Ending>,
     /// Counts the changes, for the entity tag.
     pub revision: u64,
+}
+
+impl Agreement {
+    /// How it stands: `active`, `revoked`, `superseded`, `expired`, or `unreadable` when its record is not there.
+    #[must_use]
+    pub fn status(&self, records: &SubjectRecords, now: Timestamp) -> &'static str {
+        match records.consents.iter().find(|c| c.id == self.consent) {
+            Some(c) if c.ended_at.is_some_and(|at| at <= now) && self.superseded_by.is_some() => "superseded",
+            Some(c) if c.ended_at.is_some_and(|at| at <= now) => "revoked",
+            Some(c) if c.period.until() <= now => "expired",
+            Some(_) => "active",
+            None => "unreadable",
+        }
+    }
 }
 
 /// The entry that ended a consent: what its receipt refers to.
