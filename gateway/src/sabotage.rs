@@ -88,6 +88,7 @@ pub enum Check {
     AttestScope,
     SourceUnique,
     RecordFor,
+    ImportOnce,
 }
 
 /// Whether a check is switched off: never, in a build that is not made for sabotage.

@@ -9,6 +9,7 @@ mod counter;
 mod denials;
 mod erasure;
 mod family;
+mod import;
 mod management;
 mod operators;
 mod paths;

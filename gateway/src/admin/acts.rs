@@ -56,7 +56,7 @@ struct NewBlock {
     evidence: String,
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, AdminError> {
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, AdminError> {
     let my_number = std::str::from_utf8(body).is_ok_and(sekisho_adapters::my_number::contained_in);
     if my_number && !sabotage::off(Check::MyNumber) {
         return Err(AdminError::Body("it seems to hold a My Number, which is never taken".to_owned()));

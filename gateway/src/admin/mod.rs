@@ -6,6 +6,7 @@
 mod acts;
 pub mod client;
 mod explain;
+mod import;
 mod report;
 mod stream;
 
@@ -237,6 +238,7 @@ async fn route(
             let reloaded = current.reload(acting.cause()).await?;
             Ok(json!({"registry_changed": reloaded.registry_changed, "transfers_cut": reloaded.transfers_cut}))
         }
+        ("POST", ["imports", "consents"]) => import::consents(app, acting, acts::parse(body)?).await,
         ("POST", _) => acts::act(app, acting, &segments, body).await,
         _ => Err(AdminError::NotFound),
     }

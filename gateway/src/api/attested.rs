@@ -15,6 +15,7 @@ use crate::consent::attested::{self, Withdrawal, Word, has_counter, way};
 use crate::consent::give::{GiveError, Narrowed, RefusedScope};
 use crate::consent::people::parse_instant;
 use crate::ids::{PairwiseId, TextId};
+use crate::ledger::entry::Cause;
 use crate::ledger::event::{Attestation, Event};
 use crate::request::authenticate::{Caller, KnownParty};
 use crate::sabotage::{self, Check};
@@ -139,12 +140,14 @@ pub(super) async fn consent(call: &Call<'_>) -> Result<Answer, Problem> {
     let counter = Counter::of(call).await?;
     let idempotency = call.idempotency(&counter.caller, "POST /v1/attested/consents")?;
     if let Some((Event::ConsentApproved(before), _)) = call.earlier(idempotency)? {
+        attested::known_to(call.app, PersonId::of(before.subject.0), &before.terms.recipient).await?;
         return created(call, &counter.caller, ConsentId::of(before.consent.0)).await;
     }
     let new: NewConsent = call.json()?;
     let word = counter.word(&new.subject, new.grantor.as_ref(), new.attestation).await?;
     let terms = terms(call, new.terms, &new.recipient)?;
-    let id = match attested::grant(call.app, &word, &terms, idempotency).await {
+    let cause = Cause::party(counter.party.id);
+    let id = match attested::grant(call.app, &word, &terms, cause, idempotency).await {
         // The same request came twice at once, and the other was first.
         Err(GiveError::Store(StoreError::Repeated)) => match call.earlier(idempotency)? {
             Some((Event::ConsentApproved(before), _)) => ConsentId::of(before.consent.0),

@@ -17,7 +17,7 @@ use crate::ledger::event::{Attestation, ConsentApproved, Event, Terms, Way};
 use crate::ledger::merkle::sha256;
 use crate::sabotage::{self, Check};
 use crate::store::StoreError;
-use crate::store::state::{Agreement, Global};
+use crate::store::state::{Agreement, Global, Subject};
 
 /// Letters of a reference or a name, at most.
 const WORDS_MAX: usize = 200;
@@ -90,31 +90,60 @@ pub async fn grant(
     app: &App,
     word: &Word,
     terms: &Terms,
+    cause: Cause,
     idempotency: Option<Idempotency>,
 ) -> Result<ConsentId, GiveError> {
     let id = ConsentId::mint();
     let recorded = app.store.update(word.subject, |dossier, global, now| {
-        let subject = &dossier.subject;
-        check_words(&word.attestation, now)?;
-        if !may_attest(global, &word.attestation.party, &terms.recipient) {
-            return Err(GiveError::NeverCounts);
-        }
-        if subject.records.consents.len() >= CONSENTS_MAX {
-            return Err(GiveError::TooMany("consents"));
-        }
-        check_terms(app, global, &terms.recipient, terms, now)?;
-        if !may_decide_on(subject, global, word.person, &terms.categories, now) {
-            return Err(GiveError::NoAuthority);
-        }
-        let grant = Grant { grantor: word.person, attested_by: Some(&word.attestation.party) };
-        could_count(subject, global, terms, grant, now)?;
-        let approved = approved(id, word, terms, now);
-        let cause = Cause::party(party_id(&word.attestation.party));
-        Ok(((), draft([Event::ConsentApproved(approved)], idempotency, cause)))
+        counts(app, &dossier.subject, global, word, terms, now)?;
+        let event = Event::ConsentApproved(approved(id, word, terms, now));
+        Ok::<_, GiveError>(((), draft([event], idempotency, cause)))
     });
     recorded.await?;
-    mint_pairwise(&app.store, word.subject, &terms.recipient).await?;
+    known_to(app, word.subject, &terms.recipient).await?;
     Ok(id)
+}
+
+/// Whether [`grant`] would record it, now.
+///
+/// # Errors
+/// As [`grant`].
+pub async fn check(app: &App, word: &Word, terms: &Terms) -> Result<(), GiveError> {
+    let global = app.store.registry().await?;
+    let snapshot = app.store.snapshot(word.subject).await?;
+    let now = app.store.clock().now().map_err(StoreError::from)?;
+    counts(app, &snapshot.subject, &global, word, terms, now)
+}
+
+/// Makes sure that the recipient has an id for the subject: what a crash may have left out.
+///
+/// # Errors
+/// When the store fails.
+pub async fn known_to(app: &App, subject: PersonId, recipient: &str) -> Result<(), StoreError> {
+    mint_pairwise(&app.store, subject, recipient).await
+}
+
+fn counts(
+    app: &App,
+    subject: &Subject,
+    global: &Global,
+    word: &Word,
+    terms: &Terms,
+    now: Timestamp,
+) -> Result<(), GiveError> {
+    check_words(&word.attestation, now)?;
+    if !may_attest(global, &word.attestation.party, &terms.recipient) {
+        return Err(GiveError::NeverCounts);
+    }
+    if subject.records.consents.len() >= CONSENTS_MAX {
+        return Err(GiveError::TooMany("consents"));
+    }
+    check_terms(app, global, &terms.recipient, terms, now)?;
+    if !may_decide_on(subject, global, word.person, &terms.categories, now) {
+        return Err(GiveError::NoAuthority);
+    }
+    let grant = Grant { grantor: word.person, attested_by: Some(&word.attestation.party) };
+    could_count(subject, global, terms, grant, now)
 }
 
 fn approved(id: ConsentId, word: &Word, terms: &Terms, now: Timestamp) -> ConsentApproved {
