@@ -89,6 +89,8 @@ pub enum Check {
     SourceUnique,
     RecordFor,
     ImportOnce,
+    AuthorityEvidence,
+    AuthorityReturns,
 }
 
 /// Whether a check is switched off: never, in a build that is not made for sabotage.

@@ -149,7 +149,7 @@ async fn a_guardian_whose_authority_ended_gives_and_sees_nothing() {
     assert_eq!(town.refuse(town.mother(), json!({})).await.0, 403);
     let again = town.world.propose(town.mother(), &town.in_seconds(3_600)).await.unwrap();
     assert_eq!(approval(&town, town.mother(), &again, town.child()).await, (403, json!("no-authority")));
-    let bad = json!({"guardian": town.child(), "from": "2026-01-01T00:00:00+09:00", "kind": "k", "evidence": "e", "verified_by": "v"});
+    let bad = json!({"guardian": town.child(), "from": "2026-01-01T00:00:00+09:00", "kind": "親権者", "evidence": "e", "verified_by": "v"});
     assert!(town.world.act(&path, &bad).await.is_err(), "nobody is their own guardian");
     town.gateway.stop().await;
 }

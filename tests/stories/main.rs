@@ -11,6 +11,7 @@ mod erasure;
 mod family;
 mod import;
 mod management;
+mod officials;
 mod operators;
 mod paths;
 mod portal;

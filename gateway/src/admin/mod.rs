@@ -7,6 +7,7 @@ mod acts;
 pub mod client;
 mod explain;
 mod import;
+mod lists;
 mod report;
 mod stream;
 
@@ -225,6 +226,8 @@ async fn route(
         ("GET", ["status"]) => Ok(json!({"status": "serving", "origin": app.store.ledger_key().origin()})),
         ("GET", ["decisions", id]) => explain::explain(app, acting, id).await,
         ("GET", ["releases"]) => report::releases(app, acting, parts.uri.query()).await,
+        ("GET", ["authorities"]) => lists::authorities(app, acting, parts.uri.query()).await,
+        ("GET", ["consents", "ask-anew"]) => lists::ask_anew(app, acting, parts.uri.query()).await,
         ("GET", ["people", person, "records"]) => report::records(app, acting, person).await,
         ("GET", ["destroyed"]) => {
             let signed = app.store.destroyed_keys()?;

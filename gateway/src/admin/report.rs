@@ -148,7 +148,7 @@ fn told(event: &Event) -> Value {
         Event::AuthorityRecorded(e) => json!({
             "authority": id::<AuthorityId>(e.authority), "guardian": id::<PersonId>(e.guardian), "kind": e.kind,
             "from": instant(e.from_ms), "until": e.until_ms.map(instant), "evidence": e.evidence,
-            "verified_by": e.verified_by,
+            "verified_by": e.verified_by, "recheck": e.recheck_ms.map(instant),
         }),
         Event::AuthorityEnded(e) => {
             json!({"authority": id::<AuthorityId>(e.authority), "ended": instant(e.at_ms), "reason": e.reason})

@@ -4,7 +4,7 @@
 //! through the barrier before it is acknowledged.
 
 use jiff::civil::Date;
-use sekisho_policy::{AuthorityId, BasisId, BlockId, PersonId, Timestamp};
+use sekisho_policy::{Authority, AuthorityId, BasisId, BlockId, PersonId, Timestamp};
 use serde::Deserialize;
 
 use super::barrier::BarrierError;
@@ -181,15 +181,44 @@ pub struct NewAuthority {
     pub from: String,
     /// Until, RFC 3339, if known.
     pub until: Option<String>,
-    /// 親権者, 未成年後見人.
-    pub kind: String,
+    /// Which.
+    pub kind: AuthorityKind,
     /// Evidence that was seen (戸籍 etc.).
     pub evidence: String,
     /// Who checked it.
     pub verified_by: String,
-    /// When it should be checked again, RFC 3339.
+    /// When it should be checked again, RFC 3339; a year from now when left out.
     pub recheck: Option<String>,
 }
+
+/// On what a guardian's authority rests. Decisions don't look at it: one guardian is as good as the other (P-9, P-14).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum AuthorityKind {
+    /// One parent alone holds it (民法819条).
+    #[serde(rename = "単独親権", alias = "sole")]
+    Sole,
+    /// Both parents hold it (民法824条の2). What says no more than 親権者 is taken for it.
+    #[serde(rename = "共同親権", alias = "joint", alias = "親権者")]
+    Joint,
+    /// A guardian of a minor (民法838条).
+    #[serde(rename = "未成年後見人", alias = "minor-guardian")]
+    MinorGuardian,
+}
+
+impl AuthorityKind {
+    /// As it stands in the ledger.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Sole => "単独親権",
+            Self::Joint => "共同親権",
+            Self::MinorGuardian => "未成年後見人",
+        }
+    }
+}
+
+/// Until an authority is to be checked again, where nothing else is said.
+const RECHECK_MS: i64 = 365 * 86_400_000;
 
 fn instant(text: &str, name: &'static str) -> Result<i64, ActError> {
     let at = parse_instant(text).ok_or(field(name, "must be an instant such as 2026-04-01T00:00:00+09:00"))?;
@@ -211,22 +240,50 @@ pub async fn record_authority(
     if guardian == subject {
         return Err(field("guardian", "can't be the subject"));
     }
+    for (name, text) in [("evidence", &new.evidence), ("verified_by", &new.verified_by)] {
+        if text.trim().is_empty() && !sabotage::off(Check::AuthorityEvidence) {
+            return Err(field(name, "must not be empty"));
+        }
+    }
+    let now = app.store.clock().now().map_err(StoreError::from)?;
     let until_ms = new.until.as_deref().map(|t| instant(t, "until")).transpose()?;
+    let recheck_ms = match new.recheck.as_deref() {
+        Some(text) => instant(text, "recheck")?,
+        None => now.millis().saturating_add(RECHECK_MS),
+    };
+    if recheck_ms <= now.millis() {
+        return Err(field("recheck", "must be in the future"));
+    }
     let event = AuthorityRecorded {
         authority: Bytes16(*id.bytes()),
         subject: Bytes16(*subject.bytes()),
         guardian: Bytes16(*guardian.bytes()),
         from_ms: instant(&new.from, "from")?,
         until_ms,
-        kind: new.kind.clone(),
+        kind: new.kind.text().to_owned(),
         evidence: new.evidence.clone(),
         verified_by: new.verified_by.clone(),
-        recheck_ms: new.recheck.as_deref().map(|t| instant(t, "recheck")).transpose()?,
+        recheck_ms: Some(recheck_ms),
     };
     if until_ms.is_some_and(|until| until <= event.from_ms) {
         return Err(field("until", "must be after `from`"));
     }
-    record(app, subject, Event::AuthorityRecorded(event), cause).await?;
+    let from = Timestamp::from_millis(event.from_ms);
+    let recorded = app.store.update(subject, |dossier, _, now| {
+        if !dossier.subject.enrolled {
+            return Err(ActError::Unknown("person"));
+        }
+        // One that reaches back before an end would revive what was granted before it (P-9).
+        let ended = |a: &Authority| a.guardian == guardian && a.period.until() <= now && from < a.period.until();
+        let revives = dossier.subject.records.authorities.iter().any(ended);
+        if revives && !sabotage::off(Check::AuthorityReturns) {
+            return Err(ActError::Conflict(
+                "this guardian's earlier authority ended after `from`: begin the new one when it came back",
+            ));
+        }
+        Ok(((), draft([Event::AuthorityRecorded(event.clone())], cause)))
+    });
+    recorded.await?;
     Ok(id)
 }
 

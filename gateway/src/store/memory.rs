@@ -189,6 +189,7 @@ fn shrink(subject: &mut Subject, papers: &mut Papers) {
     subject.pairwise.shrink_to_fit();
     papers.proposals.shrink_to_fit();
     papers.agreements.shrink_to_fit();
+    papers.authorities.shrink_to_fit();
 }
 
 fn subject_bytes(subject: &Subject) -> usize {
@@ -223,6 +224,7 @@ fn papers_bytes(papers: &Papers) -> usize {
     size_of_val(papers)
         + papers.proposals.iter().map(proposal).sum::<usize>()
         + papers.agreements.iter().map(agreement).sum::<usize>()
+        + papers.authorities.iter().map(|a| size_of_val(a) + a.kind.len()).sum::<usize>()
 }
 
 fn terms_bytes(terms: &Terms) -> usize {

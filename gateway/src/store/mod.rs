@@ -298,6 +298,37 @@ impl Store {
         self.inner.index.wards(guardian).collect()
     }
 
+    /// Guardians and those over whom they hold or held authority, in a fixed order, after this pair.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn guardians(
+        &self,
+        after: Option<(PersonId, PersonId)>,
+        limit: usize,
+    ) -> Result<Vec<(PersonId, PersonId)>, StoreError> {
+        let after = after.map(|(guardian, ward)| {
+            let mut key = [0; 32];
+            let (first, second) = key.split_at_mut(16);
+            first.copy_from_slice(guardian.bytes());
+            second.copy_from_slice(ward.bytes());
+            key
+        });
+        Ok(self.inner.index.guardians(after, limit)?)
+    }
+
+    /// Consents, proposals and refusals and whose they are, in a fixed order, after this one.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn consents_after(
+        &self,
+        after: Option<ConsentId>,
+        limit: usize,
+    ) -> Result<Vec<(ConsentId, PersonId)>, StoreError> {
+        Ok(self.inner.index.consents(after, limit)?)
+    }
+
     /// Makes keys for new people, durably; enrolment needs them.
     ///
     /// # Errors

@@ -6,7 +6,7 @@
 //! [`Subject`]: super::state::Subject
 //! [`Subject::apply`]: super::state::Subject::apply
 
-use sekisho_policy::{ConsentId, PersonId, SubjectRecords, Timestamp};
+use sekisho_policy::{AuthorityId, ConsentId, PersonId, SubjectRecords, Timestamp};
 
 use crate::ids::{EntryId, TextId};
 use crate::ledger::entry::Header;
@@ -20,6 +20,8 @@ pub struct Papers {
     pub proposals: Vec<Proposal>,
     /// What was agreed to, with the text's hash.
     pub agreements: Vec<Agreement>,
+    /// What guardians' authority rests on; ended ones included.
+    pub authorities: Vec<AuthorityPaper>,
 }
 
 /// A proposal that waits for an answer.
@@ -58,6 +60,19 @@ pub struct Agreement {
     pub ended: Option<Ending>,
     /// Counts the changes, for the entity tag.
     pub revision: u64,
+}
+
+/// What a record of authority says beyond what the policy needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthorityPaper {
+    /// Which record.
+    pub id: AuthorityId,
+    /// Who holds it.
+    pub guardian: PersonId,
+    /// On what it rests, as recorded.
+    pub kind: String,
+    /// When it is to be checked again.
+    pub recheck: Option<Timestamp>,
 }
 
 impl Agreement {
@@ -126,6 +141,12 @@ impl Papers {
                     a.ended = Some(Ending { entry: header.id(), leaf: *leaf, at: header.at() });
                 }
             }
+            Event::AuthorityRecorded(e) => self.authorities.push(AuthorityPaper {
+                id: AuthorityId::of(e.authority.0),
+                guardian: PersonId::of(e.guardian.0),
+                kind: e.kind.clone(),
+                recheck: e.recheck_ms.map(Timestamp::from_millis),
+            }),
             Event::SpeciallyAdopted(e) => {
                 self.proposals.clear();
                 self.agreements.retain(|a| a.grantor == PersonId::of(e.subject.0));

@@ -20,7 +20,7 @@ use crate::store::codes::{categories, category_code, purpose};
 /// Why records are unreadable when a key that sealed one of them was destroyed.
 pub(crate) const ERASED: Field = Field::Record("erased");
 pub use crate::store::global::Global;
-pub use crate::store::papers::{Agreement, Ending, Papers, Proposal};
+pub use crate::store::papers::{Agreement, AuthorityPaper, Ending, Papers, Proposal};
 
 /// What is recorded about one person, as subject, as guardian and as user: all that decisions and releases look at.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -427,6 +427,28 @@ impl Index {
             .filter_map(|key| key.ok()?.last_chunk::<16>().map(|p| PersonId::from_bytes(*p)))
     }
 
+    /// Guardians and those over whom they hold or held authority, in the order of their ids, after this pair.
+    ///
+    /// # Errors
+    /// When sled fails.
+    pub fn guardians(&self, after: Option<[u8; 32]>, limit: usize) -> Result<Vec<(PersonId, PersonId)>, IndexError> {
+        let keys = self.wards.range(after_key(after.as_ref().map(<[u8; 32]>::as_slice))..).keys().take(limit);
+        let pair = |key: sled::IVec| person(&key).zip(key.get(16..).and_then(person));
+        keys.map(|key| Ok(pair(key?))).filter_map(Result::transpose).collect()
+    }
+
+    /// Consents, proposals and refusals and whose they are, in the order of their ids, after this one.
+    ///
+    /// # Errors
+    /// When sled fails.
+    pub fn consents(&self, after: Option<ConsentId>, limit: usize) -> Result<Vec<(ConsentId, PersonId)>, IndexError> {
+        let items = self.consents.range(after_key(after.as_ref().map(|id| id.bytes().as_slice()))..).take(limit);
+        let pair = |(key, value): (sled::IVec, sled::IVec)| {
+            key.first_chunk::<16>().map(|id| ConsentId::from_bytes(*id)).zip(person(&value))
+        };
+        items.map(|item| Ok(pair(item?))).filter_map(Result::transpose).collect()
+    }
+
     /// The entry that came with an idempotency key.
     ///
     /// # Errors
@@ -470,6 +492,11 @@ const GLOBAL: [u8; 16] = [0xff; 16];
 
 fn number(bytes: &[u8]) -> Location {
     Location::from_number(bytes.first_chunk::<8>().map_or(0, |n| u64::from_be_bytes(*n)))
+}
+
+/// The first key that may stand after this one.
+fn after_key(key: Option<&[u8]>) -> Vec<u8> {
+    key.map_or_else(Vec::new, |key| [key, &[0]].concat())
 }
 
 fn person(bytes: &[u8]) -> Option<PersonId> {
