@@ -9,8 +9,9 @@ use sekisho_policy::{AuthorityId, BasisId, BlockId, PersonId};
 use super::{Acting, AdminError};
 use crate::app::App;
 use crate::consent::adoption::{self, NewAdoption};
+use crate::consent::authority::{self as authorities, NewAuthority};
 use crate::consent::erasure;
-use crate::consent::people::{self, NewAuthority, NewBasis, NewPerson};
+use crate::consent::people::{self, NewBasis, NewPerson};
 use crate::ids::{LinkId, TextId};
 use crate::ledger::entry::Bytes16;
 use crate::ledger::event::{BlockedFrom, LinkTarget};
@@ -101,13 +102,13 @@ pub(super) async fn act(app: &App, acting: &Acting, segments: &[&str], body: &[u
         }
         ["people", person, "authorities"] => {
             let new: NewAuthority = parse(body)?;
-            let authority = people::record_authority(app, id(person)?, &new, cause).await?;
+            let authority = authorities::record_authority(app, id(person)?, &new, cause).await?;
             Ok(json!({"authority": authority.text()}))
         }
         ["people", person, "authorities", authority, "end"] => {
             let why: Why = parse(body)?;
             let authority = id::<AuthorityId>(authority)?;
-            let cut = people::end_authority(app, id(person)?, authority, &why.reason, cause).await?;
+            let cut = authorities::end_authority(app, id(person)?, authority, &why.reason, cause).await?;
             Ok(json!({"transfers_cut": cut}))
         }
         ["people", person, "special-adoption"] => {

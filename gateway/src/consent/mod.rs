@@ -2,6 +2,7 @@
 
 pub mod adoption;
 pub mod attested;
+pub mod authority;
 pub mod barrier;
 pub mod erasure;
 pub mod give;
