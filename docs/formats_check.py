@@ -73,6 +73,12 @@ def pruned_digest(positions):
 
 TERMS = record("app", "care", ["medication@1", "vaccination@1"], "city", 1, 2, "2020-01-01", None, h(3))
 QUESTION = record(i(1), i(11), 2, i(4), i(12), "care", ["vaccination@1"])
+
+
+def attestation(way):
+    return record("city", choice(way), "e", "c", "d", 13)
+
+
 EVENTS = {
     "registry-activated": (1, record("{}")),
     "enrolled": (2, record(i(1), "1980-01-01", "e", "v")),
@@ -83,6 +89,9 @@ EVENTS = {
     "authority-ended": (6, record(i(3), 2, "r")),
     "consent-proposed": (7, record(i(5), i(1), TERMS, "app")),
     "consent-approved": (8, record(i(5), i(1), i(1), TERMS, 1, None, "h")),
+    "consent-attested": (8, record(i(5), i(1), i(1), TERMS, 1, "city", "h", attestation(0))),
+    "withdrawal-attested": (9, record(i(5), 3, i(1), None, attestation(1))),
+    "refusal-attested": (11, record(i(6), i(1), i(1), "app", None, ["vaccination"], 4, attestation(2))),
     "consent-ended": (9, record(i(5), 3, i(1), None)),
     "consent-superseded": (9, record(i(5), 3, i(1), i(6))),
     "proposal-closed": (10, record(i(5), i(1), True)),
@@ -100,6 +109,8 @@ EVENTS = {
     "standing-changed": (20, record("app", True, "r")),
     "key-destroyed": (21, record(i(18))),
     "operator-read": (22, record("o", "w", None)),
+    "pairwise-retired": (24, record(i(1), [record("app", i(9))])),
+    "specially-adopted": (25, record(i(1), 11, 12, "e", "v")),
     "pruned": (23, record(11, [record(1, 2, pruned_digest([5, 7])), record(2, 2, pruned_digest([5, 7]))])),
 }
 
@@ -216,19 +227,39 @@ def digest_chain(*entries):
     return digest
 
 
-def receipt():
+def jws(typ, claims):
     """RFC 7515 compact, EdDSA; kid is the RFC 7638 thumbprint."""
     b64url = lambda data: base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-    compact = lambda value: json.dumps(value, separators=(",", ":")).encode()
+    compact = lambda value: json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
     thumbprint = b64url(sha(compact({"crv": "Ed25519", "kty": "OKP", "x": b64url(PUBLIC[1:])})))
-    claims = {
+    header = {"typ": typ, "alg": "EdDSA", "kid": thumbprint}
+    signed = f"{b64url(compact(header))}.{b64url(compact(claims))}"
+    return f"{signed}.{b64url(SIGNER.sign(signed.encode()))}"
+
+
+def receipt():
+    return jws("sekisho-receipt+jwt", {
         "iss": "https://sekisho.example", "event": "revoked", "entry": "ent-" + base32(i(1)), "leaf": b64(h(2)),
         "iat": 1795305600, "at": "2026-11-22T00:00:00.123Z", "about": "cns-x", "transfers_cut": 2,
         "asked_to_erase": ["app"],
-    }
-    header = {"typ": "sekisho-receipt+jwt", "alg": "EdDSA", "kid": thumbprint}
-    signed = f"{b64url(compact(header))}.{b64url(compact(claims))}"
-    return f"{signed}.{b64url(SIGNER.sign(signed.encode()))}"
+    })
+
+
+def consent_receipt():
+    return jws("sekisho-consent-receipt+jwt", {
+        "iss": "https://sekisho.example", "iat": 1795305600, "schema_version": "sekisho-consent-receipt/1",
+        "record_id": "cns-x", "pii_principal_id": "psn-x", "status": "active",
+        "privacy_notice": {"sha256": "03" * 32, "version": None, "languages": ["ja", "en"]},
+        "purposes": [{
+            "purpose": "care", "lawful_basis": "consent", "pii_information": ["vaccination@1"], "data_from": None,
+            "data_until": None, "valid_from": "2026-11-22T00:00:00.123Z", "valid_until": "2026-11-23T00:00:00.123Z",
+            "withdrawal_method": "POST https://sekisho.example/v1/consents/cns-x/revoke",
+        }],
+        "parties": [{"party_id": "app", "party_role": "pii_controller", "name_ja": "アプリ", "name_en": "App"}],
+        "events": [{
+            "event_type": "given", "event_time": "2026-11-22T00:00:00.123Z", "entity_id": "psn-y", "how": "aal3",
+        }],
+    })
 
 
 def vectors():
@@ -253,6 +284,7 @@ def vectors():
         "text-hash": counted("2026-11".encode(), "同意します".encode(), "I agree".encode()).hex(),
         "idempotency-key": counted(i(11), i(1), b"POST /v1/consents", b"k-1").hex(),
         "proof": proof(),
+        "consent-receipt": re.sub(r"(.{118})(?=.)", r"\1\n", consent_receipt()),
         "receipt": re.sub(r"(.{118})(?=.)", r"\1\n", receipt()),
     }
     out.update({f"event-{name}": f"{kind:02x} {cbor(value).hex()}" for name, (kind, value) in EVENTS.items()})

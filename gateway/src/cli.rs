@@ -1,5 +1,6 @@
 //! The `sekisho` command.
 
+mod import;
 mod keep;
 
 use std::path::{Path, PathBuf};
@@ -115,6 +116,20 @@ enum Command {
         /// Only what this party received
         #[arg(long)]
         party: Option<String>,
+        /// Operators' socket
+        #[arg(long)]
+        socket: PathBuf,
+    },
+    /// Bring in consents that a party kept in a table (CSV), through the operators' socket of the running server
+    ImportConsents {
+        /// The table, CSV in UTF-8 or Shift_JIS
+        file: PathBuf,
+        /// The municipality or clinic that attests them: its code
+        #[arg(long)]
+        party: String,
+        /// Only check, and name every problem
+        #[arg(long)]
+        dry_run: bool,
         /// Operators' socket
         #[arg(long)]
         socket: PathBuf,
@@ -264,6 +279,9 @@ fn run(command: Command) -> Result<(), String> {
             keep::restore(&from, &read_config(&config)?, checkpoint.as_deref(), destroyed.as_deref())
         }
         Command::Report { since, until, party, socket } => keep::report(&since, until, party, &socket),
+        Command::ImportConsents { file, party, dry_run, socket } => {
+            import::consents(crate::import::Options { file, party, socket, dry_run })
+        }
         Command::Healthcheck { url } => {
             say(&block_on(async { crate::manage::client::check(&url).await.map_err(|e| e.to_string()) })?);
             Ok(())

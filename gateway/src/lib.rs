@@ -15,6 +15,7 @@ pub mod config;
 pub mod consent;
 pub mod demo;
 pub mod ids;
+pub mod import;
 pub mod ledger;
 pub mod manage;
 pub mod metrics;

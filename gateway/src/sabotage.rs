@@ -86,6 +86,16 @@ pub enum Check {
     FormOrigin,
     SignInIssuer,
     SignInStrength,
+    RefusalStands,
+    PairwiseRetired,
+    AdoptionSevers,
+    AttestForOthers,
+    AttestScope,
+    SourceUnique,
+    RecordFor,
+    ImportOnce,
+    AuthorityEvidence,
+    AuthorityReturns,
 }
 
 /// Whether a check is switched off: never, in a build that is not made for sabotage.

@@ -204,6 +204,45 @@ async fn a_revocation_is_signed_final_and_repeatable() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_consent_can_be_kept_as_a_signed_record() {
+    let town = Town::open().await;
+    let (consent, patient) = town.consent().await;
+    let path = format!("/v1/consents/{consent}/receipt");
+    let keys = town.request(Method::GET, "/.well-known/jwks.json", "").body(Default::default()).unwrap();
+    let keys: JwkSet = serde_json::from_slice(&town.world.browser.send(keys).await.unwrap().body).unwrap();
+    let mut validation = Validation::new(Algorithm::EdDSA);
+    validation.required_spec_claims.clear();
+    let key = DecodingKey::from_jwk(&keys.keys[0]).unwrap();
+    let record = async || {
+        let token = town.world.person_token(town.mother()).unwrap();
+        let answer = town.send(&town.world.browser, town.request(Method::GET, &path, &token), "").await;
+        assert_eq!(answer.headers.get("content-type").unwrap(), "application/jose");
+        let signed = String::from_utf8(answer.body.to_vec()).unwrap();
+        jsonwebtoken::decode::<Value>(&signed, &key, &validation).unwrap().claims
+    };
+    let first = record().await;
+    assert_eq!((&first["record_id"], &first["status"]), (&json!(consent), &json!("active")));
+    assert_eq!(first["pii_principal_id"], json!(town.child()));
+    assert_eq!(first["purposes"][0]["pii_information"], json!(["vaccination@1"]));
+    assert_eq!(first["parties"][0]["party_id"], "yotsuba-phr");
+    assert_eq!(first["privacy_notice"]["version"], "2026-04");
+    assert_eq!(first["events"][0]["entity_id"], json!(town.people.parents[0]));
+    assert!(!first.to_string().contains(&patient), "no party's id for the child stands in it");
+    town.world.revoke(town.mother(), &consent).await.unwrap();
+    let second = record().await;
+    assert_eq!((&second["status"], &second["events"][1]["event_type"]), (&json!("revoked"), &json!("revoked")));
+
+    // Neither the other parent, nor a party, nor anybody else; nor she when the child is hidden from her.
+    assert_eq!(town.person(Method::GET, &path, town.father(), None).await.0, 404);
+    let app = town.world.app_token(town.mother()).unwrap();
+    assert_eq!(town.call(&town.world.app_http, Method::GET, &path, &app, None).await.0, 403);
+    town.act(&format!("/people/{}/blocks", town.child()), json!({"person": town.people.parents[0], "evidence": "e"}))
+        .await;
+    assert_eq!(town.person(Method::GET, &path, town.mother(), None).await.0, 404);
+    town.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn lists_come_in_pages_and_survive_a_restart() {
     let town = Town::open_with(standing_clock(), |text| text).await;
     for _ in 0..5 {

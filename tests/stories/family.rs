@@ -21,6 +21,46 @@ async fn the_fathers_refusal_stands_against_the_mothers_grant() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_one_parent_may_decide_alone_the_other_cannot_stop() {
+    let town = Town::open_with(sekisho::clock::Clock::system(), |text| {
+        text.replace("longest_days = 1096", "longest_days = 1096\none_guardian_alone = true")
+    })
+    .await;
+    let link = json!({
+        "to": {"issuer": town.world.issuer.base_url(), "sub": "the-child"}, "evidence": "e", "verified_by": "v",
+    });
+    town.act(&format!("/people/{}/links", town.child()), link).await;
+    let scope = json!({"purpose": "phr-view"});
+    assert_eq!(town.refuse(town.father(), scope.clone()).await.0, 201);
+    // She grants though he has refused, and it holds.
+    let (_, patient) = town.consent().await;
+    assert!(town.items(&patient).await > 0);
+    // What she refused herself, she has to lift herself; and the child's own no stands against either parent.
+    for (sub, lifts) in [(town.mother(), true), ("the-child", false)] {
+        let (status, refused) = town.refuse(sub, scope.clone()).await;
+        assert_eq!((status, town.items(&patient).await), (201, 0), "{sub}");
+        let proposed = town.world.propose(town.mother(), &town.in_seconds(3_600)).await.unwrap();
+        let (status, code) = approval(&town, town.mother(), &proposed, town.child()).await;
+        assert_eq!((status, code), (409, json!("refusal-stands")), "{sub}");
+        if lifts {
+            let lift = format!("/v1/refusals/{}/lift", refused["summary"]["about"].as_str().unwrap());
+            assert_eq!(town.person(Method::POST, &lift, sub, None).await.0, 200);
+            assert!(town.items(&patient).await > 0);
+        }
+    }
+    town.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_that_flag_the_fathers_refusal_keeps_the_mother_from_granting() {
+    let town = Town::open().await;
+    assert_eq!(town.refuse(town.father(), json!({"purpose": "phr-view"})).await.0, 201);
+    let proposed = town.world.propose(town.mother(), &town.in_seconds(3_600)).await.unwrap();
+    assert_eq!(approval(&town, town.mother(), &proposed, town.child()).await, (409, json!("refusal-stands")));
+    town.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_link_is_repaired_and_nothing_more_is_released_on_it() {
     let town = Town::open().await;
     let (_, patient) = town.consent().await;
@@ -109,7 +149,7 @@ async fn a_guardian_whose_authority_ended_gives_and_sees_nothing() {
     assert_eq!(town.refuse(town.mother(), json!({})).await.0, 403);
     let again = town.world.propose(town.mother(), &town.in_seconds(3_600)).await.unwrap();
     assert_eq!(approval(&town, town.mother(), &again, town.child()).await, (403, json!("no-authority")));
-    let bad = json!({"guardian": town.child(), "from": "2026-01-01T00:00:00+09:00", "kind": "k", "evidence": "e", "verified_by": "v"});
+    let bad = json!({"guardian": town.child(), "from": "2026-01-01T00:00:00+09:00", "kind": "親権者", "evidence": "e", "verified_by": "v"});
     assert!(town.world.act(&path, &bad).await.is_err(), "nobody is their own guardian");
     town.gateway.stop().await;
 }

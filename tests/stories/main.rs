@@ -1,13 +1,17 @@
 //! The stories: what users and attackers do, told against a running gateway over real TLS.
 
+mod adoption;
 mod backup;
 mod callers;
 mod configuration;
 mod consents;
+mod counter;
 mod denials;
 mod erasure;
 mod family;
+mod import;
 mod management;
+mod officials;
 mod operators;
 mod pages;
 mod paths;

@@ -8,8 +8,10 @@ use sekisho_policy::{AuthorityId, BasisId, BlockId, PersonId};
 
 use super::{Acting, AdminError};
 use crate::app::App;
+use crate::consent::adoption::{self, NewAdoption};
+use crate::consent::authority::{self as authorities, NewAuthority};
 use crate::consent::erasure;
-use crate::consent::people::{self, NewAuthority, NewBasis, NewPerson};
+use crate::consent::people::{self, NewBasis, NewPerson};
 use crate::ids::{LinkId, TextId};
 use crate::ledger::entry::Bytes16;
 use crate::ledger::event::{BlockedFrom, LinkTarget};
@@ -55,7 +57,7 @@ struct NewBlock {
     evidence: String,
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, AdminError> {
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, AdminError> {
     let my_number = std::str::from_utf8(body).is_ok_and(sekisho_adapters::my_number::contained_in);
     if my_number && !sabotage::off(Check::MyNumber) {
         return Err(AdminError::Body("it seems to hold a My Number, which is never taken".to_owned()));
@@ -100,14 +102,19 @@ pub(super) async fn act(app: &App, acting: &Acting, segments: &[&str], body: &[u
         }
         ["people", person, "authorities"] => {
             let new: NewAuthority = parse(body)?;
-            let authority = people::record_authority(app, id(person)?, &new, cause).await?;
+            let authority = authorities::record_authority(app, id(person)?, &new, cause).await?;
             Ok(json!({"authority": authority.text()}))
         }
         ["people", person, "authorities", authority, "end"] => {
             let why: Why = parse(body)?;
             let authority = id::<AuthorityId>(authority)?;
-            let cut = people::end_authority(app, id(person)?, authority, &why.reason, cause).await?;
+            let cut = authorities::end_authority(app, id(person)?, authority, &why.reason, cause).await?;
             Ok(json!({"transfers_cut": cut}))
+        }
+        ["people", person, "special-adoption"] => {
+            let new: NewAdoption = parse(body)?;
+            let severed = adoption::special_adoption(app, id(person)?, &new, cause).await?;
+            Ok(json!({"entry": severed.entry.map(|e| e.text()), "transfers_cut": severed.transfers_cut}))
         }
         ["people", person, "blocks"] => block(app, id(person)?, parse(body)?, acting).await,
         ["people", person, "blocks", block, "end"] => {

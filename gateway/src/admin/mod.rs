@@ -6,6 +6,8 @@
 mod acts;
 pub mod client;
 mod explain;
+mod import;
+mod lists;
 mod report;
 mod stream;
 
@@ -224,6 +226,8 @@ async fn route(
         ("GET", ["status"]) => Ok(json!({"status": "serving", "origin": app.store.ledger_key().origin()})),
         ("GET", ["decisions", id]) => explain::explain(app, acting, id).await,
         ("GET", ["releases"]) => report::releases(app, acting, parts.uri.query()).await,
+        ("GET", ["authorities"]) => lists::authorities(app, acting, parts.uri.query()).await,
+        ("GET", ["consents", "ask-anew"]) => lists::ask_anew(app, acting, parts.uri.query()).await,
         ("GET", ["people", person, "records"]) => report::records(app, acting, person).await,
         ("GET", ["destroyed"]) => {
             let signed = app.store.destroyed_keys()?;
@@ -237,6 +241,7 @@ async fn route(
             let reloaded = current.reload(acting.cause()).await?;
             Ok(json!({"registry_changed": reloaded.registry_changed, "transfers_cut": reloaded.transfers_cut}))
         }
+        ("POST", ["imports", "consents"]) => import::consents(app, acting, acts::parse(body)?).await,
         ("POST", _) => acts::act(app, acting, &segments, body).await,
         _ => Err(AdminError::NotFound),
     }

@@ -9,10 +9,11 @@ use serde_json::{Value, json};
 
 use super::{Acting, AdminError};
 use crate::app::App;
+use crate::consent::attested::way_word;
 use crate::consent::people::{parse_instant, rfc3339};
 use crate::ids::{LinkId, TextId, party_id};
 use crate::ledger::entry::Bytes16;
-use crate::ledger::event::{BlockedFrom, Event, LinkTarget, Outcome, Terms};
+use crate::ledger::event::{Attestation, BlockedFrom, Event, LinkTarget, Outcome, Terms};
 use crate::store::state::Global;
 use crate::store::{Kept, Logged, ReportAsked, StoreError};
 
@@ -125,6 +126,14 @@ fn kept_record(record: &Kept) -> Value {
     view
 }
 
+fn attested(attestation: &Attestation) -> Value {
+    json!({
+        "party": attestation.party, "way": way_word(attestation.way), "evidence": attestation.evidence,
+        "checked_by": attestation.checked_by, "recorded_by": attestation.recorded_by,
+        "given": instant(attestation.given_ms),
+    })
+}
+
 fn told(event: &Event) -> Value {
     match event {
         Event::Enrolled(e) => json!({"birth": e.birth, "evidence": e.evidence, "verified_by": e.verified_by}),
@@ -139,7 +148,7 @@ fn told(event: &Event) -> Value {
         Event::AuthorityRecorded(e) => json!({
             "authority": id::<AuthorityId>(e.authority), "guardian": id::<PersonId>(e.guardian), "kind": e.kind,
             "from": instant(e.from_ms), "until": e.until_ms.map(instant), "evidence": e.evidence,
-            "verified_by": e.verified_by,
+            "verified_by": e.verified_by, "recheck": e.recheck_ms.map(instant),
         }),
         Event::AuthorityEnded(e) => {
             json!({"authority": id::<AuthorityId>(e.authority), "ended": instant(e.at_ms), "reason": e.reason})
@@ -150,10 +159,12 @@ fn told(event: &Event) -> Value {
         Event::ConsentApproved(e) => json!({
             "consent": id::<ConsentId>(e.consent), "grantor": id::<PersonId>(e.grantor), "terms": terms(&e.terms),
             "approved": instant(e.approved_ms), "attested_by": e.attested_by, "how": e.how,
+            "attestation": e.attestation.as_ref().map(attested),
         }),
         Event::ConsentEnded(e) => json!({
             "consent": id::<ConsentId>(e.consent), "ended": instant(e.at_ms), "by": id::<PersonId>(e.by),
             "superseded_by": e.superseded_by.map(id::<ConsentId>),
+            "attestation": e.attestation.as_ref().map(attested),
         }),
         Event::ProposalClosed(e) => {
             json!({"consent": id::<ConsentId>(e.consent), "by": id::<PersonId>(e.by), "approved": e.approved})
@@ -161,6 +172,7 @@ fn told(event: &Event) -> Value {
         Event::Refused(e) => json!({
             "refusal": id::<RefusalId>(e.refusal), "grantor": id::<PersonId>(e.grantor), "recipient": e.recipient,
             "purpose": e.purpose, "categories": e.categories, "from": instant(e.from_ms),
+            "attestation": e.attestation.as_ref().map(attested),
         }),
         Event::RefusalLifted(e) => {
             json!({"refusal": id::<RefusalId>(e.refusal), "by": id::<PersonId>(e.by), "lifted": instant(e.at_ms)})
@@ -184,6 +196,11 @@ fn told(event: &Event) -> Value {
         Event::BasisEnded(e) => json!({"basis": id::<BasisId>(e.basis), "ended": instant(e.at_ms)}),
         // The id is the party's for the person; the secret beside it is nobody's to see.
         Event::PairwiseMinted(e) => json!({"party": e.party}),
+        Event::PairwiseRetired(e) => json!({"parties": e.ids.iter().map(|r| &r.party).collect::<Vec<_>>()}),
+        Event::SpeciallyAdopted(e) => json!({
+            "in_effect_from": instant(e.from_ms), "recorded": instant(e.at_ms), "evidence": e.evidence,
+            "verified_by": e.verified_by,
+        }),
         Event::RegistryActivated(_)
         | Event::Decided(_)
         | Event::Closed(_)

@@ -1,7 +1,8 @@
 //! Consents and refusals: propose, list, show, approve, refuse, lift, revoke.
 
+use bytes::Bytes;
 use http::StatusCode;
-use http::header::{ETAG, LOCATION};
+use http::header::{CONTENT_DISPOSITION, ETAG, LOCATION};
 use sekisho_policy::{ConsentId, PersonId, RefusalId, Timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -12,6 +13,7 @@ use super::{Answer, Call};
 use crate::consent::give::{self, Approval, GiveError, Narrowed, RefusedScope, Revoker};
 use crate::consent::people::parse_instant;
 use crate::consent::receipt::Receipt;
+use crate::consent::record::{self, ConsentRecord};
 use crate::ids::TextId;
 use crate::ledger::entry::Bytes32;
 use crate::ledger::event::{Event, Terms};
@@ -28,7 +30,7 @@ pub(super) const PAGE: usize = 50;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Proposed {
+pub(super) struct Proposed {
     purpose: String,
     categories: Vec<String>,
     source: Option<String>,
@@ -61,13 +63,13 @@ pub(super) async fn propose(call: &Call<'_>) -> Result<Answer, Problem> {
     created(call, &caller, id).await
 }
 
-async fn created(call: &Call<'_>, caller: &Caller, id: ConsentId) -> Result<Answer, Problem> {
+pub(super) async fn created(call: &Call<'_>, caller: &Caller, id: ConsentId) -> Result<Answer, Problem> {
     let mut answer = shown(call, caller, id).await?;
     answer.status = StatusCode::CREATED;
     Ok(answer.with(LOCATION, &format!("{}/v1/consents/{}", call.app.config.server.url, id.text())))
 }
 
-fn terms(call: &Call<'_>, proposed: Proposed, recipient: &str) -> Result<Terms, Problem> {
+pub(super) fn terms(call: &Call<'_>, proposed: Proposed, recipient: &str) -> Result<Terms, Problem> {
     let now = call.app.store.clock().now().map_err(crate::store::StoreError::from)?;
     let from = match proposed.from.as_deref() {
         Some(text) => parse_instant(text).ok_or_else(|| Problem::field("from", "must be an RFC 3339 instant"))?,
@@ -104,7 +106,8 @@ pub(super) async fn one(call: &Call<'_>, id: &str) -> Result<Answer, Problem> {
     shown(call, &caller, consent_id(id)?).await
 }
 
-/// A consent or proposal, to the party that receives under it or to the people who decide about it; to nobody else.
+/// A consent or proposal, to the party that receives under it or attested it, or to the people who decide about it; to
+/// nobody else.
 async fn shown(call: &Call<'_>, caller: &Caller, id: ConsentId) -> Result<Answer, Problem> {
     let store = &call.app.store;
     let person = store.person_of_consent(id)?.ok_or_else(Problem::not_found)?;
@@ -112,6 +115,8 @@ async fn shown(call: &Call<'_>, caller: &Caller, id: ConsentId) -> Result<Answer
     let (subject, papers) = (&dossier.subject, &dossier.papers);
     let global = store.registry().await?;
     let now = store.clock().now().map_err(crate::store::StoreError::from)?;
+    let attested_by = papers.agreements.iter().find(|a| a.consent == id).and_then(|a| a.attestation.as_ref());
+    let attested_by = attested_by.map(|a| a.party.as_str());
     let found =
         match (papers.agreements.iter().find(|a| a.consent == id), papers.proposals.iter().find(|p| p.consent == id)) {
             (Some(agreement), _) => {
@@ -122,7 +127,7 @@ async fn shown(call: &Call<'_>, caller: &Caller, id: ConsentId) -> Result<Answer
         };
     let (view, terms, revision) = found.ok_or_else(Problem::not_found)?;
     let may = match (&caller.party, caller.person) {
-        (Some(party), _) => *party.code == *terms.recipient,
+        (Some(party), _) => *party.code == *terms.recipient || attested_by == Some(&*party.code),
         (None, Some(asking)) => {
             asking == person || give::may_decide_on(subject, &global, asking, &terms.categories, now)
         }
@@ -132,6 +137,26 @@ async fn shown(call: &Call<'_>, caller: &Caller, id: ConsentId) -> Result<Answer
         return Err(Problem::not_found());
     }
     Ok(Answer::ok(&view).with(ETAG, &format!("\"r{revision}\"")))
+}
+
+/// The consent as a signed record to keep, for the subject and for who gave it.
+pub(super) async fn record(call: &Call<'_>, id: &str) -> Result<Answer, Problem> {
+    let (person, _) = call.person().await?;
+    let (id, store) = (consent_id(id)?, &call.app.store);
+    let subject = store.person_of_consent(id)?.ok_or_else(Problem::not_found)?;
+    let dossier = store.dossier(subject).await?;
+    let global = store.registry().await?;
+    let now = store.clock().now().map_err(crate::store::StoreError::from)?;
+    let agreement = dossier.papers.agreements.iter().find(|a| a.consent == id).ok_or_else(Problem::not_found)?;
+    let decides = give::may_decide_on(&dossier.subject, &global, person, &agreement.terms.categories, now);
+    if !record::is_for(person, &dossier.subject, agreement, decides) && !sabotage::off(Check::RecordFor) {
+        return Err(Problem::not_found());
+    }
+    let record = ConsentRecord::of(&call.app.config, &global.text, &dossier.subject, agreement, now);
+    let signed = record.and_then(|record| record.sign(store.ledger_key())).ok_or_else(Problem::not_now)?;
+    let mut answer = Answer::ok(&Value::Null);
+    (answer.content_type, answer.body) = ("application/jose", Bytes::from(signed));
+    Ok(answer.with(CONTENT_DISPOSITION, "attachment; filename=\"consent-receipt.jws\""))
 }
 
 /// The people about whom this person decides: themself, and those under their authority now.
@@ -290,12 +315,28 @@ pub(super) async fn revoke(call: &Call<'_>, id: &str) -> Result<Answer, Problem>
 }
 
 /// The acknowledgement: from here on not one byte more leaves under what was narrowed.
-fn receipt(call: &Call<'_>, event: &'static str, about: String, narrowed: &Narrowed, asked: &[String]) -> Answer {
+pub(super) fn receipt(
+    call: &Call<'_>,
+    event: &'static str,
+    about: String,
+    narrowed: &Narrowed,
+    asked: &[String],
+) -> Answer {
+    Answer::ok(&acknowledged(call, event, about, narrowed, asked))
+}
+
+pub(super) fn acknowledged(
+    call: &Call<'_>,
+    event: &'static str,
+    about: String,
+    narrowed: &Narrowed,
+    asked: &[String],
+) -> Value {
     let issuer = call.app.barrier.issuer();
     let mut receipt = Receipt::new(issuer, event, &narrowed.ending, about, narrowed.transfers_cut);
     receipt.asked_to_erase = asked.to_vec();
     let signed = receipt.sign(call.app.store.ledger_key());
-    Answer::ok(&json!({"receipt": signed, "summary": receipt}))
+    json!({"receipt": signed, "summary": receipt})
 }
 
 #[derive(Deserialize)]

@@ -4,6 +4,7 @@
 //! Errors are problem+json (RFC 9457) in Japanese and English, from one catalogue. Nothing here decides: it parses, calls
 //! `consent`, and shows what came of it.
 
+mod attested;
 mod consents;
 mod problem;
 mod relay;
@@ -45,9 +46,13 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("GET", "/v1/consents"),
     ("POST", "/v1/consents"),
     ("GET", "/v1/consents/{id}"),
+    ("GET", "/v1/consents/{id}/receipt"),
     ("POST", "/v1/consents/{id}/approve"),
     ("POST", "/v1/consents/{id}/refuse"),
     ("POST", "/v1/consents/{id}/revoke"),
+    ("POST", "/v1/attested/consents"),
+    ("POST", "/v1/attested/refusals"),
+    ("POST", "/v1/attested/withdrawals"),
     ("GET", "/v1/refusals"),
     ("POST", "/v1/refusals"),
     ("POST", "/v1/refusals/{id}/lift"),
@@ -64,7 +69,8 @@ pub const ROUTES: &[(&str, &str)] = &[
 /// Whether a request narrows: it has slots of its own, which are always free.
 #[must_use]
 pub fn narrows(method: &Method, path: &str) -> bool {
-    method == Method::POST && (path == "/v1/refusals" || path.ends_with("/revoke") || path.ends_with("/refuse"))
+    const WHOLE: [&str; 3] = ["/v1/refusals", "/v1/attested/refusals", "/v1/attested/withdrawals"];
+    method == Method::POST && (WHOLE.contains(&path) || path.ends_with("/revoke") || path.ends_with("/refuse"))
 }
 
 /// An answer of the API.
@@ -144,9 +150,13 @@ async fn answer(
         ("GET", ["v1", "consents"]) => consents::list(&call).await,
         ("POST", ["v1", "consents"]) => consents::propose(&call).await,
         ("GET", ["v1", "consents", id]) => consents::one(&call, id).await,
+        ("GET", ["v1", "consents", id, "receipt"]) => consents::record(&call, id).await,
         ("POST", ["v1", "consents", id, "approve"]) => consents::approve(&call, id).await,
         ("POST", ["v1", "consents", id, "refuse"]) => consents::decline(&call, id).await,
         ("POST", ["v1", "consents", id, "revoke"]) => consents::revoke(&call, id).await,
+        ("POST", ["v1", "attested", "consents"]) => attested::consent(&call).await,
+        ("POST", ["v1", "attested", "refusals"]) => attested::refusal(&call).await,
+        ("POST", ["v1", "attested", "withdrawals"]) => attested::withdrawal(&call).await,
         ("GET", ["v1", "refusals"]) => consents::refusals(&call).await,
         ("POST", ["v1", "refusals"]) => consents::refuse(&call).await,
         ("POST", ["v1", "refusals", id, "lift"]) => consents::lift(&call, id).await,

@@ -95,6 +95,15 @@ impl Problem {
         )
     }
 
+    pub(super) fn counter_needed() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "counter-needed",
+            "この操作は、市区町村か診療所の職員が、自分のサインインで行います。システム専用のトークンではできません。",
+            "This is for staff of a municipality or a clinic, signed in themselves; a machine's own token can't do it.",
+        )
+    }
+
     pub(super) fn scope(scope: &'static str) -> Self {
         Self::new(
             StatusCode::FORBIDDEN,
@@ -223,6 +232,13 @@ impl From<GiveError> for Problem {
                 "A refusal stands against it. Lift that first.",
             )
             .with("refusal", json!(id.text())),
+            GiveError::NeverCounts => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "attestation-not-counted",
+                "自らや同じ種類の事業者が受け取るための同意は、代わりに登録できません。本人に、この関所のサインインで同意してもらってください。",
+                "A party can't attest a consent in favour of itself or of its own kind, nor while it is suspended. \
+                 Have the person give it at this gateway.",
+            ),
             GiveError::TooMany(what) => Self::new(
                 StatusCode::CONFLICT,
                 "too-many",

@@ -56,13 +56,7 @@ pub(super) fn proposal_view(proposal: &Proposal, caller: &Caller) -> Value {
 
 pub(super) fn agreement_view(subject: &Subject, agreement: &Agreement, caller: &Caller, now: Timestamp) -> Value {
     let consent = subject.records.consents.iter().find(|c| c.id == agreement.consent);
-    let status = match consent {
-        Some(c) if c.ended_at.is_some_and(|at| at <= now) && agreement.superseded_by.is_some() => "superseded",
-        Some(c) if c.ended_at.is_some_and(|at| at <= now) => "revoked",
-        Some(c) if c.period.until() <= now => "expired",
-        Some(_) => "active",
-        None => "unreadable",
-    };
+    let status = agreement.status(&subject.records, now);
     let mut view = terms_view(agreement.consent.text(), status, &agreement.terms);
     if let Some(party) = &caller.party {
         let pairwise = subject.pairwise_at(&party.code).filter(|_| status == "active");
@@ -73,6 +67,7 @@ pub(super) fn agreement_view(subject: &Subject, agreement: &Agreement, caller: &
     add(&mut view, "given_by", json!(consent.map(|c| c.grantor.text())));
     add(&mut view, "given_at", json!(consent.map(|c| rfc3339(c.approved_at))));
     add(&mut view, "how", json!(agreement.how));
+    add(&mut view, "attested_by", json!(agreement.attestation.as_ref().map(|a| &a.party)));
     add(&mut view, "ended_at", json!(consent.and_then(|c| c.ended_at).map(rfc3339)));
     view
 }

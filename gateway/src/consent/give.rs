@@ -1,31 +1,28 @@
-//! Proposing, approving, refusing, lifting, revoking (design §7).
+//! Proposing, approving, declining (design §7); what narrows is in `stop`, what a party attests in `attested`.
 //!
 //! A party proposes; the person decides, signed in with our own client and, to grant, with step-up. An app can't grant
 //! itself: nothing here makes a consent of a proposal but [`approve`], which no party's token reaches.
 
-use sekisho_policy::{
-    AccessRequest, Actor, Block, BlockTarget, Categories, ConsentId, PersonId, Receiver, RefusalId, Timestamp,
-};
+use sekisho_policy::{Block, BlockTarget, Categories, ConsentId, PersonId, RefusalId, Timestamp};
+
+pub use super::stop::{Narrowed, RefusedScope, Revoker, lift, refuse, revoke};
 
 use super::barrier::BarrierError;
 use super::people::mint_pairwise;
+use super::refused::{Grant, no_refusal_stands};
 use crate::app::App;
 use crate::ids::{TextId, party_id};
 use crate::ledger::entry::{Bytes16, Cause, Idempotency};
-use crate::ledger::event::{
-    ConsentApproved, ConsentEnded, ConsentProposed, Event, ProposalClosed, RefusalLifted, Refused, Terms,
-};
+use crate::ledger::event::{ConsentApproved, ConsentEnded, ConsentProposed, Event, ProposalClosed, Terms};
 use crate::sabotage::{self, Check};
 use crate::store::registry::party_kind;
-use crate::store::state::{Ending, Global, Proposal, Subject, category_version, data_period};
+use crate::store::state::{Global, Proposal, Subject, category_version, data_period};
 use crate::store::{Dossier, Draft, StoreError};
 
-/// Refusals that one person lets stand about another, at most: a decision looks at all of them.
-const REFUSALS_MAX: usize = 200;
 /// Proposals that wait for one person, at most.
 const PROPOSALS_MAX: usize = 100;
 /// Consents kept about one person, at most, ended ones included.
-const CONSENTS_MAX: usize = 10_000;
+pub(super) const CONSENTS_MAX: usize = 10_000;
 
 /// Why it could not be done. Nothing was recorded, unless it says so.
 #[derive(Debug, thiserror::Error)]
@@ -59,16 +56,19 @@ pub enum GiveError {
     /// A refusal stands against it.
     #[error("a refusal stands against it")]
     RefusalStands(RefusalId),
+    /// A party's attestation would never count (P-11).
+    #[error("an attestation of this party never counts for this recipient")]
+    NeverCounts,
     /// Too many of them.
     #[error("too many {0}")]
     TooMany(&'static str),
 }
 
-const fn field(field: &'static str, why: &'static str) -> GiveError {
+pub(super) const fn field(field: &'static str, why: &'static str) -> GiveError {
     GiveError::Field { field, why }
 }
 
-fn draft(events: impl IntoIterator<Item = Event>, idempotency: Option<Idempotency>, cause: Cause) -> Draft {
+pub(super) fn draft(events: impl IntoIterator<Item = Event>, idempotency: Option<Idempotency>, cause: Cause) -> Draft {
     Draft { events: events.into_iter().collect(), cause: Some(cause), idempotency, beside: None }
 }
 
@@ -104,7 +104,13 @@ pub async fn propose(
     Ok(id)
 }
 
-fn check_terms(app: &App, global: &Global, party: &str, terms: &Terms, now: Timestamp) -> Result<(), GiveError> {
+pub(super) fn check_terms(
+    app: &App,
+    global: &Global,
+    party: &str,
+    terms: &Terms,
+    now: Timestamp,
+) -> Result<(), GiveError> {
     let purpose = global.text.purpose(&terms.purpose).ok_or(field("purpose", "is not registered"))?;
     let kind = global.text.party(party).map(|p| p.kind.as_str()).unwrap_or_default();
     if party_kind(kind).is_none() || !purpose.receivers.iter().any(|r| r == kind) {
@@ -179,7 +185,13 @@ pub async fn approve(app: &App, id: ConsentId, approval: &Approval) -> Result<()
         if !may_decide_on(&dossier.subject, global, person, &proposal.terms.categories, now) {
             return Err(GiveError::NoAuthority);
         }
-        no_refusal_stands(&dossier.subject, global, &proposal.terms, person, now)?;
+        no_refusal_stands(
+            &dossier.subject,
+            global,
+            &proposal.terms,
+            Grant { grantor: person, attested_by: None },
+            now,
+        )?;
         let approved = ConsentApproved {
             consent: Bytes16(*id.bytes()),
             subject: Bytes16(*subject.bytes()),
@@ -188,6 +200,7 @@ pub async fn approve(app: &App, id: ConsentId, approval: &Approval) -> Result<()
             approved_ms: now.millis(),
             attested_by: None,
             how: approval.acr.clone(),
+            attestation: None,
         };
         let terms = proposal.terms.clone();
         let superseded = superseded(&dossier.subject, id, person, &proposal.terms, now);
@@ -230,6 +243,7 @@ fn superseded(subject: &Subject, by: ConsentId, grantor: PersonId, terms: &Terms
                 at_ms: now.millis(),
                 by: Bytes16(*grantor.bytes()),
                 superseded_by: Some(Bytes16(*by.bytes())),
+                attestation: None,
             })
         })
         .collect()
@@ -281,35 +295,6 @@ fn guards(subject: &Subject, person: PersonId, age: u8, now: Timestamp) -> bool 
         && (!records.blocks.iter().any(hidden) || sabotage::off(Check::GuardianBlocked))
 }
 
-/// Granting what a refusal stands against would be a consent that does nothing: the person is told to lift it first.
-fn no_refusal_stands(
-    subject: &Subject,
-    global: &Global,
-    terms: &Terms,
-    grantor: PersonId,
-    now: Timestamp,
-) -> Result<(), GiveError> {
-    use sekisho_policy::{Code, Decision, Forbidding, PurposeCode, Reason};
-    let categories = terms.categories.iter().filter_map(|c| category_version(c));
-    let (Some(categories), Ok(purpose)) = (Categories::new(categories), Code::parse(&terms.purpose)) else {
-        return Ok(());
-    };
-    let recipient = party_id(&terms.recipient);
-    let source = terms.source.as_deref().map_or(recipient, party_id);
-    let actor = if grantor == subject.records.subject { Actor::Subject(grantor) } else { Actor::Guardian(grantor) };
-    let receiver = Receiver::Party { party: recipient, actor };
-    let request =
-        AccessRequest { subject: subject.records.subject, receiver, source, purpose: PurposeCode(purpose), categories };
-    let Decision::Deny(denial) = sekisho_policy::decide(&subject.records, &global.registry, &request, now) else {
-        return Ok(());
-    };
-    let refusal = denial.withheld().iter().find_map(|w| match w.why {
-        Reason::ForbiddenBy(Forbidding::Refusal(id)) => Some(id),
-        _ => None,
-    });
-    refusal.map_or(Ok(()), |id| Err(GiveError::RefusalStands(id)))
-}
-
 /// Declines a proposal.
 ///
 /// # Errors
@@ -323,148 +308,4 @@ pub async fn decline(app: &App, id: ConsentId, person: PersonId) -> Result<(), G
         Ok::<_, GiveError>(((), draft(events, None, Cause::Person)))
     });
     recorded.await.map(|_| ())
-}
-
-/// What a refusal reaches; `None` is any.
-#[derive(Clone, Debug, Default)]
-pub struct RefusedScope {
-    /// Towards which party.
-    pub recipient: Option<String>,
-    /// For which purpose.
-    pub purpose: Option<String>,
-    /// Which categories, without version.
-    pub categories: Option<Vec<String>>,
-}
-
-/// What came of something that narrows.
-pub struct Narrowed {
-    /// The entry.
-    pub ending: Ending,
-    /// Transfers cut.
-    pub transfers_cut: u32,
-}
-
-/// Records a refusal, and cuts what it stands against.
-///
-/// # Errors
-/// When the person may not decide about the subject, or the scope is empty or not registered.
-pub async fn refuse(
-    app: &App,
-    subject: PersonId,
-    person: PersonId,
-    scope: &RefusedScope,
-    idempotency: Option<Idempotency>,
-) -> Result<(RefusalId, Narrowed), GiveError> {
-    let id = RefusalId::mint();
-    let _first = app.releases.precedence.first();
-    let recorded = app.store.update(subject, |dossier, global, now| {
-        may_decide(&dossier.subject, person, now)?;
-        check_scope(global, scope)?;
-        let own = |r: &&sekisho_policy::Refusal| r.grantor == person && r.lift.is_none();
-        if dossier.subject.records.refusals.iter().filter(own).count() >= REFUSALS_MAX {
-            return Err(GiveError::TooMany("refusals"));
-        }
-        let refused = Refused {
-            refusal: Bytes16(*id.bytes()),
-            subject: Bytes16(*subject.bytes()),
-            grantor: Bytes16(*person.bytes()),
-            recipient: scope.recipient.clone(),
-            purpose: scope.purpose.clone(),
-            categories: scope.categories.clone(),
-            from_ms: now.millis(),
-        };
-        Ok(((), draft([Event::Refused(refused)], idempotency, Cause::Person)))
-    });
-    let ((), appended) = recorded.await?;
-    let appended = appended.ok_or(GiveError::Changed)?;
-    let transfers_cut = app.barrier.after_person(subject).await?;
-    let ending = Ending { entry: appended.entry, leaf: appended.leaf, at: appended.at };
-    Ok((id, Narrowed { ending, transfers_cut }))
-}
-
-fn check_scope(global: &Global, scope: &RefusedScope) -> Result<(), GiveError> {
-    if scope.recipient.as_deref().is_some_and(|p| global.text.party(p).is_none()) {
-        return Err(field("recipient", "is not a registered party"));
-    }
-    if scope.purpose.as_deref().is_some_and(|p| global.text.purpose(p).is_none()) {
-        return Err(field("purpose", "is not registered"));
-    }
-    let known = |code: &String| {
-        global.text.categories.iter().any(|c| c.version.split_once('@').is_some_and(|(name, _)| name == code))
-    };
-    // An empty list would refuse nothing, which nobody means.
-    let good = |list: &Vec<String>| !list.is_empty() && list.iter().all(known);
-    if scope.categories.as_ref().is_some_and(|list| !good(list)) {
-        return Err(field("categories", "must be registered category codes such as vaccination, at least one"));
-    }
-    Ok(())
-}
-
-/// Lifts a refusal. Only who refused can.
-///
-/// # Errors
-/// When there is no such refusal by this person.
-pub async fn lift(app: &App, id: RefusalId, person: PersonId) -> Result<(), GiveError> {
-    let as_key = ConsentId::of(*id.bytes());
-    let subject = app.store.person_of_consent(as_key)?.ok_or(GiveError::Unknown("refusal"))?;
-    let recorded = app.store.update(subject, |dossier, _, now| {
-        let by_them = |r: &sekisho_policy::Refusal| r.grantor == person || sabotage::off(Check::OwnRefusal);
-        let own = |r: &&sekisho_policy::Refusal| r.id == id && by_them(r);
-        let refusal = dossier.subject.records.refusals.iter().find(own).ok_or(GiveError::Unknown("refusal"))?;
-        let lifted = RefusalLifted { refusal: Bytes16(*id.bytes()), by: Bytes16(*person.bytes()), at_ms: now.millis() };
-        let events = refusal.lift.is_none().then_some(Event::RefusalLifted(lifted));
-        Ok(((), draft(events, None, Cause::Person)))
-    });
-    recorded.await.map(|_| ())
-}
-
-/// Who asks for a revocation.
-#[derive(Clone, Copy, Debug)]
-pub enum Revoker<'a> {
-    /// The subject, the grantor, or a guardian.
-    Person(PersonId),
-    /// The receiving party, which gives the consent up.
-    Party(&'a str),
-}
-
-/// Revokes a consent: recorded, seen by every new decision, everything under it silent. Doing it again changes nothing and
-/// acknowledges again.
-///
-/// # Errors
-/// When there is no such consent for this caller; or it is recorded but can't be acknowledged yet.
-pub async fn revoke(app: &App, id: ConsentId, revoker: Revoker<'_>) -> Result<Narrowed, GiveError> {
-    let subject = app.store.person_of_consent(id)?.ok_or(GiveError::Unknown("consent"))?;
-    let _first = app.releases.precedence.first();
-    let recorded = app.store.update(subject, |dossier, global, now| {
-        let records = &dossier.subject.records;
-        let consent = records.consents.iter().find(|c| c.id == id).ok_or(GiveError::Unknown("consent"))?;
-        let (may, by, cause) = match revoker {
-            Revoker::Person(person) => {
-                let terms = dossier.papers.agreements.iter().find(|a| a.consent == id).map(|a| &a.terms);
-                let categories = terms.map(|t| t.categories.as_slice()).unwrap_or_default();
-                let may = consent.grantor == person || may_decide_on(&dossier.subject, global, person, categories, now);
-                (may, person, Cause::Person)
-            }
-            Revoker::Party(code) => {
-                (consent.recipient == party_id(code), app.store.nobody(), Cause::party(party_id(code)))
-            }
-        };
-        if !may && !sabotage::off(Check::MayRevoke) {
-            return Err(GiveError::Unknown("consent"));
-        }
-        let ended = ConsentEnded {
-            consent: Bytes16(*id.bytes()),
-            at_ms: now.millis(),
-            by: Bytes16(*by.bytes()),
-            superseded_by: None,
-        };
-        let before = dossier.papers.agreements.iter().find(|a| a.consent == id).and_then(|a| a.ended);
-        let events = before.is_none().then_some(Event::ConsentEnded(ended));
-        Ok((before, draft(events, None, cause)))
-    });
-    let (before, appended) = recorded.await?;
-    let transfers_cut = app.barrier.after_person(subject).await?;
-    let new = appended.map(|a| Ending { entry: a.entry, leaf: a.leaf, at: a.at });
-    let ending = new.or(before).ok_or(GiveError::Changed)?;
-    Ok(Narrowed { ending, transfers_cut })
 }

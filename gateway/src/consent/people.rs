@@ -1,10 +1,10 @@
-//! People and links: enrolment, links to logins and to ids at sources, guardianship, blocks, legal bases, standings.
+//! People and links: enrolment, links to logins and to ids at sources, blocks, legal bases, standings.
 //!
 //! These are officials' acts, with evidence and who checked it; they come over the operators' socket. What narrows goes
 //! through the barrier before it is acknowledged.
 
 use jiff::civil::Date;
-use sekisho_policy::{AuthorityId, BasisId, BlockId, PersonId, Timestamp};
+use sekisho_policy::{BasisId, BlockId, PersonId, Timestamp};
 use serde::Deserialize;
 
 use super::barrier::BarrierError;
@@ -12,8 +12,8 @@ use crate::app::App;
 use crate::ids::{LinkId, TextId, random};
 use crate::ledger::entry::{Bytes16, Bytes32, Cause};
 use crate::ledger::event::{
-    AuthorityEnded, AuthorityRecorded, BasisEnded, BasisRecorded, BlockEnded, BlockSet, BlockedFrom, Enrolled, Event,
-    LinkEnded, LinkTarget, Linked, PairwiseMinted, StandingChanged,
+    BasisEnded, BasisRecorded, BlockEnded, BlockSet, BlockedFrom, Enrolled, Event, LinkEnded, LinkTarget, Linked,
+    PairwiseMinted, StandingChanged,
 };
 use crate::sabotage::{self, Check};
 use crate::store::{Appended, Draft, Store, StoreError};
@@ -43,7 +43,7 @@ pub enum ActError {
     Unknown(&'static str),
 }
 
-const fn field(field: &'static str, why: &'static str) -> ActError {
+pub(super) const fn field(field: &'static str, why: &'static str) -> ActError {
     ActError::Field { field, why }
 }
 
@@ -71,7 +71,7 @@ pub struct NewPerson {
     pub verified_by: String,
 }
 
-fn draft(events: impl IntoIterator<Item = Event>, cause: Cause) -> Draft {
+pub(super) fn draft(events: impl IntoIterator<Item = Event>, cause: Cause) -> Draft {
     Draft { events: events.into_iter().collect(), cause: Some(cause), ..Draft::default() }
 }
 
@@ -101,7 +101,7 @@ pub async fn enrol(store: &Store, people: &[NewPerson], cause: Cause) -> Result<
     Ok(ids)
 }
 
-/// Links a person to a login or to an id at a source. A login is one person's.
+/// Links a person to a login or to an id at a source. Either is one person's.
 ///
 /// # Errors
 /// When the login is another's, the person unknown, or the store fails.
@@ -124,6 +124,10 @@ pub async fn link(
         LinkTarget::Source { party, id } => {
             if sekisho_adapters::my_number::contained_in(id) && !sabotage::off(Check::MyNumber) {
                 return Err(field("id", "could be a My Number, which is never taken"));
+            }
+            let anothers = app.store.person_of_source(party, id).await?.is_some_and(|p| p != person);
+            if anothers && !sabotage::off(Check::SourceUnique) {
+                return Err(ActError::Conflict("this id is linked to another person: end that link first"));
             }
             crate::store::embedded::index::login_key(party, id)
         }
@@ -167,90 +171,9 @@ pub async fn end_link(app: &App, person: PersonId, link: LinkId, reason: &str, c
     Ok(app.barrier.everything_about(person).await?)
 }
 
-/// A guardian's authority to record.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NewAuthority {
-    /// Who holds it.
-    pub guardian: String,
-    /// From, RFC 3339.
-    pub from: String,
-    /// Until, RFC 3339, if known.
-    pub until: Option<String>,
-    /// 親権者, 未成年後見人.
-    pub kind: String,
-    /// Evidence that was seen (戸籍 etc.).
-    pub evidence: String,
-    /// Who checked it.
-    pub verified_by: String,
-    /// When it should be checked again, RFC 3339.
-    pub recheck: Option<String>,
-}
-
-fn instant(text: &str, name: &'static str) -> Result<i64, ActError> {
+pub(super) fn instant(text: &str, name: &'static str) -> Result<i64, ActError> {
     let at = parse_instant(text).ok_or(field(name, "must be an instant such as 2026-04-01T00:00:00+09:00"))?;
     Ok(at.millis())
-}
-
-/// Records a guardian's authority over a subject.
-///
-/// # Errors
-/// When a field isn't understood, the guardian is the subject, or the store fails.
-pub async fn record_authority(
-    app: &App,
-    subject: PersonId,
-    new: &NewAuthority,
-    cause: Cause,
-) -> Result<AuthorityId, ActError> {
-    let id = AuthorityId::mint();
-    let guardian = PersonId::parse(&new.guardian).map_err(|_| field("guardian", "must be a person's id"))?;
-    if guardian == subject {
-        return Err(field("guardian", "can't be the subject"));
-    }
-    let until_ms = new.until.as_deref().map(|t| instant(t, "until")).transpose()?;
-    let event = AuthorityRecorded {
-        authority: Bytes16(*id.bytes()),
-        subject: Bytes16(*subject.bytes()),
-        guardian: Bytes16(*guardian.bytes()),
-        from_ms: instant(&new.from, "from")?,
-        until_ms,
-        kind: new.kind.clone(),
-        evidence: new.evidence.clone(),
-        verified_by: new.verified_by.clone(),
-        recheck_ms: new.recheck.as_deref().map(|t| instant(t, "recheck")).transpose()?,
-    };
-    if until_ms.is_some_and(|until| until <= event.from_ms) {
-        return Err(field("until", "must be after `from`"));
-    }
-    record(app, subject, Event::AuthorityRecorded(event), cause).await?;
-    Ok(id)
-}
-
-/// Ends a guardian's authority now.
-///
-/// # Errors
-/// When there is no such record, or the store fails.
-pub async fn end_authority(
-    app: &App,
-    subject: PersonId,
-    authority: AuthorityId,
-    reason: &str,
-    cause: Cause,
-) -> Result<u32, ActError> {
-    app.store
-        .update(subject, |dossier, _, now| {
-            if !dossier.subject.records.authorities.iter().any(|a| a.id == authority) {
-                return Err(ActError::Unknown("authority"));
-            }
-            let ended = AuthorityEnded {
-                authority: Bytes16(*authority.bytes()),
-                at_ms: now.millis(),
-                reason: reason.to_owned(),
-            };
-            Ok(((), draft([Event::AuthorityEnded(ended)], cause)))
-        })
-        .await?;
-    Ok(app.barrier.after_person(subject).await?)
 }
 
 /// Sets a protective block from now on.

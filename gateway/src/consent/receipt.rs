@@ -57,16 +57,21 @@ impl Receipt {
     /// Signs it. `None` when the library can't, which is the operator's matter: the event stands without a receipt.
     #[must_use]
     pub fn sign(&self, key: &LedgerKey) -> Option<String> {
-        let mut header = Header::new(Algorithm::EdDSA);
-        header.typ = Some(RECEIPT_TYPE.to_owned());
-        header.kid = Some(key_id(key));
-        let signing = EncodingKey::from_ed_der(&key.pkcs8().ok()?);
-        let signed = jsonwebtoken::encode(&header, self, &signing).ok()?;
-        if sabotage::off(Check::ReceiptSignature) {
-            return signed.rsplit_once('.').map(|(claims, _)| format!("{claims}."));
-        }
-        Some(signed)
+        signed(RECEIPT_TYPE, self, key)
     }
+}
+
+/// A JWS of these claims by the ledger's key.
+pub(super) fn signed<T: Serialize>(typ: &str, claims: &T, key: &LedgerKey) -> Option<String> {
+    let mut header = Header::new(Algorithm::EdDSA);
+    header.typ = Some(typ.to_owned());
+    header.kid = Some(key_id(key));
+    let signing = EncodingKey::from_ed_der(&key.pkcs8().ok()?);
+    let signed = jsonwebtoken::encode(&header, claims, &signing).ok()?;
+    if sabotage::off(Check::ReceiptSignature) {
+        return signed.rsplit_once('.').map(|(claims, _)| format!("{claims}."));
+    }
+    Some(signed)
 }
 
 /// The key's id: RFC 7638 thumbprint of its JWK.

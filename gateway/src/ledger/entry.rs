@@ -42,10 +42,12 @@ pub enum EntryType {
     KeyDestroyed = 21,
     OperatorRead = 22,
     Pruned = 23,
+    PairwiseRetired = 24,
+    SpeciallyAdopted = 25,
 }
 
 impl EntryType {
-    const ALL: [Self; 23] = [
+    const ALL: [Self; 25] = [
         Self::RegistryActivated,
         Self::Enrolled,
         Self::Linked,
@@ -69,6 +71,8 @@ impl EntryType {
         Self::KeyDestroyed,
         Self::OperatorRead,
         Self::Pruned,
+        Self::PairwiseRetired,
+        Self::SpeciallyAdopted,
     ];
 
     /// The type with this number.
@@ -86,7 +90,9 @@ impl EntryType {
             | Self::KeyDestroyed
             | Self::OperatorRead
             | Self::Pruned => None,
-            Self::Enrolled | Self::Linked | Self::LinkEnded | Self::PairwiseMinted => Some(KeyClass::Content),
+            Self::Enrolled | Self::Linked | Self::LinkEnded | Self::PairwiseMinted | Self::PairwiseRetired => {
+                Some(KeyClass::Content)
+            }
             _ => Some(KeyClass::Record),
         }
     }

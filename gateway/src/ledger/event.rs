@@ -6,7 +6,7 @@
 use minicbor::{Decode, Encode};
 
 use super::entry::{Bytes16, Bytes32, EntryType, encode};
-pub use super::parts::{BlockedFrom, LinkTarget, Outcome, PrunedOf, Question, Terms};
+pub use super::parts::{Attestation, BlockedFrom, LinkTarget, Outcome, PrunedOf, Question, RetiredId, Terms, Way};
 
 /// Bytes that are not the body of the entry's type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -157,6 +157,8 @@ events! {
         5 attested_by: Option<String>,
         /// How the person was signed in (`acr`), or how it was attested.
         6 how: String,
+        /// What the attesting party says of it.
+        7 attestation: Option<Attestation>,
     }
 
     /// A consent was revoked, or superseded by another.
@@ -169,6 +171,8 @@ events! {
         2 by: Bytes16,
         /// The consent that takes its place; `None` when revoked.
         3 superseded_by: Option<Bytes16>,
+        /// What a party attests of a withdrawal that was not made here.
+        4 attestation: Option<Attestation>,
     }
 
     /// A proposal was answered: declined, or approved for another subject than the person it was made to.
@@ -197,6 +201,8 @@ events! {
         5 categories: Option<Vec<String>>,
         /// From, ms since the epoch.
         6 from_ms: i64,
+        /// What a party attests of a refusal that was not made here.
+        7 attestation: Option<Attestation>,
     }
 
     /// A refusal was lifted.
@@ -349,5 +355,29 @@ events! {
         0 before_ms: i64,
         /// Segments in which something is, and all that is pruned there from now on.
         1 segments: Vec<PrunedOf>,
+    }
+
+    /// Parties' ids for the subject lead nowhere any more. New ones are minted when they are needed.
+    PairwiseRetired {
+        /// About whom.
+        0 subject: Bytes16,
+        /// Which.
+        1 ids: Vec<RetiredId>,
+    }
+
+    /// A special adoption (特別養子縁組, 民法817条の2) took effect: the ties to the former family end, all in one. Of the
+    /// subject's records there goes every link; every authority from before `from_ms`, and what its holder refused; every
+    /// consent that a guardian gave; and the subject's own consents end.
+    SpeciallyAdopted {
+        /// Who was adopted.
+        0 subject: Bytes16,
+        /// When it took effect, ms since the epoch: from then on the new parents hold authority.
+        1 from_ms: i64,
+        /// When it was recorded, ms since the epoch.
+        2 at_ms: i64,
+        /// Which evidence was seen (審判書, 確定証明書).
+        3 evidence: String,
+        /// Who checked it.
+        4 verified_by: String,
     }
 }

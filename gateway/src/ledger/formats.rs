@@ -65,8 +65,19 @@ fn block(target: BlockedFrom, until_ms: Option<i64>) -> Event {
     Event::BlockSet(BlockSet { block: i(7), subject: i(1), target, from_ms: 6, until_ms, evidence: s("e") })
 }
 
+fn attestation() -> Attestation {
+    Attestation {
+        party: s("city"),
+        way: Way::Telephone,
+        evidence: s("e"),
+        checked_by: s("c"),
+        recorded_by: s("d"),
+        given_ms: 13,
+    }
+}
+
 fn consent_ended(superseded_by: Option<Bytes16>) -> Event {
-    Event::ConsentEnded(ConsentEnded { consent: i(5), at_ms: 3, by: i(1), superseded_by })
+    Event::ConsentEnded(ConsentEnded { consent: i(5), at_ms: 3, by: i(1), superseded_by, attestation: None })
 }
 
 fn enrolled() -> Event {
@@ -89,6 +100,7 @@ fn people() -> Vec<(&'static str, Event)> {
         verified_by: s("v"),
         recheck_ms: None,
     };
+    let retired = PairwiseRetired { subject: i(1), ids: vec![RetiredId { party: s("app"), id: i(9) }] };
     let minted = PairwiseMinted { subject: i(1), party: s("app"), id: i(9), secret: h(10) };
     vec![
         ("registry-activated", activated()),
@@ -99,6 +111,7 @@ fn people() -> Vec<(&'static str, Event)> {
         ("authority-recorded", Event::AuthorityRecorded(authority)),
         ("authority-ended", Event::AuthorityEnded(AuthorityEnded { authority: i(3), at_ms: 2, reason: s("r") })),
         ("pairwise-minted", Event::PairwiseMinted(minted)),
+        ("pairwise-retired", Event::PairwiseRetired(retired)),
     ]
 }
 
@@ -112,6 +125,7 @@ fn records() -> Vec<(&'static str, Event)> {
         approved_ms: 1,
         attested_by: None,
         how: s("h"),
+        attestation: None,
     };
     let refused = Refused {
         refusal: i(6),
@@ -121,6 +135,7 @@ fn records() -> Vec<(&'static str, Event)> {
         purpose: None,
         categories: Some(list(&["vaccination"])),
         from_ms: 4,
+        attestation: None,
     };
     let basis = BasisRecorded {
         basis: i(8),
@@ -135,9 +150,27 @@ fn records() -> Vec<(&'static str, Event)> {
         decided_by: s("d"),
         reason: s("r"),
     };
+    let attested = ConsentApproved {
+        attested_by: Some(s("city")),
+        attestation: Some(Attestation { way: Way::Paper, ..attestation() }),
+        ..approved.clone()
+    };
+    let by_word = Attestation { way: Way::InPerson, ..attestation() };
+    let withdrawn = Event::ConsentEnded(ConsentEnded {
+        consent: i(5),
+        at_ms: 3,
+        by: i(1),
+        superseded_by: None,
+        attestation: Some(by_word),
+    });
+    let adopted = SpeciallyAdopted { subject: i(1), from_ms: 11, at_ms: 12, evidence: s("e"), verified_by: s("v") };
     vec![
+        ("specially-adopted", Event::SpeciallyAdopted(adopted)),
         ("consent-proposed", Event::ConsentProposed(proposed)),
+        ("consent-attested", Event::ConsentApproved(attested)),
         ("consent-approved", Event::ConsentApproved(approved)),
+        ("withdrawal-attested", withdrawn),
+        ("refusal-attested", Event::Refused(Refused { attestation: Some(attestation()), ..refused.clone() })),
         ("consent-ended", consent_ended(None)),
         ("consent-superseded", consent_ended(Some(i(6)))),
         ("proposal-closed", Event::ProposalClosed(ProposalClosed { consent: i(5), by: i(1), approved: true })),
@@ -258,11 +291,11 @@ fn every_event() {
     assert_eq!(Event::decode(EntryType::OperatorRead, &spelled_out), Err(BodyError), "an absent field at the end");
     let named = PAGE.matches("```golden event-").count();
     assert_eq!(all.len(), named);
-    for number in 1..=23 {
+    for number in 1..=25 {
         assert!(all.iter().any(|(_, event)| event.entry_type() as u8 == number), "no vector of type {number}");
     }
     assert_eq!(EntryType::from_number(0), None);
-    assert_eq!(EntryType::from_number(24), None);
+    assert_eq!(EntryType::from_number(26), None);
 }
 
 #[test]

@@ -118,6 +118,60 @@ pub enum Outcome {
     NothingSent,
 }
 
+/// How a person's word reached the party that attests it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Way {
+    /// Signed on paper.
+    #[n(0)]
+    Paper,
+    /// Said in person, at a counter.
+    #[n(1)]
+    InPerson,
+    /// Said by telephone.
+    #[n(2)]
+    Telephone,
+}
+
+/// What a party attests of a word that was not given here.
+#[derive(Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Attestation {
+    /// Which party: its code.
+    #[n(0)]
+    pub party: String,
+    /// How the word was given.
+    #[n(1)]
+    pub way: Way,
+    /// Where the evidence lies.
+    #[n(2)]
+    pub evidence: String,
+    /// Who checked the identity of the person who gave it.
+    #[n(3)]
+    pub checked_by: String,
+    /// The login of the member of staff, or the operator, who recorded it.
+    #[n(4)]
+    pub recorded_by: String,
+    /// When it was given, ms since the epoch.
+    #[n(5)]
+    pub given_ms: i64,
+}
+
+impl std::fmt::Debug for Attestation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Attestation").field("party", &self.party).field("way", &self.way).finish_non_exhaustive()
+    }
+}
+
+/// An id under which a party knew a subject.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct RetiredId {
+    /// The party's code.
+    #[n(0)]
+    pub party: String,
+    /// The id.
+    #[n(1)]
+    pub id: Bytes16,
+}
+
 /// What is pruned in one segment, all of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Encode, Decode)]
 pub struct PrunedOf {

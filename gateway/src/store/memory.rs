@@ -17,7 +17,7 @@ use sekisho_policy::{Consent, LegalBasis, PersonId, Refusal, Scope};
 use super::embedded::writer::{Guard, Slot};
 use super::state::{Agreement, Link, Pairwise, Papers, Proposal, Subject};
 use super::{Store, StoreError};
-use crate::ledger::event::{LinkTarget, Terms};
+use crate::ledger::event::{Attestation, LinkTarget, Terms};
 use crate::sabotage::{self, Check};
 
 /// Bytes of subjects held, at most: a million consents of a hundred thousand people fit.
@@ -189,6 +189,7 @@ fn shrink(subject: &mut Subject, papers: &mut Papers) {
     subject.pairwise.shrink_to_fit();
     papers.proposals.shrink_to_fit();
     papers.agreements.shrink_to_fit();
+    papers.authorities.shrink_to_fit();
 }
 
 fn subject_bytes(subject: &Subject) -> usize {
@@ -216,10 +217,14 @@ fn subject_bytes(subject: &Subject) -> usize {
 
 fn papers_bytes(papers: &Papers) -> usize {
     let proposal = |p: &Proposal| size_of_val(p) + p.proposed_by.len() + terms_bytes(&p.terms);
-    let agreement = |a: &Agreement| size_of_val(a) + a.how.len() + terms_bytes(&a.terms);
+    let attested = |a: &Attestation| a.party.len() + a.evidence.len() + a.checked_by.len() + a.recorded_by.len();
+    let agreement = |a: &Agreement| {
+        size_of_val(a) + a.how.len() + a.attestation.as_ref().map_or(0, attested) + terms_bytes(&a.terms)
+    };
     size_of_val(papers)
         + papers.proposals.iter().map(proposal).sum::<usize>()
         + papers.agreements.iter().map(agreement).sum::<usize>()
+        + papers.authorities.iter().map(|a| size_of_val(a) + a.kind.len()).sum::<usize>()
 }
 
 fn terms_bytes(terms: &Terms) -> usize {

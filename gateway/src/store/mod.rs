@@ -14,6 +14,7 @@ mod erasure;
 mod error;
 pub(crate) mod explain;
 mod global;
+mod look_up;
 mod memory;
 mod open;
 mod papers;
@@ -29,12 +30,11 @@ mod watch;
 use std::sync::Arc;
 
 use arrayvec::ArrayVec;
-use sekisho_policy::{AccessRequest, ConsentId, Decision, PartyId, Permit, PersonId, Timestamp, decide};
+use sekisho_policy::{AccessRequest, Decision, Permit, PersonId, Timestamp, decide};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 
 use crate::clock::Clock;
-use crate::ids::PairwiseId;
 use crate::ledger::checkpoint::LedgerKey;
 use crate::ledger::entry::{Cause, Idempotency};
 use crate::ledger::event::{Closed, Event};
@@ -244,48 +244,6 @@ impl Store {
         let global = Arc::new(self.load_global(u64::MAX)?);
         self.inner.global.store(Arc::new((guard, Arc::clone(&global))));
         Ok((guard, global))
-    }
-
-    /// The person who stands for everyone unknown: asked about an id that nobody has, the same work is done on records
-    /// that permit nothing (invariant 5).
-    #[must_use]
-    pub fn nobody(&self) -> PersonId {
-        self.inner.nobody
-    }
-
-    /// Whom a login is linked to, now.
-    ///
-    /// # Errors
-    /// When the store can't be read.
-    pub async fn person_of_login(&self, issuer: &str, sub: &str) -> Result<Option<PersonId>, StoreError> {
-        let Some(person) = self.inner.index.login(issuer, sub)? else { return Ok(None) };
-        let holds = self.snapshot(person).await?.subject.has_login(issuer, sub);
-        Ok(holds.then_some(person))
-    }
-
-    /// Whom a party knows by this id.
-    ///
-    /// # Errors
-    /// When the store can't be read.
-    pub fn person_of_pairwise(&self, party: PartyId, id: PairwiseId) -> Result<Option<PersonId>, StoreError> {
-        match self.inner.index.pairwise(party, id)? {
-            // Of whom nothing is left at all, nothing can be recorded either: unknown, like anybody who never was.
-            Some(person) if !self.has_records_of(person)? => Ok(None),
-            known => Ok(known),
-        }
-    }
-
-    /// Whose a consent, proposal or refusal is.
-    ///
-    /// # Errors
-    /// When the store can't be read.
-    pub fn person_of_consent(&self, consent: ConsentId) -> Result<Option<PersonId>, StoreError> {
-        Ok(self.inner.index.consent(consent)?)
-    }
-
-    /// Over whom a person holds or held authority.
-    pub fn wards(&self, guardian: PersonId) -> Vec<PersonId> {
-        self.inner.index.wards(guardian).collect()
     }
 
     /// Makes keys for new people, durably; enrolment needs them.

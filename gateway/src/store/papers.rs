@@ -6,11 +6,11 @@
 //! [`Subject`]: super::state::Subject
 //! [`Subject::apply`]: super::state::Subject::apply
 
-use sekisho_policy::{ConsentId, Timestamp};
+use sekisho_policy::{AuthorityId, ConsentId, PersonId, SubjectRecords, Timestamp};
 
 use crate::ids::{EntryId, TextId};
 use crate::ledger::entry::Header;
-use crate::ledger::event::{Event, Terms};
+use crate::ledger::event::{Attestation, Event, Terms};
 use crate::ledger::merkle::Hash;
 
 /// The papers of one person.
@@ -20,6 +20,8 @@ pub struct Papers {
     pub proposals: Vec<Proposal>,
     /// What was agreed to, with the text's hash.
     pub agreements: Vec<Agreement>,
+    /// What guardians' authority rests on; ended ones included.
+    pub authorities: Vec<AuthorityPaper>,
 }
 
 /// A proposal that waits for an answer.
@@ -44,16 +46,47 @@ pub struct Proposal {
 pub struct Agreement {
     /// Which consent.
     pub consent: ConsentId,
+    /// Who gave it.
+    pub grantor: PersonId,
     /// What it says.
     pub terms: Terms,
     /// How the person was signed in, or how it was attested.
     pub how: String,
+    /// What a party attests of it, where it was not given here.
+    pub attestation: Option<Attestation>,
     /// The consent that took its place.
     pub superseded_by: Option<ConsentId>,
     /// The entry that ended it.
     pub ended: Option<Ending>,
     /// Counts the changes, for the entity tag.
     pub revision: u64,
+}
+
+/// What a record of authority says beyond what the policy needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthorityPaper {
+    /// Which record.
+    pub id: AuthorityId,
+    /// Who holds it.
+    pub guardian: PersonId,
+    /// On what it rests, as recorded.
+    pub kind: String,
+    /// When it is to be checked again.
+    pub recheck: Option<Timestamp>,
+}
+
+impl Agreement {
+    /// How it stands: `active`, `revoked`, `superseded`, `expired`, or `unreadable` when its record is not there.
+    #[must_use]
+    pub fn status(&self, records: &SubjectRecords, now: Timestamp) -> &'static str {
+        match records.consents.iter().find(|c| c.id == self.consent) {
+            Some(c) if c.ended_at.is_some_and(|at| at <= now) && self.superseded_by.is_some() => "superseded",
+            Some(c) if c.ended_at.is_some_and(|at| at <= now) => "revoked",
+            Some(c) if c.period.until() <= now => "expired",
+            Some(_) => "active",
+            None => "unreadable",
+        }
+    }
 }
 
 /// The entry that ended a consent: what its receipt refers to.
@@ -92,8 +125,10 @@ impl Papers {
                 self.proposals.retain(|p| p.consent != id);
                 self.agreements.push(Agreement {
                     consent: id,
+                    grantor: PersonId::of(e.grantor.0),
                     terms: e.terms.clone(),
                     how: e.how.clone(),
+                    attestation: e.attestation.clone(),
                     superseded_by: None,
                     ended: None,
                     revision,
@@ -103,6 +138,20 @@ impl Papers {
                 let id = ConsentId::of(e.consent.0);
                 for a in self.agreements.iter_mut().filter(|a| a.consent == id) {
                     (a.superseded_by, a.revision) = (e.superseded_by.map(|s| ConsentId::of(s.0)), revision);
+                    a.ended = Some(Ending { entry: header.id(), leaf: *leaf, at: header.at() });
+                }
+            }
+            Event::AuthorityRecorded(e) => self.authorities.push(AuthorityPaper {
+                id: AuthorityId::of(e.authority.0),
+                guardian: PersonId::of(e.guardian.0),
+                kind: e.kind.clone(),
+                recheck: e.recheck_ms.map(Timestamp::from_millis),
+            }),
+            Event::SpeciallyAdopted(e) => {
+                self.proposals.clear();
+                self.agreements.retain(|a| a.grantor == PersonId::of(e.subject.0));
+                for a in self.agreements.iter_mut().filter(|a| a.ended.is_none()) {
+                    a.revision = revision;
                     a.ended = Some(Ending { entry: header.id(), leaf: *leaf, at: header.at() });
                 }
             }

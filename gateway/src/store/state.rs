@@ -12,7 +12,7 @@ use sekisho_policy::{
 
 use crate::ids::{LinkId, PairwiseId, TextId, party_id};
 use crate::ledger::entry::Header;
-use crate::ledger::event::{BlockedFrom, Event, LinkTarget, Terms};
+use crate::ledger::event::{BlockedFrom, Event, LinkTarget, SpeciallyAdopted, Terms};
 use crate::ledger::merkle::{Hash, sha256};
 pub use crate::store::codes::category_version;
 use crate::store::codes::{categories, category_code, purpose};
@@ -20,7 +20,7 @@ use crate::store::codes::{categories, category_code, purpose};
 /// Why records are unreadable when a key that sealed one of them was destroyed.
 pub(crate) const ERASED: Field = Field::Record("erased");
 pub use crate::store::global::Global;
-pub use crate::store::papers::{Agreement, Ending, Papers, Proposal};
+pub use crate::store::papers::{Agreement, AuthorityPaper, Ending, Papers, Proposal};
 
 /// What is recorded about one person, as subject, as guardian and as user: all that decisions and releases look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub struct Subject {
     pub pairwise: Vec<Pairwise>,
     /// Whether the identity check is recorded.
     pub enrolled: bool,
+    /// From when the latest recorded special adoption is in effect.
+    pub adopted_from: Option<Timestamp>,
 }
 
 /// A verified link that holds.
@@ -77,7 +79,15 @@ impl Subject {
     pub fn unknown(person: PersonId) -> Self {
         let mut records = SubjectRecords::new(person, Date::constant(1, 1, 1));
         records.unreadable = Some(Field::Record("enrolled.birth"));
-        Self { records, entries: 0, digest: [0; 32], links: Vec::new(), pairwise: Vec::new(), enrolled: false }
+        Self {
+            records,
+            entries: 0,
+            digest: [0; 32],
+            links: Vec::new(),
+            pairwise: Vec::new(),
+            enrolled: false,
+            adopted_from: None,
+        }
     }
 
     /// What this party knows the person by.
@@ -93,6 +103,12 @@ impl Subject {
             LinkTarget::Source { party, id } if party == source => Some(id.as_str()),
             _ => None,
         })
+    }
+
+    /// Whether this is an id of the person at a source, now.
+    #[must_use]
+    pub fn is_at(&self, source: &str, at: &str) -> bool {
+        self.links.iter().any(|l| matches!(&l.to, LinkTarget::Source { party, id } if party == source && id == at))
     }
 
     /// Whether this login is one of the person's, now.
@@ -138,11 +154,31 @@ impl Subject {
                 id: PairwiseId::from_bytes(e.id.0),
                 secret: e.secret.0,
             }),
+            Event::PairwiseRetired(e) => {
+                self.pairwise.retain(|p| !e.ids.iter().any(|r| r.id.0 == *p.id.bytes() && r.party == p.party));
+            }
+            Event::SpeciallyAdopted(e) => self.sever(e),
             // Papers only.
             Event::ConsentProposed(_) | Event::ProposalClosed(_) => {}
             _ => self.take_record(event)?,
         }
         Ok(())
+    }
+
+    /// A special adoption: nothing that rests on the former family is left (`docs/formats.md` §5).
+    fn sever(&mut self, e: &SpeciallyAdopted) {
+        let (from, at) = (Timestamp::from_millis(e.from_ms), Timestamp::from_millis(e.at_ms));
+        let records = &mut self.records;
+        let subject = records.subject;
+        self.links.clear();
+        records.authorities.retain(|a| a.period.from() >= from);
+        let stays = |who: PersonId| who == subject || records.authorities.iter().any(|a| a.guardian == who);
+        records.refusals.retain(|r| stays(r.grantor));
+        records.consents.retain(|c| c.grantor == subject);
+        for consent in &mut records.consents {
+            consent.ended_at = Some(consent.ended_at.map_or(at, |earlier| earlier.min(at)));
+        }
+        self.adopted_from = Some(from);
     }
 
     fn take_record(&mut self, event: &Event) -> Result<(), &'static str> {
@@ -251,6 +287,8 @@ fn about(event: &Event) -> Option<PersonId> {
         Event::BlockSet(e) => e.subject,
         Event::BasisRecorded(e) => e.subject,
         Event::PairwiseMinted(e) => e.subject,
+        Event::PairwiseRetired(e) => e.subject,
+        Event::SpeciallyAdopted(e) => e.subject,
         _ => return None,
     };
     Some(PersonId::of(person.0))

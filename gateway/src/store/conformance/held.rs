@@ -9,7 +9,8 @@ use crate::clock::Clock;
 use crate::ids::{LinkId, PairwiseId, TextId, random};
 use crate::ledger::entry::{Bytes16, Bytes32};
 use crate::ledger::event::{
-    ConsentApproved, ConsentProposed, Event, LinkEnded, LinkTarget, Linked, PairwiseMinted, ProposalClosed,
+    ConsentApproved, ConsentProposed, Event, LinkEnded, LinkTarget, Linked, PairwiseMinted, PairwiseRetired,
+    ProposalClosed, SpeciallyAdopted,
 };
 use crate::store::Store;
 use crate::store::state::{Papers, Subject};
@@ -62,7 +63,7 @@ fn event(person: PersonId, turn: usize, given: &mut Vec<(PersonId, ConsentId, Li
     let own = given.iter().rev().find(|(whose, ..)| *whose == person).copied();
     let (_, consent, link) = own.unwrap_or((person, ConsentId::mint(), LinkId::mint()));
     let (id, who) = (Bytes16(*consent.bytes()), Bytes16(*person.bytes()));
-    match turn % 7 {
+    match turn % 9 {
         0 => {
             let (fresh, link) = (ConsentId::mint(), LinkId::mint());
             given.push((person, fresh, link));
@@ -87,7 +88,15 @@ fn event(person: PersonId, turn: usize, given: &mut Vec<(PersonId, ConsentId, Li
             evidence: "test".to_owned(),
             verified_by: "test".to_owned(),
         }),
-        5 => Event::PairwiseMinted(PairwiseMinted {
+        5 => Event::SpeciallyAdopted(SpeciallyAdopted {
+            subject: who,
+            from_ms: START.millis(),
+            at_ms: START.millis() + 1,
+            evidence: "test".to_owned(),
+            verified_by: "test".to_owned(),
+        }),
+        6 => Event::PairwiseRetired(PairwiseRetired { subject: who, ids: Vec::new() }),
+        7 => Event::PairwiseMinted(PairwiseMinted {
             subject: who,
             party: world::APP.to_owned(),
             id: Bytes16(*PairwiseId::from_bytes(random()).bytes()),

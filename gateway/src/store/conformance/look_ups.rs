@@ -7,7 +7,9 @@ use super::{consented, permitted};
 use crate::clock::Clock;
 use crate::ids::{LinkId, PairwiseId, TextId, party_id, random};
 use crate::ledger::entry::{Bytes16, Bytes32, Cause, Idempotency};
-use crate::ledger::event::{AuthorityRecorded, Event, LinkEnded, LinkTarget, Linked, PairwiseMinted};
+use crate::ledger::event::{
+    AuthorityRecorded, Event, LinkEnded, LinkTarget, Linked, PairwiseMinted, PairwiseRetired, RetiredId,
+};
 use crate::store::{Draft, Store, StoreError};
 
 pub(super) async fn the_access_log_goes_back_in_pages(open: &impl AsyncFn(&str, Clock) -> Store) {
@@ -84,8 +86,20 @@ pub(super) async fn pairwise_ids(open: &impl AsyncFn(&str, Clock) -> Store) {
     check(&store).await;
     store.stop().await.unwrap();
     drop(store);
-    let store = open("pairwise", clock).await;
+    let store = open("pairwise", clock.clone()).await;
     check(&store).await;
+    let ids = vec![RetiredId { party: world::APP.to_owned(), id: Bytes16(*id.bytes()) }];
+    let retired = PairwiseRetired { subject: Bytes16(*person.bytes()), ids };
+    world::record(&store, person, Event::PairwiseRetired(retired)).await.unwrap();
+    let gone = async |store: &Store| {
+        assert_eq!(store.person_of_pairwise(world::app(), id).unwrap(), None, "a retired id leads nowhere");
+        assert!(store.snapshot(person).await.unwrap().subject.pairwise_at(world::APP).is_none());
+    };
+    gone(&store).await;
+    store.stop().await.unwrap();
+    drop(store);
+    let store = open("pairwise", clock).await;
+    gone(&store).await;
     store.stop().await.unwrap();
 }
 

@@ -132,6 +132,7 @@ pub fn approved(subject: PersonId, consent: ConsentId) -> Event {
         approved_ms: START.millis(),
         attested_by: None,
         how: "test".to_owned(),
+        attestation: None,
     })
 }
 
@@ -143,6 +144,7 @@ pub fn ended(by: PersonId, consent: ConsentId, at: Timestamp) -> Event {
         at_ms: at.millis(),
         by: Bytes16(*by.bytes()),
         superseded_by: None,
+        attestation: None,
     })
 }
 

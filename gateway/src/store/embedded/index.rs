@@ -26,6 +26,7 @@ use super::pages::{self, Behind, log_key, window};
 use crate::ids::{EntryId, PairwiseId};
 use crate::ledger::event::{Event, LinkTarget};
 use crate::ledger::merkle::{Hash, sha256};
+use crate::sabotage::{self, Check};
 
 /// The index could not be read or written. It is never the reason to lose anything: delete and rebuild.
 #[derive(Debug, thiserror::Error)]
@@ -272,17 +273,26 @@ impl Index {
     fn look_ups(&self, person: PersonId, event: Option<&Event>) -> Result<(), IndexError> {
         match event {
             Some(Event::Linked(linked)) => {
-                if let LinkTarget::Login { issuer, sub } = &linked.to {
-                    let key = login_key(issuer, sub);
-                    self.logins.insert(key, person.bytes())?;
-                    self.people.insert(key, Some(person));
-                }
+                // An issuer is a URL and a party's code is none: the two can't be taken for each other.
+                let (LinkTarget::Login { issuer: at, sub: id } | LinkTarget::Source { party: at, id }) = &linked.to;
+                let key = login_key(at, id);
+                self.logins.insert(key, person.bytes())?;
+                self.people.insert(key, Some(person));
             }
             Some(Event::PairwiseMinted(minted)) => {
                 let party = crate::ids::party_id(&minted.party);
                 let key = pair_key(party, minted.id.0);
                 self.pairwise.insert(key, person.bytes())?;
                 self.people.insert(key, Some(person));
+            }
+            Some(Event::PairwiseRetired(retired)) => {
+                for one in &retired.ids {
+                    let key = pair_key(crate::ids::party_id(&one.party), one.id.0);
+                    if !sabotage::off(Check::PairwiseRetired) {
+                        self.pairwise.remove(key)?;
+                        self.people.insert(key, None);
+                    }
+                }
             }
             Some(Event::ConsentProposed(proposed)) => {
                 // An approval that was taken in earlier (a second pass) stays.
@@ -417,6 +427,28 @@ impl Index {
             .filter_map(|key| key.ok()?.last_chunk::<16>().map(|p| PersonId::from_bytes(*p)))
     }
 
+    /// Guardians and those over whom they hold or held authority, in the order of their ids, after this pair.
+    ///
+    /// # Errors
+    /// When sled fails.
+    pub fn guardians(&self, after: Option<[u8; 32]>, limit: usize) -> Result<Vec<(PersonId, PersonId)>, IndexError> {
+        let keys = self.wards.range(after_key(after.as_ref().map(<[u8; 32]>::as_slice))..).keys().take(limit);
+        let pair = |key: sled::IVec| person(&key).zip(key.get(16..).and_then(person));
+        keys.map(|key| Ok(pair(key?))).filter_map(Result::transpose).collect()
+    }
+
+    /// Consents, proposals and refusals and whose they are, in the order of their ids, after this one.
+    ///
+    /// # Errors
+    /// When sled fails.
+    pub fn consents(&self, after: Option<ConsentId>, limit: usize) -> Result<Vec<(ConsentId, PersonId)>, IndexError> {
+        let items = self.consents.range(after_key(after.as_ref().map(|id| id.bytes().as_slice()))..).take(limit);
+        let pair = |(key, value): (sled::IVec, sled::IVec)| {
+            key.first_chunk::<16>().map(|id| ConsentId::from_bytes(*id)).zip(person(&value))
+        };
+        items.map(|item| Ok(pair(item?))).filter_map(Result::transpose).collect()
+    }
+
     /// The entry that came with an idempotency key.
     ///
     /// # Errors
@@ -460,6 +492,11 @@ const GLOBAL: [u8; 16] = [0xff; 16];
 
 fn number(bytes: &[u8]) -> Location {
     Location::from_number(bytes.first_chunk::<8>().map_or(0, |n| u64::from_be_bytes(*n)))
+}
+
+/// The first key that may stand after this one.
+fn after_key(key: Option<&[u8]>) -> Vec<u8> {
+    key.map_or_else(Vec::new, |key| [key, &[0]].concat())
 }
 
 fn person(bytes: &[u8]) -> Option<PersonId> {

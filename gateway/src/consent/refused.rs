@@ -1,0 +1,100 @@
+//! Whether a refusal stands against a consent that is about to be given: asked of the decision itself, on records with
+//! that one consent, so that what a parent may decide alone (P-14) and all else is told once, in the policy.
+
+use sekisho_policy::{
+    AccessRequest, Actor, Categories, Code, Consent, ConsentId, Decision, Forbidding, Miss, Origin, Period, PersonId,
+    PurposeCode, Reason, Receiver, RefusalId, SubjectRecords, Timestamp, Withheld,
+};
+
+use super::give::GiveError;
+use crate::ids::party_id;
+use crate::ledger::event::Terms;
+use crate::sabotage::{self, Check};
+use crate::store::state::{Global, Subject, category_version};
+
+/// Who is about to give a consent, and by whom it was collected.
+#[derive(Clone, Copy)]
+pub(super) struct Grant<'a> {
+    /// The subject or a guardian.
+    pub(super) grantor: PersonId,
+    /// The attesting party's code; `None` when the person gives it here.
+    pub(super) attested_by: Option<&'a str>,
+}
+
+/// Granting what a refusal stands against would be a consent that does nothing: the person is told to lift it first.
+pub(super) fn no_refusal_stands(
+    subject: &Subject,
+    global: &Global,
+    terms: &Terms,
+    grant: Grant<'_>,
+    now: Timestamp,
+) -> Result<(), GiveError> {
+    let refusal = withheld(subject, global, terms, grant, now).into_iter().find_map(|w| match w.why {
+        Reason::ForbiddenBy(Forbidding::Refusal(id)) => Some(id),
+        _ => None,
+    });
+    if sabotage::off(Check::RefusalStands) {
+        return Ok(());
+    }
+    refusal.map_or(Ok(()), |id: RefusalId| Err(GiveError::RefusalStands(id)))
+}
+
+/// The same, and that whoever gives it is one whose word counts: a child too young, named by mistake, is not.
+pub(super) fn could_count(
+    subject: &Subject,
+    global: &Global,
+    terms: &Terms,
+    grant: Grant<'_>,
+    now: Timestamp,
+) -> Result<(), GiveError> {
+    no_refusal_stands(subject, global, terms, grant, now)?;
+    let grantor = |w: &Withheld| matches!(w.why, Reason::NothingApplies(near) if near.miss == Miss::Grantor);
+    if withheld(subject, global, terms, grant, now).iter().any(grantor) {
+        return Err(GiveError::NoAuthority);
+    }
+    Ok(())
+}
+
+/// What the policy would withhold if nothing but this consent were given, from now on.
+fn withheld(subject: &Subject, global: &Global, terms: &Terms, grant: Grant<'_>, now: Timestamp) -> Vec<Withheld> {
+    let categories: Vec<_> = terms.categories.iter().filter_map(|c| category_version(c)).collect();
+    let (Some(asked), Ok(purpose), Ok(period)) = (
+        Categories::new(categories.iter().copied()),
+        Code::parse(&terms.purpose),
+        Period::new(now, Timestamp::from_millis(terms.until_ms)),
+    ) else {
+        return Vec::new();
+    };
+    let records = &subject.records;
+    let recipient = party_id(&terms.recipient);
+    let source = terms.source.as_deref().map_or(recipient, party_id);
+    let given = Consent {
+        id: ConsentId::from_bytes([0; 16]),
+        grantor: grant.grantor,
+        recipient,
+        purpose: PurposeCode(purpose),
+        categories: categories.into(),
+        source: None,
+        // One that begins later is looked at as if it began now: a refusal that stands then can be lifted until then.
+        period,
+        data_period: None,
+        origin: grant.attested_by.map_or(Origin::Own, |by| Origin::Attested { by: party_id(by) }),
+        approved_at: now,
+        ended_at: None,
+    };
+    let alone = SubjectRecords {
+        consents: vec![given],
+        refusals: records.refusals.clone(),
+        blocks: records.blocks.clone(),
+        authorities: records.authorities.clone(),
+        bases: Vec::new(),
+        ..SubjectRecords::new(records.subject, records.birth)
+    };
+    let receiver = Receiver::Party { party: recipient, actor: Actor::System };
+    let request =
+        AccessRequest { subject: records.subject, receiver, source, purpose: PurposeCode(purpose), categories: asked };
+    match sekisho_policy::decide(&alone, &global.registry, &request, now) {
+        Decision::Permit(permit) => permit.withheld().to_vec(),
+        Decision::Deny(denial) => denial.withheld().to_vec(),
+    }
+}
