@@ -13,7 +13,7 @@ demo: ## The whole gateway on this machine, with stand-ins for everything around
 	$(CARGO) run -p sekisho -- demo $(ARGS)
 
 test: ## Every test, and the deliberate mistakes that tests must notice
-	scripts/install-test-tools
+	scripts/install-test-tools browser
 	$(CARGO) test --workspace
 	$(CARGO) test -p sekisho-tests --test durability -- --ignored
 	$(CARGO) test -p sekisho-tests --test tls -- --ignored

@@ -51,7 +51,7 @@ impl Browser {
     pub async fn violations(&self) -> Vec<Violation> {
         let path = target().join("test-tools/node_modules/axe-core/axe.min.js");
         let script = std::fs::read_to_string(&path).unwrap_or_else(|error| {
-            panic!("axe-core: {}: {error}. scripts/install-test-tools installs it", path.display())
+            panic!("axe-core: {}: {error}. scripts/install-test-tools browser installs it", path.display())
         });
         // Beside the page's own scripts and policies, as a person's tools would run it. Axe itself needs timers: a page that
         // was loaded without scripts stays as it was loaded.

@@ -63,12 +63,12 @@ impl Look {
 
 /// A running Chromium. Dereferences to the session: `goto`, `find`, `execute` and so on are thirtyfour's.
 pub struct Browser {
-    // In this order: the programs end before the profile is removed.
+    // In this order: the programs end before their files are removed.
     driver: WebDriver,
     /// Chromedriver, and Chromium below it.
     pub program: Program,
     look: Look,
-    _profile: TempDir,
+    _files: TempDir,
 }
 
 impl Deref for Browser {
@@ -85,15 +85,17 @@ impl Browser {
         let mut command = Command::new("chromedriver");
         // Any free port: it says which.
         command.args(["--port=0", "--allowed-ips=127.0.0.1"]);
+        let files = TempDir::with_prefix("sekisho-chromium-").unwrap();
+        // What it puts aside goes with the profile: it is killed, and cleans nothing up.
+        command.env("TMPDIR", files.path());
         let on = |line: &str| line.split_once("started successfully on port ")?.1.trim_end_matches('.').parse().ok();
         let (program, port): (_, u16) = Program::start(command, "Debian package `chromium-driver`", on).await;
-        let profile = TempDir::with_prefix("sekisho-chromium-").unwrap();
-        let driver =
-            WebDriver::builder(format!("http://127.0.0.1:{port}"), capabilities(look, profile.path(), trusted))
-                .request_timeout(WITHIN)
-                .await
-                .unwrap_or_else(|error| panic!("no session with Chromium (Debian package `chromium`): {error}"));
-        let browser = Self { driver, program, look, _profile: profile };
+        let profile = files.path().join("profile");
+        let driver = WebDriver::builder(format!("http://127.0.0.1:{port}"), capabilities(look, &profile, trusted))
+            .request_timeout(WITHIN)
+            .await
+            .unwrap_or_else(|error| panic!("no session with Chromium (Debian package `chromium`): {error}"));
+        let browser = Self { driver, program, look, _files: files };
         browser.take_on(look).await;
         browser
     }

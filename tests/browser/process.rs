@@ -30,7 +30,9 @@ impl Program {
         let (theirs, ours) = std::io::pipe().map(|(read, write)| (write, read)).unwrap();
         command.stdin(Stdio::null()).stderr(theirs.try_clone().unwrap()).stdout(theirs);
         let child = command.spawn().unwrap_or_else(|error| match error.kind() {
-            ErrorKind::NotFound => panic!("{name} is missing. Install it ({package}; scripts/install-test-tools)"),
+            ErrorKind::NotFound => {
+                panic!("{name} is missing. Install it ({package}; scripts/install-test-tools browser)")
+            }
             _ => panic!("{name}: {error}"),
         });
         // The write end lives in `command` too: were it kept, the output would never end.

@@ -90,7 +90,7 @@ impl Provider {
         let modules = target().join("test-tools/node_modules");
         assert!(
             modules.join("oidc-provider").exists(),
-            "oidc-provider is not in {}. scripts/install-test-tools installs it",
+            "oidc-provider is not in {}. scripts/install-test-tools browser installs it",
             modules.display()
         );
         let told = json!({
