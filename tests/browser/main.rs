@@ -28,6 +28,8 @@ mod process;
 mod provider;
 
 #[cfg(test)]
+mod citizens;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod persona_page;

@@ -78,6 +78,10 @@ pub(super) fn read(s: &mut Section<'_, '_, '_>, registry: &RegistryText, sources
     let scope = s.text("scope", "the scope that tokens must carry").value;
     let read = s.flag("read", false);
     let path = path?;
+    let ours = ["v1", "relay", ".well-known", "my"];
+    if path.value.first().and_then(Option::as_deref).is_some_and(|first| ours.contains(&first)) {
+        s.wrong(path.offset, "path", "begins like the gateway's own API and pages: it would never be reached");
+    }
     let in_path = path.value.iter().any(Option::is_none);
     let subject = match (in_path, query_subject) {
         (true, None) => SubjectIn::Path,

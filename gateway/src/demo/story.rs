@@ -397,6 +397,8 @@ async fn ready_lines(world: &World) -> Result<Vec<String>, WorldError> {
         format!(
             "curl --cacert $DIR/ca.pem -X POST -H \"Authorization: Bearer $ME\" \"$URL/v1/consents/{consent}/revoke\""
         ),
+        "# ブラウザで、保護者として（証明書はデモ用） / in a browser, as the guardian (the certificate is the demo's own)".to_owned(),
+        format!("{}/my", world.url),
         "# 運用者として / as the operator".to_owned(),
         "curl --unix-socket $DIR/operators.sock http://operators/status".to_owned(),
     ])

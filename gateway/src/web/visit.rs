@@ -86,10 +86,7 @@ impl Visit {
                 })
             })?;
             form = pairs(&body);
-            // What another site's page sends us is nobody's wish. Browsers say whose page it was; who says nothing is no browser.
-            let from_elsewhere =
-                parts.headers.get(ORIGIN).is_some_and(|origin| origin.as_bytes() != app.config.server.url.as_bytes());
-            if from_elsewhere && !sabotage::off(Check::FormOrigin) {
+            if from_elsewhere(&parts.headers, &app.config.server.url) && !sabotage::off(Check::FormOrigin) {
                 return Err(fail(Trouble::stale_form()));
             }
         }
@@ -173,6 +170,16 @@ impl Visit {
     }
 }
 
+/// Whether another site's page sent this form: that is nobody's wish. Browsers say so by Fetch Metadata; older ones by the origin
+/// alone, which under our referrer policy is `null` for our own pages too (Fetch §3.2), so that only the form's token can tell.
+fn from_elsewhere(headers: &HeaderMap, ours: &str) -> bool {
+    match (headers.get("sec-fetch-site"), headers.get(ORIGIN)) {
+        (Some(site), _) => site != "same-origin" && site != "none",
+        (None, Some(origin)) => origin != "null" && origin.as_bytes() != ours.as_bytes(),
+        (None, None) => false,
+    }
+}
+
 fn find<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {
     pairs.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
 }
@@ -221,6 +228,19 @@ mod tests {
         assert_eq!(language(&with("ja-JP,en;q=0.5"), &[]), Lang::Ja);
         assert_eq!(language(&with("en"), &[(LANGUAGE.to_owned(), "ja".to_owned())]), Lang::Ja);
         assert_eq!(language(&with("fr"), &[(LANGUAGE.to_owned(), "xx".to_owned())]), Lang::Ja);
+    }
+
+    #[test]
+    fn whose_page_sent_a_form() {
+        let sent = |pairs: &[(&'static str, &'static str)]| {
+            let headers = pairs.iter().map(|(n, v)| ((*n).parse().unwrap(), HeaderValue::from_static(v))).collect();
+            from_elsewhere(&headers, "https://ours.invalid")
+        };
+        assert!(!sent(&[]) && !sent(&[("origin", "https://ours.invalid")]) && !sent(&[("origin", "null")]));
+        assert!(!sent(&[("origin", "null"), ("sec-fetch-site", "same-origin")]));
+        assert!(sent(&[("origin", "https://evil.invalid")]));
+        assert!(sent(&[("origin", "null"), ("sec-fetch-site", "cross-site")]));
+        assert!(sent(&[("origin", "https://ours.invalid"), ("sec-fetch-site", "same-site")]));
     }
 
     #[test]
