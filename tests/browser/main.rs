@@ -34,4 +34,6 @@ mod harness;
 #[cfg(test)]
 mod persona_page;
 #[cfg(test)]
+mod relying_party;
+#[cfg(test)]
 mod sign_in;

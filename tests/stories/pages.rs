@@ -177,7 +177,8 @@ async fn nobody_opens_what_is_not_theirs() {
             } else {
                 browser.send(&path, &[("csrf", &csrf)]).await
             };
-            let own = ["/my/consents", "/my/stop-all"].contains(&path.as_str()) && name == "somebody else";
+            let own =
+                ["/my/consents", "/my/refusals", "/my/stop-all"].contains(&path.as_str()) && name == "somebody else";
             if own {
                 assert_eq!(answer.status, StatusCode::OK, "{method} {path}: their own, which is nothing");
                 assert!(!answer.says("よつば"), "{method} {path}: {}", answer.text);
@@ -185,6 +186,8 @@ async fn nobody_opens_what_is_not_theirs() {
             }
             let wanted = match name {
                 // What was answered elsewhere is looked at where it stands, which is not theirs either.
+                // Asked to sign in strongly first, whatever it is.
+                "somebody else" if path.ends_with("/lift") => StatusCode::FORBIDDEN,
                 "somebody else" => StatusCode::NOT_FOUND,
                 _ => StatusCode::FORBIDDEN,
             };
@@ -266,6 +269,37 @@ async fn whoever_must_leave_at_once_leaves_nothing_behind() {
     );
     assert!(mother.cookie("__Host-sekisho").is_none());
     assert_eq!(mother.open("/my/consents").await.status, StatusCode::FORBIDDEN);
+}
+
+/// Two parents: either may refuse, it stands against the other's grant, and only who refused can lift it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_father_refuses_what_the_mother_agreed_to_and_alone_lifts_it() {
+    let town = Town::open().await;
+    let (consent, patient) = town.consent().await;
+    assert!(town.items(&patient).await > 0);
+    let (mut mother, mut father) = (signed_in(&town, town.mother()).await, signed_in(&town, town.father()).await);
+    let shown = father.open(&format!("/my/consents/{consent}")).await;
+    assert!(shown.says("ほかの保護者"), "{}", shown.text);
+    let csrf = shown.hidden("csrf");
+    let list = father.send(&format!("/my/consents/{consent}/refuse"), &[("csrf", &csrf)]).await;
+    assert!(
+        list.url.ends_with("/my/refusals") && list.says("よつば母子手帳アプリ") && list.says("again=1"),
+        "{}",
+        list.text
+    );
+    assert_eq!(town.items(&patient).await, 0);
+    let seen = mother.open("/my/refusals").await;
+    assert!(seen.says("ほかの方") && !seen.says("/lift"), "{}", seen.text);
+    let list = father.sign_in(&list.link("again=1"), town.father()).await;
+    assert!(list.url.ends_with("/my/refusals"), "{}", list.url);
+    let lift =
+        list.text.split("action=\"").find(|rest| rest.contains("/lift")).unwrap().split('"').next().unwrap().to_owned();
+    let csrf = mother.open("/my").await.hidden("csrf");
+    let not_hers = mother.send(&lift, &[("csrf", &csrf)]).await;
+    assert!(not_hers.status.is_client_error() && town.items(&patient).await == 0, "{}", not_hers.status);
+    let lifted = father.send(&lift, &[("csrf", &list.hidden("csrf"))]).await;
+    assert!(lifted.says("記録はありません"), "{}", lifted.text);
+    assert!(town.items(&patient).await > 0);
 }
 
 /// Invariant 11: not on a page, in a count, an export or a proof.

@@ -235,7 +235,7 @@ async fn route(app: &Arc<App>, connection: &Arc<Connection>, request: Request<Re
         // Boxed: else every request's task would have room for the largest of these.
         return Box::pin(crate::api::handle(app, connection, request)).await;
     }
-    if crate::web::is_for_pages(path) {
+    if crate::web::is_for_pages(&request) {
         return Box::pin(crate::web::handle(app, request)).await;
     }
     super::handle(app, connection, &request).await

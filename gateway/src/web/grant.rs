@@ -6,9 +6,10 @@ use http::StatusCode;
 use sekisho_policy::{ConsentId, PersonId};
 
 use super::page::{Answer, Frame, Trouble};
+use super::refusals::scope_of;
 use super::view::{self, TermsView};
 use super::visit::Visit;
-use crate::consent::give::{self, Approval, GiveError, RefusedScope};
+use crate::consent::give::{self, Approval, GiveError};
 use crate::ids::TextId;
 use crate::store::state::Proposal;
 
@@ -73,7 +74,7 @@ async fn shown(
             people.push((subject.text(), view::who(visit, person, &snapshot.subject)));
         }
     }
-    let again = (!strong(visit)).then(|| again(visit, id)).flatten();
+    let again = (!strong(visit)).then(|| again(visit, &format!("/my/proposals/{}", id.text()))).flatten();
     let page = Show {
         f: visit.frame(),
         id: id.text(),
@@ -89,16 +90,16 @@ async fn shown(
 }
 
 /// Whether the session's sign-in may grant, now.
-fn strong(visit: &Visit) -> bool {
+pub fn strong(visit: &Visit) -> bool {
     let signed_in = visit.session().map(|session| &session.signed_in);
     let provider = signed_in.and_then(|of| visit.app.web.provider_of(&of.issuer));
     provider.zip(signed_in).is_some_and(|(provider, of)| provider.is_step_up(of, visit.now))
 }
 
-/// The address at which to sign in again, and come back to this proposal.
-fn again(visit: &Visit, id: ConsentId) -> Option<String> {
+/// The address at which to sign in again, and come back to this page.
+pub fn again(visit: &Visit, then: &str) -> Option<String> {
     let provider = visit.app.web.provider_of(&visit.session()?.signed_in.issuer)?;
-    Some(format!("/my/sign-in/{}?again=1&then=/my/proposals/{}", provider.settings.code, id.text()))
+    Some(format!("/my/sign-in/{}?again=1&then={then}", provider.settings.code))
 }
 
 /// Agrees.
@@ -188,13 +189,7 @@ pub async fn decline(visit: &Visit, id: &str) -> Result<Answer, Trouble> {
     }
     give::decline(&visit.app, consent, person).await?;
     if let Some(about) = about {
-        let codes = proposal.terms.categories.iter().filter_map(|c| c.split_once('@').map(|(code, _)| code.to_owned()));
-        let scope = RefusedScope {
-            recipient: Some(proposal.terms.recipient.clone()),
-            purpose: Some(proposal.terms.purpose.clone()),
-            categories: Some(codes.collect()),
-        };
-        give::refuse(&visit.app, about, person, &scope, None).await?;
+        give::refuse(&visit.app, about, person, &scope_of(&proposal.terms), None).await?;
     }
     let global = visit.app.store.registry().await?;
     let terms = view::terms(visit.lang, &global, &proposal.terms);

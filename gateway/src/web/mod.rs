@@ -10,6 +10,7 @@ mod home;
 mod log;
 pub mod page;
 pub mod provider;
+mod refusals;
 pub mod session;
 mod sign_in;
 mod stop;
@@ -19,6 +20,7 @@ mod visit;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::header::ACCEPT;
 use http::{Method, Request, Response, StatusCode};
 
 use crate::app::App;
@@ -58,6 +60,9 @@ pub const ROUTES: &[(&str, &str, For)] = &[
     ("GET", "/my/proposals/{id}", For::Person),
     ("POST", "/my/proposals/{id}/agree", For::Person),
     ("POST", "/my/proposals/{id}/decline", For::Person),
+    ("POST", "/my/consents/{id}/refuse", For::Person),
+    ("GET", "/my/refusals", For::Person),
+    ("POST", "/my/refusals/{id}/lift", For::Person),
     ("GET", "/my/stop-all", For::Person),
     ("POST", "/my/stop-all", For::Person),
     ("GET", "/my/log", For::Person),
@@ -96,16 +101,20 @@ impl Web {
     }
 }
 
-/// Whether a request is for a page.
+/// Whether a request is for a page. The bare address is one to somebody who looks for pages, and nothing to anybody else.
 #[must_use]
-pub fn is_for_pages(path: &str) -> bool {
-    path == "/" || path == "/my" || path.starts_with("/my/")
+pub fn is_for_pages(request: &Request<RequestBody>) -> bool {
+    let uri = request.uri();
+    let html = || request.headers().get(ACCEPT).is_some_and(|all| all.as_bytes().starts_with(b"text/html"));
+    let path = uri.path();
+    path == "/my" || path.starts_with("/my/") || (path == "/" && uri.query().is_none() && html())
 }
 
 /// Whether a request narrows: it has slots of its own, which are always free.
 #[must_use]
 pub fn narrows(method: &Method, path: &str) -> bool {
-    method == Method::POST && (path == "/my/stop-all" || (path.starts_with("/my/") && path.ends_with("/stop")))
+    let ends = path.starts_with("/my/") && ["/stop", "/refuse", "/decline"].iter().any(|end| path.ends_with(end));
+    method == Method::POST && (path == "/my/stop-all" || ends)
 }
 
 /// Answers one request for a page.
@@ -145,6 +154,9 @@ async fn answer(visit: &Visit, path: &str) -> Result<Answer, Trouble> {
         ("GET", ["my", "proposals", id]) => grant::show(visit, id).await,
         ("POST", ["my", "proposals", id, "agree"]) => grant::agree(visit, id).await,
         ("POST", ["my", "proposals", id, "decline"]) => grant::decline(visit, id).await,
+        ("POST", ["my", "consents", id, "refuse"]) => refusals::refuse(visit, id).await,
+        ("GET", ["my", "refusals"]) => refusals::list(visit).await,
+        ("POST", ["my", "refusals", id, "lift"]) => refusals::lift(visit, id).await,
         ("GET", ["my", "stop-all"]) => stop::ask_all(visit).await,
         ("POST", ["my", "stop-all"]) => stop::all(visit).await,
         ("GET", ["my", "log"]) => log::page(visit).await,

@@ -31,6 +31,14 @@ pub fn category(global: &Global, lang: Lang, version: &str) -> String {
     known.map_or_else(|| version.to_owned(), |c| lang.t(&c.label_ja, &c.label_en).to_owned())
 }
 
+/// A category's label, in its newest version.
+pub fn category_code(global: &Global, lang: Lang, code: &str) -> String {
+    let of =
+        |c: &&crate::store::registry::CategoryText| c.version.split_once('@').is_some_and(|(name, _)| name == code);
+    let newest = global.text.categories.iter().rfind(of);
+    newest.map_or_else(|| code.to_owned(), |c| lang.t(&c.label_ja, &c.label_en).to_owned())
+}
+
 /// How a page names a person: names are not kept here.
 pub fn who(visit: &Visit, asking: PersonId, subject: &Subject) -> String {
     if subject.records.subject == asking {
