@@ -75,9 +75,13 @@ async fn whole_story(look: Look, tag: &str) {
     assert_eq!(town.newest_outcome().await, "complete");
     browser.goto(&home).await.unwrap();
     is_good(&browser, &format!("{tag}-home")).await;
-    for (path, name) in
-        [("/consents", "consents"), ("/log", "log"), (&format!("/consents/{id}"), "consent"), ("/nothing", "trouble")]
-    {
+    for (path, name) in [
+        ("/consents", "consents"),
+        ("/log", "log"),
+        (&format!("/consents/{id}"), "consent"),
+        ("/refusals", "refusals"),
+        ("/nothing", "trouble"),
+    ] {
         browser.goto(format!("{home}{path}")).await.unwrap();
         is_good(&browser, &format!("{tag}-{name}")).await;
     }
@@ -99,7 +103,8 @@ async fn whole_story(look: Look, tag: &str) {
     is_good(&browser, &format!("{tag}-stopped")).await;
     assert_eq!(town.items(patient).await, 0);
     press(&browser, "nav form button").await;
-    browser.arrives_at(&home).await;
+    browser.query(By::Css(&format!("a[href^='{}']", town.world.issuer.base_url()))).first().await.unwrap();
+    is_good(&browser, &format!("{tag}-signed-out")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

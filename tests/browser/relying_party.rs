@@ -62,6 +62,7 @@ async fn people_sign_in_at_a_certified_provider() {
     assert!(browser.query(By::Css("form[action$='/agree']")).first().await.is_ok());
 
     press(&browser, "nav form button").await;
+    press(&browser, &format!("a[href^='{}']", provider.issuer)).await;
     browser.arrives_at(&provider.issuer).await;
     press(&browser, "button[name=logout]").await;
     browser.arrives_at(&format!("{url}/my")).await;

@@ -3,9 +3,10 @@
 //! What an attempt needs between leaving for the provider and coming back is sealed into a cookie of the browser that began
 //! it, for ten minutes: an answer in another browser, or a second one, opens nothing.
 
+use askama::Template;
 use http::header::HeaderName;
 
-use super::page::{Answer, Lang, Trouble};
+use super::page::{Answer, Frame, Lang, Trouble};
 use super::provider::{self, ATTEMPT_S, Attempt, SignInError, Strength};
 use super::visit::{ATTEMPT, LANGUAGE, SESSION, Visit};
 use crate::ledger::seal::SealKey;
@@ -15,6 +16,14 @@ use crate::store::StoreError;
 /// How long a chosen language is remembered, in seconds.
 const LANGUAGE_S: i64 = 365 * 86_400;
 const CLEAR: HeaderName = HeaderName::from_static("clear-site-data");
+
+#[derive(Template)]
+#[template(path = "left.html")]
+struct Left {
+    f: Frame,
+    /// Where to sign out at the provider.
+    there: Option<String>,
+}
 
 impl From<SignInError> for Trouble {
     fn from(error: SignInError) -> Self {
@@ -79,7 +88,7 @@ fn attempt(visit: &Visit) -> Result<Attempt, Trouble> {
 
 /// Signs out here, and at the provider where that is offered.
 pub async fn sign_out(visit: &Visit) -> Result<Answer, Trouble> {
-    let Some(session) = visit.session() else { return Ok(left("/my")) };
+    let Some(session) = visit.session() else { return Ok(forgotten(Answer::see("/my"))) };
     if !session.sent(visit.field("csrf").unwrap_or_default()) {
         return Err(Trouble::stale_form());
     }
@@ -90,7 +99,9 @@ pub async fn sign_out(visit: &Visit) -> Result<Answer, Trouble> {
         Some(provider) => provider.sign_out_url(&back).await,
         None => None,
     };
-    Ok(left(there.as_deref().unwrap_or("/my")))
+    // A link, not a redirect: browsers let a form lead to its own site only, by our policy of content security.
+    let frame = Frame { csrf: None, here: "/my".to_owned(), ..visit.frame() };
+    Ok(forgotten(Answer::page(http::StatusCode::OK, &Left { f: frame, there })))
 }
 
 /// Leaves at once for somewhere harmless: the session ends, and nothing stays to be gone back to.
@@ -98,11 +109,11 @@ pub fn exit(visit: &Visit) -> Answer {
     if let Some(cookie) = visit.cookie(SESSION) {
         let _ = visit.app.web.sessions.end(cookie);
     }
-    left(&visit.app.web.exit)
+    forgotten(Answer::see(&visit.app.web.exit))
 }
 
-fn left(to: &str) -> Answer {
-    Answer::see(to).cookie(SESSION, "", 0).cookie(ATTEMPT, "", 0).with(CLEAR, "\"cache\", \"storage\"")
+fn forgotten(answer: Answer) -> Answer {
+    answer.cookie(SESSION, "", 0).cookie(ATTEMPT, "", 0).with(CLEAR, "\"cache\", \"storage\"")
 }
 
 /// The provider says that somebody has signed out there (OpenID Connect Back-Channel Logout 1.0).
