@@ -103,7 +103,7 @@ async fn whole_story(look: Look, tag: &str) {
     is_good(&browser, &format!("{tag}-stopped")).await;
     assert_eq!(town.items(patient).await, 0);
     press(&browser, "nav form button").await;
-    browser.query(By::Css(&format!("a[href^='{}']", town.world.issuer.base_url()))).first().await.unwrap();
+    browser.query(By::Css(format!("a[href^='{}']", town.world.issuer.base_url()))).first().await.unwrap();
     is_good(&browser, &format!("{tag}-signed-out")).await;
 }
 

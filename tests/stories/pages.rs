@@ -83,6 +83,13 @@ async fn a_mother_agrees_sees_who_looked_and_stops_it_with_a_proof() {
             && table.text.lines().count() == export["records"].as_array().unwrap().len() + 1
     );
 
+    let this = jiff::Zoned::now().with_time_zone(jiff::tz::TimeZone::fixed(jiff::tz::offset(9)));
+    let month = |at: &jiff::Zoned| format!("/my/log?about={}&month={}", town.child(), at.strftime("%Y-%m"));
+    assert!(mother.open(&month(&this)).await.says("<article"));
+    let earlier = this.checked_sub(jiff::Span::new().months(2)).unwrap();
+    assert!(mother.open(&month(&earlier)).await.says("記録はありません"));
+    assert_eq!(mother.open("/my/log?month=2026-13").await.status, StatusCode::BAD_REQUEST);
+
     // Two taps from the first page.
     let ask = mother.open(&home.link("/stop")).await;
     let stopped = mother.send(&format!("/my/consents/{id}/stop"), &[("csrf", &ask.hidden("csrf"))]).await;
@@ -269,6 +276,97 @@ async fn whoever_must_leave_at_once_leaves_nothing_behind() {
     );
     assert!(mother.cookie("__Host-sekisho").is_none());
     assert_eq!(mother.open("/my/consents").await.status, StatusCode::FORBIDDEN);
+}
+
+/// What is the mother's own is nobody else's: not on a page, in a count, an export or an address, and not by time either, since
+/// nothing of hers is read for him.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_father_finds_no_trace_of_what_is_the_mothers_own() {
+    let town = Town::open().await;
+    let mut father = signed_in(&town, town.father()).await;
+    let (home, log) = (father.open("/my").await, father.open("/my/log").await);
+    let (mother, unknown) = (&town.people.parents[0], sekisho_policy::PersonId::mint().text());
+    // She agrees about herself, and the app asks.
+    let proposal = proposed(&town).await;
+    town.world.approve(town.mother(), &proposal, mother).await.unwrap();
+    let token = town.world.app_token(town.mother()).unwrap();
+    let path = format!("/v1/consents/{proposal}");
+    let seen = town.world.json(&town.world.app_http, Method::GET, &path, &token, None).await.unwrap();
+    town.items(seen["patient"].as_str().unwrap()).await;
+    let mut herself = signed_in(&town, town.mother()).await;
+    assert!(
+        herself.open("/my").await.says("よつば") && herself.open("/my/log").await.says("よつば母子手帳アプリ</bdi>")
+    );
+
+    let same = |one: &Page, other: &Page| {
+        let csrf = |page: &Page| page.text.replace(&page.hidden("csrf"), "");
+        csrf(one) == csrf(other)
+    };
+    assert!(same(&home, &father.open("/my").await) && same(&log, &father.open("/my/log").await));
+    for path in ["/my/log?about=", "/my/log.csv?about=", "/my/log.json?about="] {
+        let (hers, nobodys) =
+            (father.open(&format!("{path}{mother}")).await, father.open(&format!("{path}{unknown}")).await);
+        assert!(
+            hers.status == StatusCode::NOT_FOUND && hers.status == nobodys.status && same(&hers, &nobodys),
+            "{path}"
+        );
+    }
+    let never = sekisho_policy::ConsentId::mint().text();
+    for end in ["", "/stop", "/record"] {
+        let (hers, nobodys) = (
+            father.open(&format!("/my/consents/{proposal}{end}")).await,
+            father.open(&format!("/my/consents/{never}{end}")).await,
+        );
+        let without_id =
+            |page: &Page| page.text.replace(&proposal, "").replace(&never, "").replace(&page.hidden("csrf"), "");
+        assert_eq!((hers.status, without_id(&hers)), (nobodys.status, without_id(&nobodys)), "{end}");
+    }
+}
+
+/// The eighteenth birthday in Japan: what guardians agreed to ends, they see nothing more, and the young adult is asked anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn on_the_eighteenth_birthday_the_young_adult_decides() {
+    let town = Town::open_with(standing_clock(), |text| text).await;
+    let birth = town.family.children[0].person.birth;
+    let birthday = birth
+        .checked_add(jiff::Span::new().years(18))
+        .unwrap()
+        .to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::offset(9)));
+    let birthday = birthday.unwrap().timestamp().as_millisecond();
+    let left = (birthday - town.clock.now().unwrap().millis()) / 1_000;
+    let day = 86_400;
+    town.pass_seconds(left - 10 * day);
+    let until = town.in_seconds(30 * day);
+    let (_, patient) = town.world.consent(town.mother(), town.child(), &until).await.unwrap();
+    town.pass_seconds(9 * day);
+    assert!(town.items(&patient).await > 0, "the day before");
+    let mut mother = signed_in(&town, town.mother()).await;
+    assert!(mother.open("/my").await.says("提供中"));
+    let child = town.world.families[0].children[0].person.id.clone();
+    let link = json!({
+        "to": {"issuer": town.world.issuer.base_url(), "sub": child}, "evidence": "対面での確認", "verified_by": "fuchu-city"
+    });
+    town.act(&format!("/people/{}/links", town.child()), link).await;
+
+    town.pass_seconds(day + 1);
+    assert_eq!(town.items(&patient).await, 0);
+    let mut mother = signed_in(&town, town.mother()).await;
+    let home = mother.open("/my").await;
+    assert!(
+        home.says("いま、どこにも提供していません") && !mother.open("/my/consents").await.says("よつば"),
+        "{}",
+        home.text
+    );
+    assert_eq!(mother.open(&format!("/my/log?about={}", town.child())).await.status, StatusCode::NOT_FOUND);
+    // The development issuer has no such persona: it is told to say that it is the child.
+    town.world.issuer.lie(Some(sekisho_adapters::identity::stand_in::Lie::Sub(child.clone())));
+    let mut grown = signed_in(&town, town.mother()).await;
+    let all = grown.open("/my/consents").await;
+    assert!(all.says("いまは提供されていません") && !all.says("/stop\""), "{}", all.text);
+    let proposal = town.world.propose(&child, &town.in_seconds(day)).await.unwrap();
+    let page = grown.open(&format!("/my/proposals/{}", proposal["id"].as_str().unwrap())).await;
+    let page = grown.sign_in(&page.link("again=1"), town.mother()).await;
+    assert!(page.says("/agree") && page.says(town.child()), "asked anew, about themself: {}", page.text);
 }
 
 /// Two parents: either may refuse, it stands against the other's grant, and only who refused can lift it.

@@ -193,6 +193,29 @@ impl Store {
         Ok(lines)
     }
 
+    /// The position before which a person's decisions are older than this instant; by bisection, so that it takes as long
+    /// however many there are.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn log_before(&self, person: PersonId, at: Timestamp) -> Result<u64, StoreError> {
+        // Whether the newest line before this position is not older.
+        let not_older = |position: u64| {
+            let Some(line) = self.inner.index.log_of(person, position, 1)?.pop() else { return Ok(false) };
+            Ok::<_, StoreError>(self.read(line.decided)?.header.at() >= at)
+        };
+        let newest = self.inner.index.log_of(person, u64::MAX, 1)?.pop().map_or(0, |line| line.position);
+        let (mut low, mut high) = (0, newest.saturating_add(1));
+        if !not_older(high)? {
+            return Ok(u64::MAX);
+        }
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if not_older(middle)? { high = middle } else { low = middle + 1 }
+        }
+        Ok(low.saturating_sub(1))
+    }
+
     /// The event that came with an idempotency key, the hash of the body that came with it, and its entry.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use askama::Template;
 use bytes::Bytes;
 use http::StatusCode;
-use sekisho_policy::PersonId;
+use sekisho_policy::{PersonId, Timestamp};
 
 use super::page::{Answer, Frame, Trouble};
 use super::view::{self, LogView};
@@ -29,6 +29,7 @@ struct Page {
     /// Each with the address of its proof.
     lines: Vec<(LogView, String)>,
     only_refused: bool,
+    month: String,
     next: Option<String>,
     query: String,
 }
@@ -47,6 +48,29 @@ struct Filter {
     /// A party's code.
     party: Option<String>,
     only_refused: bool,
+    month: Option<Month>,
+}
+
+/// A month in Japan.
+struct Month {
+    /// As it was asked for, `2026-11`.
+    text: String,
+    from: Timestamp,
+    until: Timestamp,
+}
+
+impl Month {
+    fn of(text: &str) -> Option<Self> {
+        let first = format!("{text}-01").parse::<jiff::civil::Date>().ok()?;
+        let zone = jiff::tz::TimeZone::fixed(jiff::tz::offset(9));
+        let begins = |day: jiff::civil::Date| {
+            let at = day.to_zoned(zone.clone()).ok()?.timestamp().as_millisecond();
+            Some(Timestamp::from_millis(at))
+        };
+        let next = first.checked_add(jiff::Span::new().months(1)).ok()?;
+        (text.len() == 7).then_some(())?;
+        Some(Self { text: text.to_owned(), from: begins(first)?, until: begins(next)? })
+    }
 }
 
 impl Filter {
@@ -59,7 +83,9 @@ impl Filter {
             return Err(Trouble::not_found());
         }
         let party = visit.query("party").filter(|code| !code.is_empty()).map(str::to_owned);
-        Ok(Self { subject, party, only_refused: visit.query("refused").is_some() })
+        let month = visit.query("month").filter(|text| !text.is_empty());
+        let month = month.map(|text| Month::of(text).ok_or(Trouble::bad_form())).transpose()?;
+        Ok(Self { subject, party, only_refused: visit.query("refused").is_some(), month })
     }
 
     fn takes(&self, global: &Global, logged: &crate::store::Logged) -> bool {
@@ -75,6 +101,9 @@ impl Filter {
         query.append_pair("about", &self.subject.text());
         if let Some(party) = &self.party {
             query.append_pair("party", party);
+        }
+        if let Some(month) = &self.month {
+            query.append_pair("month", &month.text);
         }
         if self.only_refused {
             query.append_pair("refused", "1");
@@ -95,12 +124,18 @@ async fn lines(
     let store = &visit.app.store;
     let (snapshot, global) = (store.snapshot(filter.subject).await?, store.registry().await?);
     let mut shown = Vec::new();
+    if let Some(month) = &filter.month {
+        before = before.min(store.log_before(filter.subject, month.until)?);
+    }
     loop {
         let read = store.access_log(filter.subject, before, READ)?;
         let last = read.len() < READ;
         for logged in read {
             if shown.len() == most {
                 return Ok((shown, Some(before)));
+            }
+            if filter.month.as_ref().is_some_and(|month| logged.at < month.from) {
+                return Ok((shown, None));
             }
             before = logged.position;
             if filter.takes(&global, &logged) {
@@ -164,6 +199,7 @@ pub async fn page(visit: &Visit) -> Result<Answer, Trouble> {
         parties: parties.collect(),
         lines: lines.into_iter().map(proofs).collect(),
         only_refused: filter.only_refused,
+        month: filter.month.as_ref().map(|month| month.text.clone()).unwrap_or_default(),
         next: next.map(|position| format!("/my/log?{}&before={}", filter.query(), cursor.seal(position))),
         query: filter.query(),
     };
@@ -243,6 +279,16 @@ pub async fn one(visit: &Visit, id: &str) -> Result<Answer, Trouble> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_month_is_one_in_japan() {
+        let month = Month::of("2026-12").unwrap();
+        assert_eq!(crate::consent::people::rfc3339(month.from), "2026-11-30T15:00:00.000Z");
+        assert_eq!(crate::consent::people::rfc3339(month.until), "2026-12-31T15:00:00.000Z");
+        for text in ["2026-13", "2026", "2026-1", "+2026-01", "x", "2026-01-01"] {
+            assert!(Month::of(text).is_none(), "{text}");
+        }
+    }
 
     #[test]
     fn a_name_is_never_a_formula() {

@@ -8,6 +8,7 @@ mod consents;
 mod grant;
 mod home;
 mod log;
+mod oidc;
 pub mod page;
 pub mod provider;
 mod refusals;
@@ -41,35 +42,69 @@ pub enum For {
     Person,
 }
 
-/// Every page: method, path (`{id}` stands for one segment), and whom it is for.
-pub const ROUTES: &[(&str, &str, For)] = &[
-    ("GET", "/my", For::Anybody),
-    ("GET", "/my/style.css", For::Anybody),
-    ("GET", "/my/icon.svg", For::Anybody),
-    ("POST", "/my/language", For::Anybody),
-    ("GET", "/my/exit", For::Anybody),
-    ("GET", "/my/sign-in/{id}", For::Anybody),
-    ("GET", "/my/sign-in/{id}/callback", For::Anybody),
-    ("POST", "/my/sign-in/{id}/signed-out", For::Anybody),
-    ("POST", "/my/sign-out", For::Anybody),
-    ("GET", "/my/consents", For::Person),
-    ("GET", "/my/consents/{id}", For::Person),
-    ("GET", "/my/consents/{id}/record", For::Person),
-    ("GET", "/my/consents/{id}/stop", For::Person),
-    ("POST", "/my/consents/{id}/stop", For::Person),
-    ("GET", "/my/proposals/{id}", For::Person),
-    ("POST", "/my/proposals/{id}/agree", For::Person),
-    ("POST", "/my/proposals/{id}/decline", For::Person),
-    ("POST", "/my/consents/{id}/refuse", For::Person),
-    ("GET", "/my/refusals", For::Person),
-    ("POST", "/my/refusals/{id}/lift", For::Person),
-    ("GET", "/my/stop-all", For::Person),
-    ("POST", "/my/stop-all", For::Person),
-    ("GET", "/my/log", For::Person),
-    ("GET", "/my/log.csv", For::Person),
-    ("GET", "/my/log.json", For::Person),
-    ("GET", "/my/log/{id}", For::Person),
-];
+macro_rules! pages {
+    ($($name:ident $method:literal $path:literal $whom:ident;)*) => {
+        /// A page: there is none that does not stand in [`ROUTES`].
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        enum Which { $($name,)* }
+
+        /// Every page: method, path (`{id}` stands for one segment), and whom it is for.
+        pub const ROUTES: &[(&str, &str, For)] = &[$(($method, $path, For::$whom),)*];
+
+        const WHICH: &[Which] = &[$(Which::$name,)*];
+    };
+}
+
+pages! {
+    Root "GET" "/" Anybody;
+    Home "GET" "/my" Anybody;
+    Style "GET" "/my/style.css" Anybody;
+    Icon "GET" "/my/icon.svg" Anybody;
+    Language "POST" "/my/language" Anybody;
+    Exit "GET" "/my/exit" Anybody;
+    SignIn "GET" "/my/sign-in/{id}" Anybody;
+    CameBack "GET" "/my/sign-in/{id}/callback" Anybody;
+    EndedThere "POST" "/my/sign-in/{id}/signed-out" Anybody;
+    SignOut "POST" "/my/sign-out" Anybody;
+    Consents "GET" "/my/consents" Person;
+    Consent "GET" "/my/consents/{id}" Person;
+    Record "GET" "/my/consents/{id}/record" Person;
+    AskToStop "GET" "/my/consents/{id}/stop" Person;
+    Stop "POST" "/my/consents/{id}/stop" Person;
+    Refuse "POST" "/my/consents/{id}/refuse" Person;
+    Proposal "GET" "/my/proposals/{id}" Person;
+    Agree "POST" "/my/proposals/{id}/agree" Person;
+    Decline "POST" "/my/proposals/{id}/decline" Person;
+    Refusals "GET" "/my/refusals" Person;
+    Lift "POST" "/my/refusals/{id}/lift" Person;
+    AskToStopAll "GET" "/my/stop-all" Person;
+    StopAll "POST" "/my/stop-all" Person;
+    Log "GET" "/my/log" Person;
+    LogCsv "GET" "/my/log.csv" Person;
+    LogJson "GET" "/my/log.json" Person;
+    Line "GET" "/my/log/{id}" Person;
+}
+
+/// Which page a request is for, whom that is for, and the `{id}` in its path.
+fn which<'a>(method: &Method, path: &'a str) -> Option<(Which, For, &'a str)> {
+    ROUTES.iter().zip(WHICH).find_map(|((of, pattern, whom), which)| {
+        let id = if *of == method.as_str() { matched(pattern, path) } else { None };
+        id.map(|id| (*which, *whom, id))
+    })
+}
+
+/// The segment that stands for `{id}`, empty where there is none; `None` when the path is another.
+fn matched<'a>(pattern: &str, path: &'a str) -> Option<&'a str> {
+    let (mut wanted, mut segments, mut id) = (pattern.split('/'), path.split('/'), "");
+    loop {
+        match (wanted.next(), segments.next()) {
+            (None, None) => return Some(id),
+            (Some("{id}"), Some(segment)) if !segment.is_empty() => id = segment,
+            (Some(one), Some(other)) if one == other => {}
+            _ => return None,
+        }
+    }
+}
 
 /// What pages need beside the rest of the gateway.
 pub struct Web {
@@ -134,39 +169,61 @@ pub async fn handle(app: &Arc<App>, request: Request<RequestBody>) -> Response<R
 }
 
 async fn answer(visit: &Visit, path: &str) -> Result<Answer, Trouble> {
-    let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
-    match (visit.method.as_str(), segments.as_slice()) {
-        ("GET", [""]) => Ok(Answer::see("/my")),
-        ("GET", ["my"]) => home::home(visit).await,
-        ("GET", ["my", "style.css"]) => Ok(asset("text/css; charset=utf-8", include_bytes!("../../assets/style.css"))),
-        ("GET", ["my", "icon.svg"]) => Ok(asset("image/svg+xml", include_bytes!("../../assets/icon.svg"))),
-        ("POST", ["my", "language"]) => Ok(sign_in::language(visit)),
-        ("GET", ["my", "exit"]) => Ok(sign_in::exit(visit)),
-        ("GET", ["my", "sign-in", code]) => sign_in::begin(visit, code).await,
-        ("GET", ["my", "sign-in", code, "callback"]) => sign_in::finish(visit, code).await,
-        ("POST", ["my", "sign-in", code, "signed-out"]) => sign_in::ended_there(visit, code).await,
-        ("POST", ["my", "sign-out"]) => sign_in::sign_out(visit).await,
-        ("GET", ["my", "consents"]) => consents::list(visit).await,
-        ("GET", ["my", "consents", id]) => consents::one(visit, id).await,
-        ("GET", ["my", "consents", id, "record"]) => consents::record(visit, id).await,
-        ("GET", ["my", "consents", id, "stop"]) => stop::ask(visit, id).await,
-        ("POST", ["my", "consents", id, "stop"]) => stop::one(visit, id).await,
-        ("GET", ["my", "proposals", id]) => grant::show(visit, id).await,
-        ("POST", ["my", "proposals", id, "agree"]) => grant::agree(visit, id).await,
-        ("POST", ["my", "proposals", id, "decline"]) => grant::decline(visit, id).await,
-        ("POST", ["my", "consents", id, "refuse"]) => refusals::refuse(visit, id).await,
-        ("GET", ["my", "refusals"]) => refusals::list(visit).await,
-        ("POST", ["my", "refusals", id, "lift"]) => refusals::lift(visit, id).await,
-        ("GET", ["my", "stop-all"]) => stop::ask_all(visit).await,
-        ("POST", ["my", "stop-all"]) => stop::all(visit).await,
-        ("GET", ["my", "log"]) => log::page(visit).await,
-        ("GET", ["my", "log.csv"]) => log::csv(visit).await,
-        ("GET", ["my", "log.json"]) => log::json(visit).await,
-        ("GET", ["my", "log", id]) => log::one(visit, id).await,
-        _ => Err(Trouble::not_found()),
+    let (which, whom, id) = which(&visit.method, path).ok_or(Trouble::not_found())?;
+    if whom == For::Person {
+        // Each page asks this again, and what of whom it may show; none can forget to.
+        visit.person().await?;
+    }
+    match which {
+        Which::Root => Ok(Answer::see("/my")),
+        Which::Home => home::home(visit).await,
+        Which::Style => Ok(asset("text/css; charset=utf-8", include_bytes!("../../assets/style.css"))),
+        Which::Icon => Ok(asset("image/svg+xml", include_bytes!("../../assets/icon.svg"))),
+        Which::Language => Ok(sign_in::language(visit)),
+        Which::Exit => Ok(sign_in::exit(visit)),
+        Which::SignIn => sign_in::begin(visit, id).await,
+        Which::CameBack => sign_in::finish(visit, id).await,
+        Which::EndedThere => sign_in::ended_there(visit, id).await,
+        Which::SignOut => sign_in::sign_out(visit).await,
+        Which::Consents => consents::list(visit).await,
+        Which::Consent => consents::one(visit, id).await,
+        Which::Record => consents::record(visit, id).await,
+        Which::AskToStop => stop::ask(visit, id).await,
+        Which::Stop => stop::one(visit, id).await,
+        Which::Refuse => refusals::refuse(visit, id).await,
+        Which::Proposal => grant::show(visit, id).await,
+        Which::Agree => grant::agree(visit, id).await,
+        Which::Decline => grant::decline(visit, id).await,
+        Which::Refusals => refusals::list(visit).await,
+        Which::Lift => refusals::lift(visit, id).await,
+        Which::AskToStopAll => stop::ask_all(visit).await,
+        Which::StopAll => stop::all(visit).await,
+        Which::Log => log::page(visit).await,
+        Which::LogCsv => log::csv(visit).await,
+        Which::LogJson => log::json(visit).await,
+        Which::Line => log::one(visit, id).await,
     }
 }
 
 fn asset(content_type: &'static str, bytes: &'static [u8]) -> Answer {
     Answer::of(StatusCode::OK, content_type, Bytes::from_static(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_found_by_its_whole_path() {
+        let at = |path| which(&Method::GET, path).map(|(which, _, id)| (which, id));
+        assert_eq!(at("/my/consents/cns-a/stop"), Some((Which::AskToStop, "cns-a")));
+        assert_eq!(which(&Method::POST, "/my/consents/cns-a/stop").map(|w| w.0), Some(Which::Stop));
+        assert_eq!(at("/my/log.csv"), Some((Which::LogCsv, "")));
+        for path in
+            ["/my/", "/my/consents/", "/my/consents//stop", "/my/consents/a/b/stop", "/my/consents/a/stop/", "/My", ""]
+        {
+            assert_eq!(at(path), None, "{path}");
+        }
+        assert_eq!(which(&Method::HEAD, "/my"), None);
+    }
 }

@@ -4,29 +4,21 @@
 //! (RFC 7523) towards the provider. Nothing of an ID token is believed but issuer, subject, session, class and time: no
 //! e-mail, no name. What keeps an attempt together between leaving and coming back is sealed into a cookie ([`Attempt`]).
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
-use bytes::Bytes;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use openidconnect::core::{
-    CoreAuthDisplay, CoreAuthPrompt, CoreClaimName, CoreClaimType, CoreClientAuthMethod, CoreErrorResponseType,
-    CoreGenderClaim, CoreGrantType, CoreJsonWebKey, CoreJweContentEncryptionAlgorithm, CoreJweKeyManagementAlgorithm,
-    CoreJwsSigningAlgorithm, CoreResponseMode, CoreResponseType, CoreRevocableToken, CoreRevocationErrorResponse,
-    CoreSubjectIdentifierType, CoreTokenIntrospectionResponse, CoreTokenType,
-};
+use openidconnect::core::{CoreAuthPrompt, CoreJwsSigningAlgorithm, CoreResponseType};
 use openidconnect::{
-    AdditionalClaims, AdditionalProviderMetadata, AsyncHttpClient, AuthType, AuthenticationContextClass,
-    AuthorizationCode, Client, ClientId, CsrfToken, EmptyExtraTokenFields, EndpointMaybeSet, EndpointNotSet,
-    EndpointSet, IdTokenFields, IssuerUrl, LogoutProviderMetadata, Nonce, PkceCodeChallenge, PkceCodeVerifier,
-    ProviderMetadata, RedirectUrl, Scope, StandardErrorResponse, StandardTokenResponse, TokenResponse as _,
+    AuthType, AuthenticationContextClass, AuthorizationCode, Client, ClientId, CsrfToken, IssuerUrl, Nonce,
+    PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, Scope, TokenResponse as _,
 };
-use sekisho_adapters::http::{HttpClient, HttpError};
+use sekisho_adapters::http::HttpClient;
 use sekisho_policy::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::oidc::{Http, Metadata, Oidc, Tokens};
 use super::session::SignedIn;
 use crate::config::Issuer;
 use crate::config::SignIn as Settings;
@@ -41,62 +33,6 @@ pub const ATTEMPT_S: i64 = 600;
 const ASSERTION_S: i64 = 60;
 /// Shortest time between two fetches of what the provider publishes.
 const FETCH_APART: Duration = Duration::from_secs(1);
-
-#[derive(Clone, Debug, Deserialize, Serialize)]
-struct SessionClaims {
-    sid: Option<String>,
-}
-impl AdditionalClaims for SessionClaims {}
-
-#[derive(Clone, Debug, Deserialize, Serialize)]
-struct More {
-    /// RFC 9207: it always says who answers.
-    #[serde(default)]
-    authorization_response_iss_parameter_supported: bool,
-}
-impl AdditionalProviderMetadata for More {}
-
-type Metadata = ProviderMetadata<
-    LogoutProviderMetadata<More>,
-    CoreAuthDisplay,
-    CoreClientAuthMethod,
-    CoreClaimName,
-    CoreClaimType,
-    CoreGrantType,
-    CoreJweContentEncryptionAlgorithm,
-    CoreJweKeyManagementAlgorithm,
-    CoreJsonWebKey,
-    CoreResponseMode,
-    CoreResponseType,
-    CoreSubjectIdentifierType,
->;
-type Fields = IdTokenFields<
-    SessionClaims,
-    EmptyExtraTokenFields,
-    CoreGenderClaim,
-    CoreJweContentEncryptionAlgorithm,
-    CoreJwsSigningAlgorithm,
->;
-type Tokens = StandardTokenResponse<Fields, CoreTokenType>;
-type Oidc = Client<
-    SessionClaims,
-    CoreAuthDisplay,
-    CoreGenderClaim,
-    CoreJweContentEncryptionAlgorithm,
-    CoreJsonWebKey,
-    CoreAuthPrompt,
-    StandardErrorResponse<CoreErrorResponseType>,
-    Tokens,
-    CoreTokenIntrospectionResponse,
-    CoreRevocableToken,
-    CoreRevocationErrorResponse,
-    EndpointSet,
-    EndpointNotSet,
-    EndpointNotSet,
-    EndpointNotSet,
-    EndpointMaybeSet,
-    EndpointMaybeSet,
->;
 
 /// Why nobody is signed in. The person is told in other words; the operator gets these.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -424,24 +360,6 @@ impl Provider {
         let published = Arc::new(Published { at: Instant::now(), metadata });
         self.published.store(Some(Arc::clone(&published)));
         Ok(published)
-    }
-}
-
-/// Our own client, as openidconnect asks for it.
-struct Http(HttpClient);
-
-impl<'c> AsyncHttpClient<'c> for Http {
-    type Error = HttpError;
-    type Future = Pin<Box<dyn Future<Output = Result<http::Response<Vec<u8>>, HttpError>> + Send + 'c>>;
-
-    fn call(&'c self, request: http::Request<Vec<u8>>) -> Self::Future {
-        Box::pin(async move {
-            let answer = self.0.send(request.map(Bytes::from)).await?;
-            let mut response = http::Response::new(answer.body.to_vec());
-            *response.status_mut() = answer.status;
-            *response.headers_mut() = answer.headers;
-            Ok(response)
-        })
     }
 }
 

@@ -110,7 +110,8 @@ pub fn consent(
 ) -> Option<ConsentView> {
     let (lang, terms) = (visit.lang, &agreement.terms);
     let consent = dossier.subject.records.consents.iter().find(|c| c.id == agreement.consent)?;
-    let (state, active) = state(visit, agreement, consent);
+    let entitled = give::may_decide_on(&dossier.subject, global, consent.grantor, &terms.categories, visit.now);
+    let (state, active) = state(visit, agreement, consent, entitled);
     let by = if consent.grantor == person {
         visit.t("あなた", "You")
     } else if consent.grantor == dossier.subject.records.subject {
@@ -136,13 +137,15 @@ pub fn consent(
     })
 }
 
-fn state(visit: &Visit, agreement: &Agreement, consent: &Consent) -> (&'static str, bool) {
+/// `entitled`: whether who gave it could give it now. Why not is said to nobody: it may be a block (P-8, P-9, P-6).
+fn state(visit: &Visit, agreement: &Agreement, consent: &Consent, entitled: bool) -> (&'static str, bool) {
     let ended = consent.ended_at.is_some_and(|at| at <= visit.now);
     match () {
         () if ended && agreement.superseded_by.is_some() => {
             (visit.t("新しい同意に置き換え済み", "Replaced by a newer one"), false)
         }
         () if ended => (visit.t("停止済み", "Stopped"), false),
+        () if !entitled => (visit.t("いまは提供されていません", "Nothing is passed on under it now"), false),
         () if consent.period.until() <= visit.now => (visit.t("期限切れ", "Expired"), false),
         () if visit.now < consent.period.from() => (visit.t("これから有効", "Not begun yet"), true),
         () => (visit.t("提供中", "In force"), true),
