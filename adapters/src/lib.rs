@@ -11,10 +11,13 @@ pub mod fhir_server;
 pub mod fhir_terms;
 pub mod http;
 pub mod identity;
+pub mod mail;
 pub mod my_number;
 pub mod my_portal;
 pub mod people;
+pub mod phr_app;
 pub mod stand_in;
+pub mod webhook;
 
 use std::sync::Arc;
 

@@ -8,6 +8,7 @@
 pub mod ledger;
 pub mod narrow;
 pub mod path;
+pub mod phr_app;
 pub mod portal;
 pub mod route;
 pub mod token;
@@ -16,13 +17,14 @@ pub mod token;
 pub type Target = fn(&[u8]);
 
 /// All targets, by name.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("path", path::check),
     ("route", route::check),
     ("token", token::check),
     ("ledger", ledger::check),
     ("narrow", narrow::check),
     ("portal", portal::check),
+    ("phr_app", phr_app::check),
 ];
 
 /// The target with this name.

@@ -42,7 +42,7 @@ static CASES: LazyLock<[Case; 2]> = LazyLock::new(|| ["syn-0123-4567", "42"].map
 /// Panics on a finding.
 pub fn check(data: &[u8]) {
     for case in CASES.iter() {
-        let narrowing = Narrowing::new(&case.permit, &case.registry, &case.pairwise, case.id, BASE);
+        let narrowing = Narrowing::new(&case.permit, &case.registry, &case.pairwise, ("source", case.id), BASE);
         let mut narrowed = Narrowed::default();
         if narrowing.page(data, &mut narrowed).is_ok() {
             page_left(case, data, &narrowed);
@@ -231,6 +231,7 @@ fn category(kind: &str, version: &str, elements: &[&str]) -> CategoryText {
         label_ja: "試験".to_owned(),
         label_en: "Test".to_owned(),
         own_consent_age: 18,
+        quiet: false,
         covers: vec![Coverage {
             resource: kind.to_owned(),
             elements: owned(elements),

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use sekisho::config::{PurposeFrom, Route, RouteSource, SubjectIn, route_segments};
+use sekisho::config::{Form, PurposeFrom, Route, RouteSource, SubjectIn, route_segments};
 use sekisho::ids::party_id;
 use sekisho::request::classify::route;
 use sekisho::store::state::category_version;
@@ -40,7 +40,7 @@ fn configured(template: &str) -> Route {
         categories: Categories::new(category_version("vaccination@1")).expect("one category"),
         source: RouteSource { party: party_id("city"), code: "city".to_owned(), path: String::new() },
         scope: "fhir/read".to_owned(),
-        read: false,
+        form: Form::Searchset,
     }
 }
 

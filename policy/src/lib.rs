@@ -35,7 +35,7 @@ pub use authority::Authority;
 pub use category::{Categories, Category, CategoryCode, CategoryVersion, MAX_CATEGORIES};
 pub use code::{Code, CodeError};
 pub use consent::{Block, BlockTarget, Consent, LegalBasis, Lift, Origin, Refusal, RefusalScope, Scope};
-pub use decide::decide;
+pub use decide::{ADULT_AGE, decide};
 pub use decision::{
     DataScope, Decision, Denial, Field, Forbidding, Kept, Miss, NearestMiss, Permit, PermittedBy, Reason, Withheld,
 };

@@ -14,22 +14,74 @@ pub(super) fn instant(ms: i64) -> String {
     jiff::Timestamp::from_millisecond(ms).unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string()
 }
 
+/// Types that can be searched by patient: also where nothing of a type is held, as on any FHIR server.
+pub(super) const SEARCHED: [&str; 7] = [
+    "AllergyIntolerance",
+    "Condition",
+    "Immunization",
+    "MedicationRequest",
+    "MedicationStatement",
+    "Observation",
+    "Procedure",
+];
+
+/// Whether R4 has the search parameter `date` for a type.
+pub(super) fn has_date(kind: &str) -> bool {
+    date_of(kind).is_some()
+}
+
+/// Whether R4 has the search parameter `code` for a type.
+pub(super) fn has_code(kind: &str) -> bool {
+    SEARCHED.contains(&kind) && kind != "Immunization"
+}
+
+fn date_of(kind: &str) -> Option<&'static str> {
+    match kind {
+        "Immunization" => Some("occurrenceDateTime"),
+        "Observation" => Some("effectiveDateTime"),
+        "Procedure" => Some("performedDateTime"),
+        "AllergyIntolerance" => Some("recordedDate"),
+        _ => None,
+    }
+}
+
+/// A resource's type.
+pub(super) fn kind(resource: &Value) -> &str {
+    resource.get("resourceType").and_then(Value::as_str).unwrap_or_default()
+}
+
 pub(super) fn capability(now_ms: i64) -> Value {
+    let searched = SEARCHED.iter().map(|kind| {
+        let date = has_date(kind).then(|| json!({"name": "date", "type": "date"}));
+        let code = has_code(kind).then(|| json!({"name": "code", "type": "token"}));
+        let parameters = std::iter::once(json!({"name": "patient", "type": "reference"})).chain(date).chain(code);
+        json!({"type": kind, "interaction": [{"code": "read"}, {"code": "search-type"}],
+               "searchParam": parameters.collect::<Vec<_>>()})
+    });
+    let patient = json!({"type": "Patient", "interaction": [{"code": "read"}]});
     json!({
         "resourceType": "CapabilityStatement", "status": "active", "date": instant(now_ms), "kind": "instance",
         "fhirVersion": "4.0.1", "format": ["application/fhir+json"],
         "implementation": {"description": "Development stand-in: synthetic data only"},
-        "rest": [{"mode": "server", "resource": [
-            {"type": "Patient", "interaction": [{"code": "read"}]},
-            {"type": "Immunization", "interaction": [{"code": "read"}, {"code": "search-type"}],
-             "searchParam": [{"name": "patient", "type": "reference"}, {"name": "date", "type": "date"}]}
-        ]}]
+        "rest": [{"mode": "server", "resource": std::iter::once(patient).chain(searched).collect::<Vec<_>>()}]
     })
+}
+
+/// Whether a resource has one of the codes of each parameter: `system|code`, or a code of any system; a comma is "or".
+pub(super) fn coded(resource: &Value, parameters: &[String]) -> bool {
+    let concept = ["code", "medicationCodeableConcept"].into_iter().find_map(|name| resource.get(name));
+    let codings = concept.and_then(|concept| concept.get("coding")?.as_array()).map(Vec::as_slice).unwrap_or_default();
+    let is = |wanted: &str| {
+        let (system, code) = wanted.split_once('|').map_or((None, wanted), |(system, code)| (Some(system), code));
+        let text = |coding: &Value, name: &str| coding.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        codings.iter().any(|own| text(own, "code") == code && system.is_none_or(|system| text(own, "system") == system))
+    };
+    parameters.iter().all(|parameter| parameter.split(',').any(is))
 }
 
 /// Whether a resource's date lies within all `date` parameters (`ge le gt lt eq`, days).
 pub(super) fn within(resource: &Value, dates: &[String]) -> bool {
-    let Some(own) = resource.get("occurrenceDateTime").and_then(Value::as_str) else {
+    let Some(own) = date_of(kind(resource)).and_then(|name| resource.get(name)?.as_str()) else {
         return dates.is_empty();
     };
     let day = own.get(..10).unwrap_or(own);
@@ -54,7 +106,7 @@ pub(super) fn searchset(
     link: &str,
     now_ms: i64,
     found: Vec<Value>,
-    patient: &str,
+    (kind, patient): (&str, &str),
     knobs: &Knobs,
 ) -> Vec<u8> {
     let mut resources = resized(found, knobs.entries);
@@ -66,7 +118,7 @@ pub(super) fn searchset(
     }
     let mut bundle = wrap(base, link, now_ms, &resources);
     if let (Some(port), Some(links)) = (knobs.next_at_port, bundle.get_mut("link").and_then(Value::as_array_mut)) {
-        let url = format!("https://localhost:{port}/fhir/Immunization?patient={patient}");
+        let url = format!("https://localhost:{port}/fhir/{kind}?patient={patient}");
         links.push(json!({"relation": "next", "url": url}));
     }
     let mut bytes = bundle.to_string();
@@ -86,7 +138,7 @@ fn wrap(base: &str, link: &str, now_ms: i64, resources: &[Value]) -> Value {
     let entries: Vec<Value> = resources
         .iter()
         .map(|resource| {
-            let kind = resource.get("resourceType").and_then(Value::as_str).unwrap_or("Immunization");
+            let kind = kind(resource);
             let id = resource.get("id").and_then(Value::as_str).unwrap_or("none");
             let mut resource = resource.clone();
             if let Some(object) = resource.as_object_mut() {
@@ -153,7 +205,8 @@ fn spoil(first: &mut Map<String, Value>, knobs: &Knobs) {
 fn of_another(mut resource: Value, patient: &str) -> Value {
     if let Some(object) = resource.as_object_mut() {
         object.insert("id".to_owned(), json!("of-another"));
-        object.insert("patient".to_owned(), json!({"reference": format!("Patient/{patient}-other")}));
+        let name = if object.contains_key("subject") { "subject" } else { "patient" };
+        object.insert(name.to_owned(), json!({"reference": format!("Patient/{patient}-other")}));
     }
     resource
 }

@@ -1,7 +1,7 @@
 //! A small FHIR R4 server that stands for what operators have.
 //!
-//! What it does: holds resources per patient, answers reads and `Immunization` searches like a plain FHIR server
-//! (searchset Bundle, self link, `fullUrl`, `meta`), counts requests and keeps the last request's header fields so
+//! What it does: holds resources of any type per patient, answers reads and searches by patient, code and date like a
+//! plain FHIR server (searchset Bundle, self link, `fullUrl`, `meta`), counts requests and keeps the last request's header fields so
 //! that tests can show what was not passed on. It misbehaves as told: see [`Knobs`].
 //! What it never does: check who is asking. That is the gateway's job, and the tests'.
 //! Facts: HL7 FHIR 4.0.1 (search, Bundle); indication tags after the JP-CLINS implementation guide.
@@ -78,8 +78,9 @@ struct State {
 struct Held {
     knobs: Knobs,
     patients: HashMap<String, Value>,
-    immunizations: HashMap<String, Vec<Value>>,
-    /// Rendered searches by query; emptied by every change, and when full.
+    /// All but the `Patient`, by patient.
+    resources: HashMap<String, Vec<Value>>,
+    /// Rendered searches by type and query; emptied by every change, and when full.
     rendered: HashMap<String, Bytes>,
     last_headers: Option<HeaderMap>,
     last_target: Option<String>,
@@ -119,21 +120,21 @@ impl FhirServer {
         &self.state.base
     }
 
-    /// Sets what is held about a patient: `Patient` and `Immunization` resources. Others are left out.
+    /// Sets what is held about a patient: the `Patient`, and resources of any type. What is no resource is left out.
     pub fn put(&self, patient: &str, resources: Vec<Value>) {
         let mut held = self.state.held();
         held.rendered.clear();
-        let mut immunizations = Vec::new();
+        let mut others = Vec::new();
         for resource in resources {
             match resource.get("resourceType").and_then(Value::as_str) {
                 Some("Patient") => {
                     held.patients.insert(patient.to_owned(), resource);
                 }
-                Some("Immunization") => immunizations.push(resource),
-                _ => {}
+                Some(_) => others.push(resource),
+                None => {}
             }
         }
-        held.immunizations.insert(patient.to_owned(), immunizations);
+        held.resources.insert(patient.to_owned(), others);
     }
 
     /// Changes how it misbehaves, from the next request on.
@@ -207,10 +208,13 @@ fn route(state: &State, held: &mut Held, asked: &Asked) -> Response<StandInBody>
     let rest = asked.path.strip_prefix("/fhir/").unwrap_or_default();
     match rest.split_once('/') {
         None if rest == "metadata" => fhir(StatusCode::OK, bundle::capability(state.today_ms()).to_string()),
-        None if rest == "Immunization" => search(state, held, asked),
+        None if bundle::SEARCHED.contains(&rest) => search(state, held, rest, asked),
         Some(("Patient", id)) => read(held.patients.get(id)),
-        Some(("Immunization", id)) => {
-            read(held.immunizations.values().flatten().find(|r| r.get("id").and_then(Value::as_str) == Some(id)))
+        Some((kind, id)) => {
+            let is = |resource: &&Value| {
+                bundle::kind(resource) == kind && resource.get("id").and_then(Value::as_str) == Some(id)
+            };
+            read(held.resources.values().flatten().find(is))
         }
         _ => outcome(StatusCode::NOT_FOUND, "not-found"),
     }
@@ -229,14 +233,15 @@ fn read(resource: Option<&Value>) -> Response<StandInBody> {
     }
 }
 
-fn search(state: &State, held: &mut Held, asked: &Asked) -> Response<StandInBody> {
+fn search(state: &State, held: &mut Held, kind: &str, asked: &Asked) -> Response<StandInBody> {
     let query = asked.query.as_deref().unwrap_or_default();
     let mut patient = None;
-    let mut dates = Vec::new();
+    let (mut dates, mut codes) = (Vec::new(), Vec::new());
     for (key, value) in form_urlencoded::parse(query.as_bytes()) {
         match &*key {
             "patient" => patient = Some(value.strip_prefix("Patient/").unwrap_or(&value).to_owned()),
-            "date" => dates.push(value.into_owned()),
+            "date" if bundle::has_date(kind) => dates.push(value.into_owned()),
+            "code" if bundle::has_code(kind) => codes.push(value.into_owned()),
             "_format" | "_count" => {}
             _ => return outcome(StatusCode::BAD_REQUEST, "not-supported"),
         }
@@ -244,17 +249,20 @@ fn search(state: &State, held: &mut Held, asked: &Asked) -> Response<StandInBody
     let Some(patient) = patient else {
         return outcome(StatusCode::BAD_REQUEST, "required");
     };
-    if let Some(body) = held.rendered.get(query) {
+    let target = format!("{kind}?{query}");
+    if let Some(body) = held.rendered.get(&target) {
         return fhir(StatusCode::OK, body.clone());
     }
-    let own = held.immunizations.get(&patient).map(Vec::as_slice).unwrap_or_default();
-    let found: Vec<Value> = own.iter().filter(|r| bundle::within(r, &dates)).cloned().collect();
-    let link = format!("{}/Immunization?{query}", state.base);
-    let body = Bytes::from(bundle::searchset(&state.base, &link, state.today_ms(), found, &patient, &held.knobs));
+    let own = held.resources.get(&patient).map(Vec::as_slice).unwrap_or_default();
+    let wanted = |r: &&Value| bundle::kind(r) == kind && bundle::within(r, &dates) && bundle::coded(r, &codes);
+    let found: Vec<Value> = own.iter().filter(wanted).cloned().collect();
+    let link = format!("{}/{target}", state.base);
+    let body = bundle::searchset(&state.base, &link, state.today_ms(), found, (kind, &patient), &held.knobs);
+    let body = Bytes::from(body);
     if held.rendered.len() >= RENDERED_MAX {
         held.rendered.clear();
     }
-    held.rendered.insert(query.to_owned(), body.clone());
+    held.rendered.insert(target, body.clone());
     fhir(StatusCode::OK, body)
 }
 

@@ -279,7 +279,7 @@ fn occurrence(text: &str) -> Option<(&'static str, String)> {
 }
 
 /// `1`…`20` as a number; a word (追加) as it stands; other digits not at all.
-fn dose_number(text: &str) -> Option<(&'static str, Value)> {
+pub(crate) fn dose_number(text: &str) -> Option<(&'static str, Value)> {
     if !text.chars().all(char::is_numeric) {
         return Some(("doseNumberString", json!(text)));
     }

@@ -8,6 +8,7 @@
 pub mod fhir;
 pub mod municipality;
 mod names;
+pub mod phr;
 pub mod rules;
 mod schedule;
 

@@ -27,7 +27,7 @@ pub fn registration(id: &str, auth: ClientAuth) -> Registration {
 
 pub async fn issuer(world: &World) -> DevIssuer {
     let mut options = IssuerOptions::new(world.tls(Some(false)), clock());
-    options.personas = vec![Persona { sub: "hanako".to_owned(), label: "合成 花子 <35>".to_owned() }];
+    options.personas = vec![Persona::new("hanako", "合成 花子 <35>")];
     options.clients = vec![
         registration("machine", ClientAuth::Certificate { thumbprint: world.client.thumbprint() }),
         registration("pages", ClientAuth::Public),

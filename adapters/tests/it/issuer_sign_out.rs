@@ -147,7 +147,7 @@ async fn who_signs_out_at_one_client_is_signed_out_at_the_others_that_ask_to_be_
     let world = World::new();
     let (uri, mut told) = listening(&world).await;
     let mut options = IssuerOptions::new(world.tls(Some(false)), clock());
-    options.personas = ["hanako", "taro"].map(|sub| Persona { sub: sub.to_owned(), label: sub.to_owned() }).to_vec();
+    options.personas = ["hanako", "taro"].map(|sub| Persona::new(sub, sub)).to_vec();
     let mut listener = registration("listener", ClientAuth::Public);
     listener.backchannel_logout_uri = Some(uri);
     options.clients = vec![registration("pages", ClientAuth::Public), listener];

@@ -17,4 +17,8 @@ mod my_portal;
 #[cfg(test)]
 mod people;
 #[cfg(test)]
+mod phr_app;
+#[cfg(test)]
+mod phr_app_properties;
+#[cfg(test)]
 mod support;

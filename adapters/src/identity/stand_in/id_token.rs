@@ -63,6 +63,10 @@ pub(super) fn issue(
     });
     let mut signature = Signature::Ours;
     if let Value::Object(claims) = &mut claims {
+        let persona = state.personas.iter().find(|persona| persona.sub == code.sub);
+        if let Some(roles) = persona.map(|persona| &persona.roles).filter(|roles| !roles.is_empty()) {
+            claims.insert("roles".to_owned(), json!(roles));
+        }
         if let Some(nonce) = &code.nonce {
             claims.insert("nonce".to_owned(), json!(nonce));
         }

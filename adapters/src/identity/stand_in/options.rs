@@ -12,6 +12,16 @@ pub struct Persona {
     pub sub: String,
     /// What the sign-in page shows. Synthetic people only.
     pub label: String,
+    /// What its ID tokens say as `roles`; without any they say nothing.
+    pub roles: Vec<String>,
+}
+
+impl Persona {
+    /// Somebody without roles.
+    #[must_use]
+    pub fn new(sub: impl Into<String>, label: impl Into<String>) -> Self {
+        Self { sub: sub.into(), label: label.into(), roles: Vec::new() }
+    }
 }
 
 /// How a client proves itself at the token endpoint.
