@@ -7,14 +7,17 @@ use std::sync::{Arc, Weak};
 use data_encoding::{BASE64, BASE64URL_NOPAD};
 use rustls::ServerConfig;
 use sekisho_adapters::http::{HttpClient, Limits};
+use sekisho_adapters::mail::Mailer;
+use sekisho_adapters::webhook::Webhook;
 use sekisho_policy::{PartyId, Timestamp};
 
 use crate::clock::Clock;
 use crate::config::{Config, Credentials, Issuer, Source};
 use crate::consent::barrier::Barrier;
 use crate::ledger::entry::Cause;
-use crate::ledger::event::{Event, RegistryActivated};
+use crate::ledger::event::{Event, RegistryActivated, TextPublished};
 use crate::metrics::Metrics;
+use crate::notify::Notifier;
 use crate::reload::Current;
 use crate::request::authenticate::KnownParty;
 use crate::request::bounds::Denials;
@@ -178,7 +181,7 @@ impl App {
     }
 
     fn assemble(config: Config, parts: Parts, lasting: Lasting, current: Weak<Current>, before: Option<&Self>) -> Self {
-        let Parts { trust, tls, clients, issuers, providers, certificates } = parts;
+        let Parts { trust, tls, clients, issuers, providers, notifier, certificates } = parts;
         let Lasting { store, releases, sign_ins, sessions, metrics } = lasting;
         let with_client = |s: &Source| clients.get(&s.party).map(|c| (s.clone(), c.clone()));
         let known = config.sources.iter().filter_map(with_client);
@@ -190,13 +193,8 @@ impl App {
             tokens: Tokens::new(config.server.url.clone(), issuers, &metrics),
             sources: Sources::new(known, before.map(|before| &before.sources)),
             denials: Denials::new(config.server.denials_per_second_max),
-            barrier: Barrier::new(
-                store.clone(),
-                Arc::clone(&releases),
-                config.server.url.clone(),
-                Arc::clone(&metrics),
-            ),
-            web: Web::new(&config, providers, sessions),
+            barrier: Barrier::new(Arc::clone(&releases), config.server.url.clone(), Arc::clone(&metrics)),
+            web: Web::new(&config, providers, notifier, sessions),
             sign_ins,
             trust,
             tls,
@@ -230,6 +228,7 @@ struct Parts {
     clients: HashMap<PartyId, HttpClient>,
     issuers: Vec<(Issuer, HttpClient)>,
     providers: Vec<Provider>,
+    notifier: Notifier,
     certificates: Vec<(String, Timestamp)>,
 }
 
@@ -253,17 +252,24 @@ impl Parts {
             }
             issuers.push((issuer.clone(), http));
         }
-        Ok(Self { trust, tls, clients, issuers, providers, certificates })
+        let notifier = notifier(config)?;
+        Ok(Self { trust, tls, clients, issuers, providers, notifier, certificates })
     }
 }
 
-/// The configuration's registry goes into the ledger when it differs from the one in force. Tells whether it did.
+/// The configuration's registry goes into the ledger when it differs from the one in force, and each text that was never there.
+/// Tells whether the registry did.
 ///
 /// # Errors
 /// When it could not be recorded.
 pub async fn activate(store: &Store, config: &Config, cause: Cause) -> Result<bool, StoreError> {
+    let known = store.registry().await?;
+    for text in config.texts.values().filter(|text| !known.texts.contains_key(&text.hash)) {
+        let event = Event::TextPublished(TextPublished { text: text.text.clone() });
+        store.record_global(event, cause).await?;
+    }
     let text = config.registry.canonical();
-    if store.registry().await?.text.canonical() == text {
+    if known.text.canonical() == text {
         return Ok(false);
     }
     let event = Event::RegistryActivated(RegistryActivated { text });
@@ -298,6 +304,20 @@ pub fn master_key(path: &Path) -> Result<[u8; 32], BuildError> {
     let text = std::fs::read_to_string(path).map_err(|e| unusable("master key", path, e))?;
     let bytes = BASE64.decode(text.trim().as_bytes()).ok().and_then(|b| b.try_into().ok());
     bytes.ok_or_else(|| unusable("master key", path, "must be 32 bytes in base64"))
+}
+
+fn notifier(config: &Config) -> Result<Notifier, BuildError> {
+    let mailer = config.pages.mail.as_ref().map(|mail| Mailer::new(&mail.0)).transpose();
+    let mailer = mailer.map_err(|e| unusable("mail server of [pages.mail]", &config.file, e))?;
+    let mut apps = Vec::new();
+    for app in &config.pages.apps {
+        let limits = Limits { connect_ms: 2_000, total_ms: 10_000, body_bytes_max: 64 << 10 };
+        let http = HttpClient::new(tls::client(&app.ca, None)?, limits);
+        let webhook = Webhook::new(app.url.clone(), http, &app.secret);
+        let webhook = webhook.map_err(|e| unusable("secret of [[pages.app]]", &config.file, e))?;
+        apps.push((app.party.clone(), webhook));
+    }
+    Ok(Notifier { mailer, apps })
 }
 
 fn source_client(source: &Source) -> Result<HttpClient, BuildError> {

@@ -6,11 +6,13 @@ use serde_json::{Value, json};
 
 use sekisho_policy::{AuthorityId, BasisId, BlockId, PersonId};
 
+use super::commands::Which;
 use super::{Acting, AdminError};
 use crate::app::App;
 use crate::consent::adoption::{self, NewAdoption};
 use crate::consent::authority::{self as authorities, NewAuthority};
 use crate::consent::erasure;
+use crate::consent::links::{self, Ground};
 use crate::consent::people::{self, NewBasis, NewPerson};
 use crate::ids::{LinkId, TextId};
 use crate::ledger::entry::Bytes16;
@@ -69,74 +71,92 @@ fn id<T: TextId>(text: &str) -> Result<T, AdminError> {
     T::parse(text).map_err(|_| AdminError::NotFound)
 }
 
-pub(super) async fn act(app: &App, acting: &Acting, segments: &[&str], body: &[u8]) -> Result<Value, AdminError> {
+/// An official's act. What else there is, `command` has answered.
+pub(super) async fn act(
+    app: &App,
+    acting: &Acting,
+    which: Which,
+    [first, second]: [&str; 2],
+    body: &[u8],
+) -> Result<Value, AdminError> {
     let cause = acting.cause();
-    match segments {
-        ["people"] => {
+    match which {
+        Which::Enrol => {
             let new: NewPeople = parse(body)?;
             let ids = people::enrol(&app.store, &new.people, cause).await?;
             Ok(json!({"people": ids.iter().map(TextId::text).collect::<Vec<_>>()}))
         }
-        ["people", person, "erase"] => {
+        Which::Erase => {
             let Empty {} = parse(body)?;
-            let cut = erasure::erase(app, id(person)?, cause).await?;
+            let cut = erasure::erase(app, id(first)?, cause).await?;
             Ok(json!({"transfers_cut": cut}))
         }
-        ["records", "destroy-old"] => {
+        Which::DestroyOld => {
             let Empty {} = parse(body)?;
             Ok(json!({"people": erasure::destroy_old_records(app, cause).await?}))
         }
-        ["people", person, "links"] => {
+        Which::Link => {
             let new: NewLink = parse(body)?;
             let to = match new.to {
                 Target::Login { issuer, sub } => LinkTarget::Login { issuer, sub },
                 Target::Source { party, id } => LinkTarget::Source { party, id },
             };
-            let link = people::link(app, id::<PersonId>(person)?, to, &new.evidence, &new.verified_by, cause).await?;
-            Ok(json!({"link": link.text()}))
+            let ground = Ground { evidence: &new.evidence, verified_by: &new.verified_by, code: None };
+            let link = links::link(app, id::<PersonId>(first)?, &to, &ground, cause).await?;
+            Ok(json!({"link": link.map(|link| link.text())}))
         }
-        ["people", person, "links", link, "end"] => {
+        Which::EndLink => {
             let why: Why = parse(body)?;
-            let cut = people::end_link(app, id(person)?, id::<LinkId>(link)?, &why.reason, cause).await?;
+            let cut = links::end_link(app, id(first)?, id::<LinkId>(second)?, &why.reason, cause).await?;
             Ok(json!({"transfers_cut": cut}))
         }
-        ["people", person, "authorities"] => {
+        Which::Authority => {
             let new: NewAuthority = parse(body)?;
-            let authority = authorities::record_authority(app, id(person)?, &new, cause).await?;
+            let authority = authorities::record_authority(app, id(first)?, &new, cause).await?;
             Ok(json!({"authority": authority.text()}))
         }
-        ["people", person, "authorities", authority, "end"] => {
+        Which::EndAuthority => {
             let why: Why = parse(body)?;
-            let authority = id::<AuthorityId>(authority)?;
-            let cut = authorities::end_authority(app, id(person)?, authority, &why.reason, cause).await?;
+            let authority = id::<AuthorityId>(second)?;
+            let cut = authorities::end_authority(app, id(first)?, authority, &why.reason, cause).await?;
             Ok(json!({"transfers_cut": cut}))
         }
-        ["people", person, "special-adoption"] => {
+        Which::Adoption => {
             let new: NewAdoption = parse(body)?;
-            let severed = adoption::special_adoption(app, id(person)?, &new, cause).await?;
+            let severed = adoption::special_adoption(app, id(first)?, &new, cause).await?;
             Ok(json!({"entry": severed.entry.map(|e| e.text()), "transfers_cut": severed.transfers_cut}))
         }
-        ["people", person, "blocks"] => block(app, id(person)?, parse(body)?, acting).await,
-        ["people", person, "blocks", block, "end"] => {
-            people::end_block(app, id(person)?, id::<BlockId>(block)?, cause).await?;
+        Which::Block => block(app, id(first)?, parse(body)?, acting).await,
+        Which::EndBlock => {
+            people::end_block(app, id(first)?, id::<BlockId>(second)?, cause).await?;
             Ok(json!({}))
         }
-        ["people", person, "bases"] => {
+        Which::Basis => {
             let new: NewBasis = parse(body)?;
-            let basis = people::record_basis(app, id(person)?, &new, cause).await?;
+            let basis = people::record_basis(app, id(first)?, &new, cause).await?;
             Ok(json!({"basis": basis.text()}))
         }
-        ["people", person, "bases", basis, "end"] => {
-            let cut = people::end_basis(app, id(person)?, id::<BasisId>(basis)?, cause).await?;
+        Which::EndBasis => {
+            let cut = people::end_basis(app, id(first)?, id::<BasisId>(second)?, cause).await?;
             Ok(json!({"transfers_cut": cut}))
         }
-        ["parties", party, standing @ ("suspend" | "reinstate")] => {
+        Which::Suspend | Which::Reinstate => {
             let why: Why = parse(body)?;
-            let suspended = *standing == "suspend";
-            let (appended, cut) = people::set_standing(app, party, suspended, &why.reason, cause).await?;
+            let suspended = which == Which::Suspend;
+            let (appended, cut) = people::set_standing(app, first, suspended, &why.reason, cause).await?;
             Ok(json!({"entry": appended.entry.text(), "transfers_cut": cut}))
         }
-        _ => Err(AdminError::NotFound),
+        Which::Status
+        | Which::Checkpoint
+        | Which::Reload
+        | Which::Backup
+        | Which::Destroyed
+        | Which::Explain
+        | Which::Releases
+        | Which::Records
+        | Which::Authorities
+        | Which::AskAnew
+        | Which::Import => Err(AdminError::NotFound),
     }
 }
 

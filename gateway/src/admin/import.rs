@@ -3,9 +3,10 @@
 //! Each row is judged as a word given at the party's counter would be (`consent::attested`). Its key is made of what it says,
 //! with people and dates resolved, so the same row counts once however the file is sorted or saved.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use sekisho_policy::Code;
+use sekisho_policy::{Code, PersonId};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -24,7 +25,7 @@ use crate::sabotage::{self, Check};
 use crate::store::StoreError;
 use crate::store::state::{Global, category_version};
 
-/// Rows that are recorded at once: they share a sync.
+/// Rows, or people, that are looked at or recorded at once: they share a sync.
 const AT_ONCE: usize = 32;
 
 #[derive(Deserialize)]
@@ -38,9 +39,7 @@ pub(super) struct Import {
 /// A row that holds together.
 struct Ready {
     row: u32,
-    word: Word,
-    terms: Terms,
-    key: Idempotency,
+    of: attested::Row,
 }
 
 enum Done {
@@ -60,57 +59,79 @@ pub(super) async fn consents(app: &Arc<App>, acting: &Acting, import: Import) ->
     // Which people are known, and what they gave, shows in the answer.
     acting.records_look(app, "import", None).await?;
     let party: Arc<str> = Arc::from(import.party);
-    let (mut problems, mut recorded, mut already) = (Vec::new(), 0, 0);
-    let mut rows = import.rows.into_iter().peekable();
-    while rows.peek().is_some() {
-        let mut running = JoinSet::new();
-        for row in rows.by_ref().take(AT_ONCE) {
-            let (app, global, party) = (Arc::clone(app), Arc::clone(&global), Arc::clone(&party));
-            let (by, cause, dry_run) = (acting.name.clone(), acting.cause(), import.dry_run);
-            running.spawn(async move {
-                match ready(&app, &global, &party, &by, &row).await? {
-                    Ok(ready) => one(&app, ready, cause, dry_run).await.map(|done| vec![done]),
-                    Err(found) => Ok(found.into_iter().map(Done::Problem).collect()),
-                }
-            });
+    let of_row = |row: Row| {
+        let (app, global, party, by) = (Arc::clone(app), Arc::clone(&global), Arc::clone(&party), acting.name.clone());
+        async move { ready(&app, &global, &party, &by, &row).await }
+    };
+    let (mut found, mut people): (Vec<Done>, HashMap<PersonId, Vec<Ready>>) = (Vec::new(), HashMap::new());
+    for ready in at_once(import.rows.into_iter().map(of_row)).await? {
+        match ready {
+            Ok(ready) => people.entry(ready.of.word.subject).or_default().push(ready),
+            Err(problems) => found.extend(problems.into_iter().map(Done::Problem)),
         }
-        while let Some(done) = running.join_next().await {
-            for done in done.map_err(|_| StoreError::Stopped)?? {
-                match done {
-                    Done::Recorded => recorded += 1,
-                    Done::Already => already += 1,
-                    Done::Problem(problem) => problems.push(problem),
-                }
-            }
+    }
+    // Rows about one person are one task: they would only get into each other's way.
+    let of_person = |(person, mut rows): (PersonId, Vec<Ready>)| {
+        let (app, cause, dry_run) = (Arc::clone(app), acting.cause(), import.dry_run);
+        rows.sort_by_key(|ready| ready.row);
+        async move { if dry_run { checked(&app, rows).await } else { recorded(&app, person, rows, cause).await } }
+    };
+    found.extend(at_once(people.into_iter().map(of_person)).await?.into_iter().flatten());
+    let (mut problems, mut recorded, mut already) = (Vec::new(), 0, 0);
+    for done in found {
+        match done {
+            Done::Recorded => recorded += 1,
+            Done::Already => already += 1,
+            Done::Problem(problem) => problems.push(problem),
         }
     }
     problems.sort_by_key(|problem: &Problem| problem.row);
     Ok(json!({"problems": problems, "recorded": recorded, "already": already}))
 }
 
-/// Records a row, or says why it can't be; a dry run only says.
-async fn one(app: &App, ready: Ready, cause: Cause, dry_run: bool) -> Result<Done, StoreError> {
-    let Ready { row, word, terms, key } = ready;
-    let there = app.store.by_idempotency(key.key.0)?.is_some() && !sabotage::off(Check::ImportOnce);
-    if there {
-        if !dry_run {
-            // A crash may have come between the consent and its recipient's id.
-            attested::known_to(app, word.subject, &terms.recipient).await?;
+/// Runs these, [`AT_ONCE`] at a time, and gives what each gave.
+async fn at_once<T: Send + 'static>(
+    tasks: impl Iterator<Item = impl Future<Output = Result<T, StoreError>> + Send + 'static>,
+) -> Result<Vec<T>, StoreError> {
+    let (mut tasks, mut running, mut all) = (tasks, JoinSet::new(), Vec::new());
+    loop {
+        while running.len() < AT_ONCE
+            && let Some(task) = tasks.next()
+        {
+            running.spawn(task);
         }
-        return Ok(Done::Already);
+        let Some(done) = running.join_next().await else { return Ok(all) };
+        all.push(done.map_err(|_| StoreError::Stopped)??);
     }
-    if dry_run {
-        return match attested::check(app, &word, &terms).await {
-            Ok(()) => Ok(Done::Recorded),
-            Err(error) => problem(row, error),
+}
+
+/// What recording these rows would come to.
+async fn checked(app: &App, rows: Vec<Ready>) -> Result<Vec<Done>, StoreError> {
+    let mut all = Vec::with_capacity(rows.len());
+    for Ready { row, of } in rows {
+        let there = match &of.key {
+            Some(key) => app.store.by_idempotency(key.key.0)?.is_some(),
+            None => false,
         };
+        all.push(match attested::check(app, &of.word, &of.terms).await {
+            _ if there => Done::Already,
+            Ok(()) => Done::Recorded,
+            Err(error) => problem(row, error)?,
+        });
     }
-    let key = (!sabotage::off(Check::ImportOnce)).then_some(key);
-    match attested::grant(app, &word, &terms, cause, key).await {
-        Ok(_) => Ok(Done::Recorded),
-        Err(GiveError::Store(StoreError::Repeated)) => Ok(Done::Already),
+    Ok(all)
+}
+
+/// Records the rows about one person.
+async fn recorded(app: &App, person: PersonId, rows: Vec<Ready>, cause: Cause) -> Result<Vec<Done>, StoreError> {
+    let (numbers, rows): (Vec<u32>, Vec<attested::Row>) = rows.into_iter().map(|Ready { row, of }| (row, of)).unzip();
+    let done = attested::grant_rows(app, person, &rows, cause).await?;
+    let outcome = |(row, done)| match done {
+        Ok(true) => Ok(Done::Recorded),
+        Ok(false) => Ok(Done::Already),
         Err(error) => problem(row, error),
-    }
+    };
+    numbers.into_iter().zip(done).map(outcome).collect()
 }
 
 /// What stands against a row that holds together, for the one who keeps the table.
@@ -224,8 +245,12 @@ async fn ready(
         given_ms,
     };
     let word = Word { subject, person, attestation };
-    let key = key(&word, &terms);
-    if found.is_empty() { Ok(Ok(Ready { row: row.row, word, terms, key })) } else { Ok(Err(found)) }
+    let key = (!sabotage::off(Check::ImportOnce)).then(|| key(&word, &terms));
+    if found.is_empty() {
+        Ok(Ok(Ready { row: row.row, of: attested::Row { word, terms, key } }))
+    } else {
+        Ok(Err(found))
+    }
 }
 
 fn way_of(cell: &str) -> Option<Way> {
@@ -289,7 +314,7 @@ fn terms(
         }
     }
     let agreed = purpose.as_ref().and_then(|p| app.config.texts.get(p));
-    let agreed = agreed.filter(|text| text.version == row.cell(Column::TextVersion));
+    let agreed = agreed.filter(|text| text.text.version == row.cell(Column::TextVersion));
     if agreed.is_none() && purpose.is_some() {
         wrong(Column::TextVersion, OTHER_TEXT);
     }

@@ -10,10 +10,11 @@ use serde_json::{Value, json};
 
 use super::{Acting, AdminError};
 use crate::app::App;
+use crate::consent::anew;
 use crate::consent::people::rfc3339;
 use crate::ids::TextId;
 use crate::store::StoreError;
-use crate::store::state::{Agreement, Global, Papers, Subject, category_version};
+use crate::store::state::{Agreement, Papers, Subject};
 
 /// Records looked at for one answer, at most.
 const LOOKED_AT: usize = 5_000;
@@ -95,7 +96,6 @@ pub(super) async fn ask_anew(app: &App, acting: &Acting, query: Option<&str>) ->
     let after = asked.get("after").map(ConsentId::parse).transpose().map_err(|_| not_said())?;
     acting.records_look(app, "ask-anew", None).await?;
     let now = app.store.clock().now().map_err(StoreError::from)?;
-    let text = app.config.texts.get(purpose).map(|text| text.hash);
     let all = app.store.consents_after(after, LOOKED_AT)?;
     let mut found = Vec::new();
     for (id, person) in &all {
@@ -103,17 +103,7 @@ pub(super) async fn ask_anew(app: &App, acting: &Acting, query: Option<&str>) ->
         let (subject, papers) = (&dossier.subject, &dossier.papers);
         let active = |a: &&Agreement| a.terms.purpose == purpose && a.status(&subject.records, now) == "active";
         let Some(agreement) = papers.agreements.iter().find(|a| a.consent == *id).filter(active) else { continue };
-        let mut why = Vec::new();
-        if text.is_some_and(|hash| hash != agreement.terms.text_hash.0) {
-            why.push("text");
-        }
-        if agreement.terms.categories.iter().any(|c| outdated(&global, c)) {
-            why.push("category");
-        }
-        let to = |code: &str| papers.agreements.iter().filter(active).any(|a| a.terms.recipient == code);
-        if recipient.is_some_and(|code| !to(code)) {
-            why.push("recipient");
-        }
+        let why = anew::why(app, &global, &dossier, agreement, recipient, now);
         if !why.is_empty() {
             found.push(json!({
                 "consent": id.text(), "subject": person.text(), "grantor": agreement.grantor.text(),
@@ -123,13 +113,4 @@ pub(super) async fn ask_anew(app: &App, acting: &Acting, query: Option<&str>) ->
     }
     let more = all.last().filter(|_| all.len() == LOOKED_AT).map(|(id, _)| id.text());
     Ok(json!({"consents": found, "more_after": more}))
-}
-
-/// Whether a later version of a category is registered.
-fn outdated(global: &Global, category: &str) -> bool {
-    let Some(given) = category_version(category) else { return true };
-    let later = |c: &crate::store::registry::CategoryText| {
-        category_version(&c.version).is_some_and(|v| v.code == given.code && v.version > given.version)
-    };
-    global.text.categories.iter().any(later)
 }

@@ -5,6 +5,7 @@
 
 mod acts;
 pub mod client;
+pub mod commands;
 mod explain;
 mod import;
 mod lists;
@@ -15,12 +16,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Either, Full, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::net::{UnixListener, UnixStream};
 
 use crate::app::App;
@@ -32,6 +33,7 @@ use crate::ledger::merkle::sha256;
 use crate::reload::{Current, ReloadError};
 use crate::sabotage::{self, Check};
 use crate::store::StoreError;
+use commands::{Which, which};
 
 /// A short answer, or one that is made while it is sent.
 type AdminBody = Either<Full<Bytes>, stream::Piped>;
@@ -43,16 +45,6 @@ const BODY_BYTES_MAX: usize = 16 << 20;
 pub(crate) struct Acting {
     name: String,
     roles: Vec<Role>,
-}
-
-/// What a request needs. Health of the gateway anybody may see who got this far.
-fn role_for(method: &Method, segments: &[&str]) -> Option<Role> {
-    match (method.as_str(), segments) {
-        ("GET", ["status"]) => None,
-        ("POST", ["checkpoint" | "reload"]) | ("GET", ["destroyed"]) => Some(Role::Operator),
-        ("GET", _) => Some(Role::Auditor),
-        _ => Some(Role::Official),
-    }
 }
 
 impl Acting {
@@ -187,22 +179,12 @@ async fn answer(current: &Current, uid: Option<u32>, request: Request<Incoming>)
     let whole = Limited::new(body, BODY_BYTES_MAX).collect().await.map(http_body_util::Collected::to_bytes);
     let app = current.app();
     // At every request: a reload may have taken this operator out since the connection was made.
-    let acting = acting(&app, uid);
-    if let (Some(acting), &Method::POST, "/backup") = (&acting, &parts.method, parts.uri.path()) {
-        match stream::backup(&app, acting).await {
-            Ok(body) => return Response::new(AdminBody::Right(body)),
-            Err(error) => return error_answer(&error),
-        }
-    }
-    let answered = match (whole, acting) {
-        (_, None) => Err(AdminError::Role("operator")),
-        (Ok(body), Some(acting)) => route(current, &app, &acting, &parts, &body).await,
-        (Err(_), _) => Err(AdminError::Body("it is too large or was cut off".to_owned())),
+    let answered = match (acting(&app, uid), whole) {
+        (None, _) => Err(AdminError::Role("operator")),
+        (Some(acting), Ok(body)) => command(current, &app, &acting, &parts, &body).await,
+        (Some(_), Err(_)) => Err(AdminError::Body("it is too large or was cut off".to_owned())),
     };
-    match answered {
-        Ok(value) => Response::new(AdminBody::Left(Full::new(Bytes::from(value.to_string())))),
-        Err(error) => error_answer(&error),
-    }
+    answered.map_or_else(|error| error_answer(&error), Response::new)
 }
 
 fn error_answer(error: &AdminError) -> Response<AdminBody> {
@@ -212,37 +194,39 @@ fn error_answer(error: &AdminError) -> Response<AdminBody> {
     response
 }
 
-async fn route(
+/// Carries a command out, if there is one and the operator's roles take it. Every command passes here.
+async fn command(
     current: &Current,
     app: &Arc<App>,
     acting: &Acting,
     parts: &http::request::Parts,
     body: &[u8],
-) -> Result<Value, AdminError> {
-    let method = &parts.method;
-    let segments: Vec<&str> = parts.uri.path().trim_start_matches('/').split('/').collect();
-    acting.may(role_for(method, &segments))?;
-    match (method.as_str(), segments.as_slice()) {
-        ("GET", ["status"]) => Ok(json!({"status": "serving", "origin": app.store.ledger_key().origin()})),
-        ("GET", ["decisions", id]) => explain::explain(app, acting, id).await,
-        ("GET", ["releases"]) => report::releases(app, acting, parts.uri.query()).await,
-        ("GET", ["authorities"]) => lists::authorities(app, acting, parts.uri.query()).await,
-        ("GET", ["consents", "ask-anew"]) => lists::ask_anew(app, acting, parts.uri.query()).await,
-        ("GET", ["people", person, "records"]) => report::records(app, acting, person).await,
-        ("GET", ["destroyed"]) => {
+) -> Result<AdminBody, AdminError> {
+    let (which, role, ids) = which(&parts.method, parts.uri.path()).ok_or(AdminError::NotFound)?;
+    acting.may(role)?;
+    let ([first, _], query) = (ids, parts.uri.query());
+    let value = match which {
+        Which::Backup => return stream::backup(app, acting).await.map(AdminBody::Right),
+        Which::Status => json!({"status": "serving", "origin": app.store.ledger_key().origin()}),
+        Which::Explain => explain::explain(app, acting, first).await?,
+        Which::Releases => report::releases(app, acting, query).await?,
+        Which::Authorities => lists::authorities(app, acting, query).await?,
+        Which::AskAnew => lists::ask_anew(app, acting, query).await?,
+        Which::Records => report::records(app, acting, first).await?,
+        Which::Destroyed => {
             let signed = app.store.destroyed_keys()?;
-            Ok(json!({"destroyed": String::from_utf8_lossy(&signed)}))
+            json!({"destroyed": String::from_utf8_lossy(&signed)})
         }
-        ("POST", ["checkpoint"]) => {
+        Which::Checkpoint => {
             let signed = app.store.checkpoint().await?;
-            Ok(json!({"checkpoint": String::from_utf8_lossy(&signed)}))
+            json!({"checkpoint": String::from_utf8_lossy(&signed)})
         }
-        ("POST", ["reload"]) => {
+        Which::Reload => {
             let reloaded = current.reload(acting.cause()).await?;
-            Ok(json!({"registry_changed": reloaded.registry_changed, "transfers_cut": reloaded.transfers_cut}))
+            json!({"registry_changed": reloaded.registry_changed, "transfers_cut": reloaded.transfers_cut})
         }
-        ("POST", ["imports", "consents"]) => import::consents(app, acting, acts::parse(body)?).await,
-        ("POST", _) => acts::act(app, acting, &segments, body).await,
-        _ => Err(AdminError::NotFound),
-    }
+        Which::Import => import::consents(app, acting, acts::parse(body)?).await?,
+        act => acts::act(app, acting, act, ids, body).await?,
+    };
+    Ok(AdminBody::Left(Full::new(Bytes::from(value.to_string()))))
 }

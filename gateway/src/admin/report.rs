@@ -201,12 +201,28 @@ fn told(event: &Event) -> Value {
             "in_effect_from": instant(e.from_ms), "recorded": instant(e.at_ms), "evidence": e.evidence,
             "verified_by": e.verified_by,
         }),
+        Event::ChannelChanged(e) => json!({"on": e.on, "changed": instant(e.at_ms)}),
+        Event::ErasureAsked(e) => json!({
+            "consent": id::<ConsentId>(e.consent), "recipient": e.recipient, "asked": instant(e.at_ms),
+        }),
+        Event::ErasureAnswered(e) => json!({
+            "consent": id::<ConsentId>(e.consent), "recipient": e.recipient, "answer": e.answer.code(),
+            "law": e.answer.law(), "answered": instant(e.at_ms),
+        }),
+        // The hash of a code is of no use to anybody.
+        Event::EnrolmentCodeIssued(e) => {
+            json!({"until": instant(e.until_ms), "attestation": attested(&e.attestation)})
+        }
+        Event::CodeUsed(_) => json!({}),
+        Event::CounterLooked(e) => json!({"party": e.party, "by": e.by}),
         Event::RegistryActivated(_)
+        | Event::TextPublished(_)
         | Event::Decided(_)
         | Event::Closed(_)
         | Event::StandingChanged(_)
         | Event::KeyDestroyed(_)
         | Event::OperatorRead(_)
-        | Event::Pruned(_) => Value::Null,
+        | Event::Pruned(_)
+        | Event::LinkCodeIssued(_) => Value::Null,
     }
 }

@@ -12,7 +12,7 @@ use super::consents::{Proposed, acknowledged, created, receipt, terms};
 use super::problem::Problem;
 use super::{Answer, Call};
 use crate::consent::attested::{self, Withdrawal, Word, has_counter, way};
-use crate::consent::give::{GiveError, Narrowed, RefusedScope};
+use crate::consent::give::{self, GiveError, Narrowed, RefusedScope};
 use crate::consent::people::parse_instant;
 use crate::ids::{PairwiseId, TextId};
 use crate::ledger::entry::Cause;
@@ -107,7 +107,13 @@ impl<'a> Counter<'a> {
             (None, Some(id)) => store.person_of_source(&self.party.code, id).await?,
             _ => return Err(Problem::field(field, "must name `patient` or `id`, one of the two")),
         };
-        person.ok_or_else(Problem::not_found)
+        let person = person.ok_or_else(Problem::not_found)?;
+        let snapshot = store.snapshot(person).await?;
+        let now = store.clock().now().map_err(StoreError::from)?;
+        if give::is_hidden_from_party(&snapshot.subject, self.party.id, now) {
+            return Err(Problem::not_found());
+        }
+        Ok(person)
     }
 
     async fn word(&self, subject: &Named, grantor: Option<&Named>, said: Said) -> Result<Word, Problem> {

@@ -127,7 +127,10 @@ async fn shown(call: &Call<'_>, caller: &Caller, id: ConsentId) -> Result<Answer
         };
     let (view, terms, revision) = found.ok_or_else(Problem::not_found)?;
     let may = match (&caller.party, caller.person) {
-        (Some(party), _) => *party.code == *terms.recipient || attested_by == Some(&*party.code),
+        (Some(party), _) => {
+            let concerned = *party.code == *terms.recipient || attested_by == Some(&*party.code);
+            concerned && !give::is_hidden_from_party(subject, party.id, now)
+        }
         (None, Some(asking)) => {
             asking == person || give::may_decide_on(subject, &global, asking, &terms.categories, now)
         }
@@ -152,7 +155,7 @@ pub(super) async fn record(call: &Call<'_>, id: &str) -> Result<Answer, Problem>
     if !record::is_for(person, &dossier.subject, agreement, decides) && !sabotage::off(Check::RecordFor) {
         return Err(Problem::not_found());
     }
-    let record = ConsentRecord::of(&call.app.config, &global.text, &dossier.subject, agreement, now);
+    let record = ConsentRecord::of(&call.app.config, &global, &dossier.subject, agreement, now);
     let signed = record.and_then(|record| record.sign(store.ledger_key())).ok_or_else(Problem::not_now)?;
     let mut answer = Answer::ok(&Value::Null);
     (answer.content_type, answer.body) = ("application/jose", Bytes::from(signed));
@@ -161,15 +164,7 @@ pub(super) async fn record(call: &Call<'_>, id: &str) -> Result<Answer, Problem>
 
 /// The people about whom this person decides: themself, and those under their authority now.
 pub(super) async fn decided_by(call: &Call<'_>, person: PersonId, now: Timestamp) -> Result<Vec<PersonId>, Problem> {
-    let store = &call.app.store;
-    let mut all = vec![person];
-    for ward in store.wards(person) {
-        let snapshot = store.snapshot(ward).await?;
-        if give::may_decide(&snapshot.subject, person, now).is_ok() {
-            all.push(ward);
-        }
-    }
-    Ok(all)
+    Ok(give::decided_by(&call.app.store, person, now).await?)
 }
 
 pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Problem> {
@@ -375,7 +370,9 @@ pub(super) async fn refusals(call: &Call<'_>) -> Result<Answer, Problem> {
     for subject in decided_by(call, person, now).await? {
         let snapshot = call.app.store.snapshot(subject).await?;
         let global = call.app.store.registry().await?;
-        views.extend(snapshot.subject.records.refusals.iter().map(|r| refusal_view(subject, r, &global)));
+        let about = &snapshot.subject;
+        let seen = about.records.refusals.iter().filter(|r| give::may_see_refusal(about, &global, person, r, now));
+        views.extend(seen.map(|r| refusal_view(about, r, &global, now)));
     }
     page(call, views)
 }

@@ -6,6 +6,8 @@
 
 mod attested;
 mod consents;
+mod erasures;
+mod link_codes;
 mod problem;
 mod relay;
 mod views;
@@ -30,6 +32,7 @@ use crate::request::body::ReplyBody;
 use crate::request::connection::Connection;
 use crate::request::incoming::RequestBody;
 use crate::request::token::TokenError;
+use crate::routes::matched;
 use crate::sabotage::{self, Check};
 use crate::store::state::Ending;
 use problem::Problem;
@@ -41,30 +44,54 @@ const BODY_TAKES_MAX: Duration = Duration::from_secs(8);
 /// Longest idempotency key.
 const KEY_BYTES_MAX: usize = 255;
 
-/// Every route of the API; `{id}` stands for one segment.
-pub const ROUTES: &[(&str, &str)] = &[
-    ("GET", "/v1/consents"),
-    ("POST", "/v1/consents"),
-    ("GET", "/v1/consents/{id}"),
-    ("GET", "/v1/consents/{id}/receipt"),
-    ("POST", "/v1/consents/{id}/approve"),
-    ("POST", "/v1/consents/{id}/refuse"),
-    ("POST", "/v1/consents/{id}/revoke"),
-    ("POST", "/v1/attested/consents"),
-    ("POST", "/v1/attested/refusals"),
-    ("POST", "/v1/attested/withdrawals"),
-    ("GET", "/v1/refusals"),
-    ("POST", "/v1/refusals"),
-    ("POST", "/v1/refusals/{id}/lift"),
-    ("GET", "/v1/access-log"),
-    ("GET", "/v1/me"),
-    ("GET", "/v1/texts/{id}"),
-    ("GET", "/v1/openapi.json"),
-    ("GET", "/relay/my-portal/callback"),
-    ("POST", "/relay/my-portal/notify"),
-    ("GET", "/.well-known/jwks.json"),
-    ("GET", "/.well-known/oauth-protected-resource"),
-];
+macro_rules! routes {
+    ($($name:ident $method:literal $path:literal;)*) => {
+        /// A route of the API: there is none that does not stand in [`ROUTES`].
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Which { $(#[doc = concat!("`", $method, " ", $path, "`")] $name,)* }
+
+        /// Every route of the API; `{id}` stands for one segment.
+        pub const ROUTES: &[(&str, &str)] = &[$(($method, $path),)*];
+
+        /// The same, in the same order.
+        pub const WHICH: &[Which] = &[$(Which::$name,)*];
+    };
+}
+
+routes! {
+    Consents "GET" "/v1/consents";
+    Propose "POST" "/v1/consents";
+    Consent "GET" "/v1/consents/{id}";
+    Record "GET" "/v1/consents/{id}/receipt";
+    Approve "POST" "/v1/consents/{id}/approve";
+    Decline "POST" "/v1/consents/{id}/refuse";
+    Revoke "POST" "/v1/consents/{id}/revoke";
+    AttestConsent "POST" "/v1/attested/consents";
+    AttestRefusal "POST" "/v1/attested/refusals";
+    AttestWithdrawal "POST" "/v1/attested/withdrawals";
+    LinkCode "POST" "/v1/link-codes";
+    Refusals "GET" "/v1/refusals";
+    Refuse "POST" "/v1/refusals";
+    Lift "POST" "/v1/refusals/{id}/lift";
+    AccessLog "GET" "/v1/access-log";
+    Erasures "GET" "/v1/erasure-requests";
+    AnswerErasure "POST" "/v1/erasure-requests/{id}/answer";
+    Me "GET" "/v1/me";
+    Text "GET" "/v1/texts/{id}";
+    OpenApi "GET" "/v1/openapi.json";
+    PortalCameBack "GET" "/relay/my-portal/callback";
+    PortalNotice "POST" "/relay/my-portal/notify";
+    Keys "GET" "/.well-known/jwks.json";
+    Resource "GET" "/.well-known/oauth-protected-resource";
+}
+
+/// Which route a request is for, and the `{id}` in its path.
+fn which<'a>(method: &Method, path: &'a str) -> Option<(Which, &'a str)> {
+    ROUTES.iter().zip(WHICH).find_map(|((of, pattern), which)| {
+        let id = if *of == method.as_str() { matched(pattern, path) } else { None };
+        id.map(|id| (*which, id))
+    })
+}
 
 /// Whether a request narrows: it has slots of its own, which are always free.
 #[must_use]
@@ -145,32 +172,32 @@ async fn answer(
     let caller = if open { None } else { Some(known(app, connection, &parts.headers).await?) };
     let body = read(body).await?;
     let call = Call { app, connection, headers: parts.headers, query, body, caller };
-    let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
-    match (parts.method.as_str(), segments.as_slice()) {
-        ("GET", ["v1", "consents"]) => consents::list(&call).await,
-        ("POST", ["v1", "consents"]) => consents::propose(&call).await,
-        ("GET", ["v1", "consents", id]) => consents::one(&call, id).await,
-        ("GET", ["v1", "consents", id, "receipt"]) => consents::record(&call, id).await,
-        ("POST", ["v1", "consents", id, "approve"]) => consents::approve(&call, id).await,
-        ("POST", ["v1", "consents", id, "refuse"]) => consents::decline(&call, id).await,
-        ("POST", ["v1", "consents", id, "revoke"]) => consents::revoke(&call, id).await,
-        ("POST", ["v1", "attested", "consents"]) => attested::consent(&call).await,
-        ("POST", ["v1", "attested", "refusals"]) => attested::refusal(&call).await,
-        ("POST", ["v1", "attested", "withdrawals"]) => attested::withdrawal(&call).await,
-        ("GET", ["v1", "refusals"]) => consents::refusals(&call).await,
-        ("POST", ["v1", "refusals"]) => consents::refuse(&call).await,
-        ("POST", ["v1", "refusals", id, "lift"]) => consents::lift(&call, id).await,
-        ("GET", ["v1", "access-log"]) => views::access_log(&call).await,
-        ("GET", ["v1", "me"]) => views::me(&call).await,
-        ("GET", ["v1", "texts", purpose]) => views::text(&call, purpose),
-        ("GET", ["v1", "openapi.json"]) => Ok(openapi()),
-        ("GET", ["relay", "my-portal", "callback"]) => Ok(relay::callback(&call).await),
-        ("POST", ["relay", "my-portal", "notify"]) => relay::notify(&call),
-        ("GET", [".well-known", "jwks.json"]) => {
-            Ok(Answer::ok(&crate::consent::receipt::key_set(app.store.ledger_key())))
-        }
-        ("GET", [".well-known", "oauth-protected-resource"]) => Ok(protected_resource(app)),
-        _ => Err(Problem::not_found()),
+    let (which, id) = which(&parts.method, &path).ok_or_else(Problem::not_found)?;
+    match which {
+        Which::Consents => consents::list(&call).await,
+        Which::Propose => consents::propose(&call).await,
+        Which::Consent => consents::one(&call, id).await,
+        Which::Record => consents::record(&call, id).await,
+        Which::Approve => consents::approve(&call, id).await,
+        Which::Decline => consents::decline(&call, id).await,
+        Which::Revoke => consents::revoke(&call, id).await,
+        Which::AttestConsent => attested::consent(&call).await,
+        Which::AttestRefusal => attested::refusal(&call).await,
+        Which::AttestWithdrawal => attested::withdrawal(&call).await,
+        Which::LinkCode => link_codes::issue(&call).await,
+        Which::Refusals => consents::refusals(&call).await,
+        Which::Refuse => consents::refuse(&call).await,
+        Which::Lift => consents::lift(&call, id).await,
+        Which::AccessLog => views::access_log(&call).await,
+        Which::Erasures => erasures::list(&call).await,
+        Which::AnswerErasure => erasures::answer(&call, id).await,
+        Which::Me => views::me(&call).await,
+        Which::Text => views::text(&call, id),
+        Which::OpenApi => Ok(openapi()),
+        Which::PortalCameBack => Ok(relay::callback(&call).await),
+        Which::PortalNotice => relay::notify(&call),
+        Which::Keys => Ok(Answer::ok(&crate::consent::receipt::key_set(app.store.ledger_key()))),
+        Which::Resource => Ok(protected_resource(app)),
     }
 }
 

@@ -104,6 +104,15 @@ impl Problem {
         )
     }
 
+    pub(super) fn machine_needed() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "machine-needed",
+            "この操作は、登録された事業者のシステムが、システム専用のトークンで行います。利用者のサインインでは行えません。",
+            "This is for a registered party's own system, with a token of its own; a user's sign-in can't do it.",
+        )
+    }
+
     pub(super) fn scope(scope: &'static str) -> Self {
         Self::new(
             StatusCode::FORBIDDEN,

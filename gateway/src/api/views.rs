@@ -9,15 +9,15 @@ use serde_json::{Value, json};
 use super::consents::{decided_by, limit};
 use super::problem::Problem;
 use super::{Answer, Call};
-use crate::consent::give;
 use crate::consent::people::rfc3339;
+use crate::consent::refused::still_stands;
+use crate::consent::seen;
 use crate::ids::TextId;
 use crate::ledger::event::{Closed, Outcome, Terms};
 use crate::ledger::seal::SealKey;
 use crate::request::authenticate::Caller;
-use crate::sabotage::{self, Check};
-use crate::store::Logged;
 use crate::store::state::{Agreement, Global, Proposal, Subject};
+use crate::store::{LogLine, Logged, Look};
 
 pub(super) fn hex_hash(hash: &[u8; 32]) -> String {
     data_encoding::HEXLOWER.encode(hash)
@@ -72,7 +72,12 @@ pub(super) fn agreement_view(subject: &Subject, agreement: &Agreement, caller: &
     view
 }
 
-pub(super) fn refusal_view(subject: PersonId, refusal: &Refusal, global: &Global) -> Value {
+pub(super) fn refusal_view(about: &Subject, refusal: &Refusal, global: &Global, now: Timestamp) -> Value {
+    let status = match refusal.lift {
+        Some(_) => "lifted",
+        None if still_stands(about, global, refusal, now) => "standing",
+        None => "ended",
+    };
     let scope = &refusal.scope;
     let recipient = match scope.recipient {
         Scope::Any => None,
@@ -88,8 +93,8 @@ pub(super) fn refusal_view(subject: PersonId, refusal: &Refusal, global: &Global
     };
     json!({
         "id": refusal.id.text(),
-        "status": if refusal.lift.is_some() { "lifted" } else { "standing" },
-        "subject": subject.text(),
+        "status": status,
+        "subject": about.records.subject.text(),
         "given_by": refusal.grantor.text(),
         "recipient": recipient,
         "purpose": purpose,
@@ -117,17 +122,22 @@ pub(super) async fn me(call: &Call<'_>) -> Result<Answer, Problem> {
 /// The text to agree to for a purpose, with its hash.
 pub(super) fn text(call: &Call<'_>, purpose: &str) -> Result<Answer, Problem> {
     let text = call.app.config.texts.get(purpose).ok_or_else(Problem::not_found)?;
+    let words = &text.text;
     Ok(Answer::ok(&json!({
         "purpose": purpose,
-        "version": text.version,
-        "text_ja": text.ja,
-        "text_en": text.en,
+        "version": words.version,
+        "text_ja": words.ja,
+        "text_en": words.en,
+        "benefit_ja": words.benefit_ja,
+        "benefit_en": words.benefit_en,
+        "refusing_ja": words.refusing_ja,
+        "refusing_en": words.refusing_en,
         "text_hash": hex_hash(&text.hash),
     })))
 }
 
-/// Who looked (閲覧・提供の記録): decisions about oneself, or about someone one decides about. What rests on a legal basis
-/// is not among them, and leaves no gap (invariant 11).
+/// Who looked (閲覧・提供の記録): decisions, and looks at counters, about oneself or about someone one decides about. What may
+/// not be shown is not among them, and leaves no gap (`consent::seen`).
 pub(super) async fn access_log(call: &Call<'_>) -> Result<Answer, Problem> {
     let (person, _) = call.person().await?;
     let now = call.app.store.clock().now().map_err(crate::store::StoreError::from)?;
@@ -160,12 +170,12 @@ pub(super) async fn access_log(call: &Call<'_>) -> Result<Answer, Problem> {
                 more = true;
                 break;
             }
-            before = line.position;
-            // What rests on a legal basis is nobody's to see here; what only the subject decides about, the subject's.
-            let own = give::may_decide_on(about, &global, person, &line.decided.question.categories, now);
-            let hidden = line.decided.by_basis && !sabotage::off(Check::LegalBasisHidden);
-            if !hidden && own {
-                items.push(line_view(&line, &global));
+            before = line.position();
+            if seen::may_see(about, &global, person, &line, now) {
+                items.push(match &line {
+                    LogLine::Decision(line) => line_view(line, &global),
+                    LogLine::Look(look) => look_view(look, &global),
+                });
             }
         }
     }
@@ -184,17 +194,41 @@ fn line_view(line: &Logged, global: &Global) -> Value {
     let items = line.closed.as_ref().map(|c| c.items);
     let codes = |list: Vec<(usize, &String)>| list.into_iter().map(|(_, c)| c.clone()).collect::<Vec<_>>();
     json!({
+        "entry": line.entry.text(),
+        "kind": "decision",
         "decision": line.entry.text(),
         "at": rfc3339(line.at),
         "recipient": code,
         "recipient_name_ja": named.map(|p| p.name_ja.as_str()),
         "recipient_name_en": named.map(|p| p.name_en.as_str()),
         "capacity": capacity,
+        "source": global.text.party_code(sekisho_policy::PartyId::from_bytes(question.source.0)),
         "purpose": question.purpose,
         "permitted": codes(released),
         "withheld": codes(withheld),
         "outcome": outcome(line.decided.kept, line.closed.as_ref()),
         "items": items,
+    })
+}
+
+/// Staff of a party opened the person at its counter, and saw the state of consents. Nothing was released.
+fn look_view(look: &Look, global: &Global) -> Value {
+    let named = global.text.party(&look.looked.party);
+    json!({
+        "entry": look.entry.text(),
+        "kind": "counter-look",
+        "decision": null,
+        "at": rfc3339(look.at),
+        "recipient": look.looked.party,
+        "recipient_name_ja": named.map(|p| p.name_ja.as_str()),
+        "recipient_name_en": named.map(|p| p.name_en.as_str()),
+        "capacity": "staff",
+        "source": null,
+        "purpose": null,
+        "permitted": [],
+        "withheld": [],
+        "outcome": "seen-at-counter",
+        "items": null,
     })
 }
 

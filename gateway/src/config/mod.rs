@@ -7,6 +7,7 @@ mod pages;
 mod read;
 mod registry;
 mod routes;
+mod summary;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -18,12 +19,14 @@ use sekisho_adapters::my_portal::PortalCodes;
 use sekisho_policy::PartyId;
 use toml::de::DeTable;
 
-pub use pages::{Pages, SignIn};
+pub use pages::{Pages, SignIn, Staff};
 pub use read::Problem;
 use read::{At, Problems, Section};
-pub use routes::{PurposeFrom, Route, RouteSource, SubjectIn, segments as route_segments};
+pub use routes::{Form, PurposeFrom, Route, RouteSource, SubjectIn, segments as route_segments};
+pub use summary::Summary;
 
 use crate::ids::party_id;
+use crate::ledger::event::ConsentText;
 use crate::store::registry::RegistryText;
 
 /// A configuration that holds together.
@@ -40,11 +43,13 @@ pub struct Config {
     /// How parties prove who they are.
     pub credentials: Vec<Credentials>,
     /// The text to agree to, by purpose.
-    pub texts: BTreeMap<String, ConsentText>,
+    pub texts: BTreeMap<String, InForce>,
     /// Where data comes from.
     pub sources: Vec<Source>,
-    /// What may be asked.
+    /// What may be asked, parts of summaries included.
     pub routes: Vec<Arc<Route>>,
+    /// What is put together from several sources.
+    pub summaries: Vec<Arc<Summary>>,
     /// People who may use the operators' socket, by user id.
     pub operators: Vec<Operator>,
     /// The citizens' pages.
@@ -113,6 +118,14 @@ pub struct Issuer {
     pub sign_in: Option<SignIn>,
 }
 
+impl Issuer {
+    /// Whose staff it signs in; its logins are nobody's as a citizen.
+    #[must_use]
+    pub fn staff(&self) -> Option<&Staff> {
+        self.sign_in.as_ref()?.staff.as_ref()
+    }
+}
+
 /// How a party proves who it is.
 #[derive(Clone, Debug)]
 pub struct Credentials {
@@ -126,17 +139,15 @@ pub struct Credentials {
     pub clients: Vec<String>,
 }
 
-/// The text that a person agrees to.
+/// The text that a person is asked to agree to now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConsentText {
-    /// Version, for people.
-    pub version: String,
-    /// In Japanese.
-    pub ja: String,
-    /// In English.
-    pub en: String,
-    /// SHA-256 over version, Japanese and English text, each preceded by its length (`docs/formats.md` §8).
+pub struct InForce {
+    /// What it says.
+    pub text: ConsentText,
+    /// Its hash, by which it is agreed to.
     pub hash: [u8; 32],
+    /// Codes of categories that are part of every consent for the purpose.
+    pub compulsory: Vec<String>,
 }
 
 /// A party that holds data, and how to ask it.
@@ -165,6 +176,8 @@ pub struct Source {
 pub enum SourceKind {
     /// A FHIR R4 server.
     Fhir,
+    /// A PHR app (docs/phr-app-source.md).
+    PhrApp,
     /// A My Portal-style source.
     MyPortal {
         /// Our registered client.
@@ -248,16 +261,20 @@ impl Config {
         }
         let mut top = Section::new("the file", 0, table.get_ref(), &mut problems);
         let server = top.one("server", |s| server(s, base));
-        let pages = top.optional("pages", pages::pages).unwrap_or_default();
         let mut issuers = Vec::new();
         top.each("issuer", |s| issuers.push(issuer(s, base)));
         let (registry, credentials, texts) = registry::read(&mut top);
         registry::compare(&mut top, &credentials, &issuers);
+        let pages = top.optional("pages", |s| pages::pages(s, base, &registry)).unwrap_or_default();
+        pages::compare(&mut top, &issuers, &registry);
         let mut sources = Vec::new();
         top.each("source", |s| sources.extend(source(s, base, &registry)));
         let mut routes = Vec::new();
         top.each("route", |s| routes.extend(routes::read(s, &registry, &sources).map(Arc::new)));
-        routes::compare(&mut top, &routes);
+        let mut summaries = Vec::new();
+        top.each("summary", |s| summaries.extend(summary::read(s, &registry, &sources).map(Arc::new)));
+        routes.extend(summaries.iter().flat_map(|summary| &summary.parts).map(Arc::clone));
+        routes::compare(&mut top, &routes, &summaries);
         let mut operators = Vec::new();
         top.each("operator", |s| {
             let name = s.text("name", "the name that goes into the ledger").value;
@@ -273,7 +290,19 @@ impl Config {
         top.done();
         if let (true, Some(server)) = (problems.is_empty(), server) {
             let file = file.to_owned();
-            return Ok(Self { file, server, issuers, registry, credentials, texts, sources, routes, operators, pages });
+            return Ok(Self {
+                file,
+                server,
+                issuers,
+                registry,
+                credentials,
+                texts,
+                sources,
+                routes,
+                summaries,
+                operators,
+                pages,
+            });
         }
         Err(problems.into_list())
     }
@@ -394,10 +423,10 @@ fn source(s: &mut Section<'_, '_, '_>, base: &Path, registry: &RegistryText) -> 
     let key = s.optional_text("key", "PEM file with its key").map(|t| base.join(t.value));
     let timeout_ms = s.number("timeout_ms", 10_000, 1..=300_000);
     let body_bytes_max = s.number("body_bytes_max", 4 << 20, 1_024..=64 << 20) as usize;
-    let kind = match s
-        .parsed("kind", "`fhir` or `my-portal`", |t| (t == "fhir" || t == "my-portal").then(|| t.to_owned()))
-    {
+    let known = |t: &str| ["fhir", "phr-app", "my-portal"].contains(&t).then(|| t.to_owned());
+    let kind = match s.parsed("kind", "`fhir`, `phr-app` or `my-portal`", known) {
         Some(kind) if kind.value == "fhir" => Some(SourceKind::Fhir),
+        Some(kind) if kind.value == "phr-app" => Some(SourceKind::PhrApp),
         Some(_) => {
             let client_id = s.text("client_id", "the gateway's registered client at the portal").value;
             let redirect_uri = s.text("redirect_uri", "where the portal sends people back to").value;

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use sekisho_policy::Code;
 
 use super::read::{At, Section};
-use super::{ConsentText, Credentials, Issuer};
+use super::{Credentials, InForce, Issuer};
 use crate::ids::party_id;
-use crate::ledger::merkle::sha256;
+use crate::ledger::event::ConsentText;
 use crate::store::registry::{CategoryText, Coverage, PartyText, PurposeText, RegistryText, RulesText, party_kind};
 use crate::store::state::category_version;
 
-type Read = (RegistryText, Vec<Credentials>, BTreeMap<String, ConsentText>);
+type Read = (RegistryText, Vec<Credentials>, BTreeMap<String, InForce>);
 
 pub(super) fn read(top: &mut Section<'_, '_, '_>) -> Read {
     let (mut registry, mut credentials, mut texts) = (RegistryText::default(), Vec::new(), BTreeMap::new());
@@ -22,7 +22,7 @@ pub(super) fn read(top: &mut Section<'_, '_, '_>) -> Read {
     });
     top.each("purpose", |s| {
         let (purpose, text) = purpose(s);
-        texts.insert(purpose.code.clone(), text);
+        texts.extend(text.map(|text| (purpose.code.clone(), text)));
         registry.purposes.push(purpose);
     });
     top.each("category", |s| registry.categories.push(category(s)));
@@ -30,6 +30,17 @@ pub(super) fn read(top: &mut Section<'_, '_, '_>) -> Read {
         top.one("rules", |s| RulesText { guardian_refusal_stands: s.flag("guardian_refusal_stands", true) })
     {
         registry.rules = rules;
+    }
+    for (purpose, text) in &texts {
+        for code in &text.compulsory {
+            let known = registry.categories.iter().any(|c| c.version.split_once('@').is_some_and(|(of, _)| of == code));
+            if !known {
+                top.problems.at(
+                    0,
+                    format!("purpose `{purpose}`: `compulsory` holds `{code}`, of which no category is registered"),
+                );
+            }
+        }
     }
     if top.problems.is_empty()
         && let Err(error) = registry.to_policy(&[])
@@ -85,7 +96,7 @@ fn party(s: &mut Section<'_, '_, '_>) -> (PartyText, Credentials) {
     (party, credentials)
 }
 
-fn purpose(s: &mut Section<'_, '_, '_>) -> (PurposeText, ConsentText) {
+fn purpose(s: &mut Section<'_, '_, '_>) -> (PurposeText, Option<InForce>) {
     let code = code(s);
     let receivers = s.texts("receivers", "kinds of party, or person");
     for At { value, offset } in &receivers {
@@ -102,23 +113,23 @@ fn purpose(s: &mut Section<'_, '_, '_>) -> (PurposeText, ConsentText) {
         one_guardian_alone: s.flag("one_guardian_alone", false),
         purpose_of_use: s.text("purpose_of_use", "HL7 v3 PurposeOfUse code such as PATRQT").value,
     };
-    let (version, ja, en) = (
-        s.text("text_version", "version of the text that people agree to").value,
-        s.text("text_ja", "the text that people agree to, in Japanese").value,
-        s.text("text_en", "the same in English").value,
-    );
-    let hash = text_hash(&version, &ja, &en);
-    (purpose, ConsentText { version, ja, en, hash })
+    let only_themselves = purpose.receivers.iter().all(|kind| kind == "person") && !purpose.receivers.is_empty();
+    (purpose, (!only_themselves).then(|| text(s)))
 }
 
-/// SHA-256 over version, Japanese and English text, each preceded by its length in bytes as `u64`, little-endian.
-pub(crate) fn text_hash(version: &str, ja: &str, en: &str) -> [u8; 32] {
-    let mut all = Vec::new();
-    for part in [version, ja, en] {
-        all.extend_from_slice(&(part.len() as u64).to_le_bytes());
-        all.extend_from_slice(part.as_bytes());
-    }
-    sha256(&all)
+/// What people are asked to agree to. Who looks at what is their own agrees to nothing.
+fn text(s: &mut Section<'_, '_, '_>) -> InForce {
+    let text = ConsentText {
+        version: s.text("text_version", "version of the text that people agree to").value,
+        ja: s.text("text_ja", "the text that people agree to, in Japanese").value,
+        en: s.text("text_en", "the same in English").value,
+        benefit_ja: s.text("benefit_ja", "what good it does, in Japanese").value,
+        benefit_en: s.text("benefit_en", "the same in English").value,
+        refusing_ja: s.text("refusing_ja", "what refusing means, honestly, in Japanese").value,
+        refusing_en: s.text("refusing_en", "the same in English").value,
+    };
+    let compulsory = s.texts("compulsory", "codes of categories without which nothing goes, such as identity");
+    InForce { hash: text.hash(), text, compulsory: compulsory.into_iter().map(|code| code.value).collect() }
 }
 
 fn category(s: &mut Section<'_, '_, '_>) -> CategoryText {
@@ -128,8 +139,16 @@ fn category(s: &mut Section<'_, '_, '_>) -> CategoryText {
     let (label_ja, label_en) =
         (s.text("label_ja", "label in Japanese").value, s.text("label_en", "label in English").value);
     let own_consent_age = s.number("own_consent_age", 18, 0..=18) as u8;
+    let quiet = s.flag("quiet", false);
     s.each("covers", |c| covers.push(coverage(c)));
-    CategoryText { version: version.map(|v| v.value).unwrap_or_default(), label_ja, label_en, own_consent_age, covers }
+    CategoryText {
+        version: version.map(|v| v.value).unwrap_or_default(),
+        label_ja,
+        label_en,
+        own_consent_age,
+        quiet,
+        covers,
+    }
 }
 
 fn coverage(s: &mut Section<'_, '_, '_>) -> Coverage {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use sekisho_policy::{Categories, Code, PartyId, PurposeCode};
 
-use super::Source;
 use super::read::{At, Section};
+use super::{Source, Summary};
 use crate::ids::party_id;
 use crate::store::registry::RegistryText;
 use crate::store::state::category_version;
@@ -30,6 +30,17 @@ pub enum PurposeFrom {
     Token(Vec<PurposeCode>),
 }
 
+/// What an answer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// A searchset of what one search at the source gives.
+    Searchset,
+    /// One resource.
+    Read,
+    /// All that one source holds of the categories, for a summary: never answered by itself.
+    Part,
+}
+
 /// Which source a route asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteSource {
@@ -37,7 +48,8 @@ pub struct RouteSource {
     pub party: PartyId,
     /// Its code.
     pub code: String,
-    /// The path asked there; `{patient}` stands for the subject's id at the source. Empty for a My Portal source.
+    /// The path asked there; `{patient}` stands for the subject's id at the source. Empty where the source's kind says what
+    /// is asked.
     pub path: String,
 }
 
@@ -58,10 +70,10 @@ pub struct Route {
     pub categories: Categories,
     /// Whom it asks.
     pub source: RouteSource,
-    /// Scope that the token must carry.
+    /// Scope that the token must carry. Of a part none: each category needs the scopes of its types.
     pub scope: String,
-    /// Answers with one resource instead of a searchset.
-    pub read: bool,
+    /// What the answer is.
+    pub form: Form,
 }
 
 pub(super) fn read(s: &mut Section<'_, '_, '_>, registry: &RegistryText, sources: &[Source]) -> Option<Route> {
@@ -76,12 +88,9 @@ pub(super) fn read(s: &mut Section<'_, '_, '_>, registry: &RegistryText, sources
     });
     let source_path = s.optional_text("source_path", "path at the source, with {patient}");
     let scope = s.text("scope", "the scope that tokens must carry").value;
-    let read = s.flag("read", false);
+    let form = if s.flag("read", false) { Form::Read } else { Form::Searchset };
     let path = path?;
-    let ours = ["v1", "relay", ".well-known", "my"];
-    if path.value.first().and_then(Option::as_deref).is_some_and(|first| ours.contains(&first)) {
-        s.wrong(path.offset, "path", "begins like the gateway's own API and pages: it would never be reached");
-    }
+    reachable(s, &path);
     let in_path = path.value.iter().any(Option::is_none);
     let subject = match (in_path, query_subject) {
         (true, None) => SubjectIn::Path,
@@ -109,8 +118,16 @@ pub(super) fn read(s: &mut Section<'_, '_, '_>, registry: &RegistryText, sources
             path: source_path.map(|p| p.value).unwrap_or_default(),
         },
         scope,
-        read,
+        form,
     })
+}
+
+/// A path that begins like one of ours would never be looked for.
+pub(super) fn reachable(s: &mut Section<'_, '_, '_>, path: &At<Vec<Option<String>>>) {
+    let ours = ["v1", "relay", ".well-known", "my", "counter"];
+    if path.value.first().and_then(Option::as_deref).is_some_and(|first| ours.contains(&first)) {
+        s.wrong(path.offset, "path", "begins like the gateway's own API and pages: it would never be reached");
+    }
 }
 
 /// The segments of a configured path; `None` stands for `{patient}`.
@@ -128,7 +145,7 @@ pub fn segments(path: &str) -> Option<Vec<Option<String>>> {
     (out.iter().filter(|s| s.is_none()).count() <= 1).then_some(out)
 }
 
-fn purpose(s: &mut Section<'_, '_, '_>, registry: &RegistryText) -> Option<PurposeFrom> {
+pub(super) fn purpose(s: &mut Section<'_, '_, '_>, registry: &RegistryText) -> Option<PurposeFrom> {
     let known = |t: &str| registry.purpose(t).and_then(|p| Code::parse(&p.code).ok()).map(PurposeCode);
     let from_token = s.texts("purposes_by_token", "purposes that the token may name");
     if from_token.is_empty() {
@@ -144,7 +161,7 @@ fn purpose(s: &mut Section<'_, '_, '_>, registry: &RegistryText) -> Option<Purpo
     Some(PurposeFrom::Token(purposes))
 }
 
-fn categories(s: &mut Section<'_, '_, '_>, registry: &RegistryText) -> Option<Categories> {
+pub(super) fn categories(s: &mut Section<'_, '_, '_>, registry: &RegistryText) -> Option<Categories> {
     let mut versions = Vec::new();
     for At { value, offset } in s.texts("categories", "category versions such as vaccination@1") {
         match category_version(&value).filter(|v| registry.category(*v).is_some()) {
@@ -161,13 +178,16 @@ fn categories(s: &mut Section<'_, '_, '_>, registry: &RegistryText) -> Option<Ca
 }
 
 /// Two routes that one request could match are a mistake: which of them decides must never depend on their order.
-pub(super) fn compare(top: &mut Section<'_, '_, '_>, routes: &[Arc<Route>]) {
+pub(super) fn compare(top: &mut Section<'_, '_, '_>, routes: &[Arc<Route>], summaries: &[Arc<Summary>]) {
     for (at, one) in routes.iter().enumerate() {
         for other in routes.iter().skip(at + 1) {
             let alike = |(a, b): (&Option<String>, &Option<String>)| a.is_none() || b.is_none() || a == b;
             let overlap =
                 one.segments.len() == other.segments.len() && one.segments.iter().zip(&other.segments).all(alike);
-            if overlap || one.name == other.name {
+            // One summary asks several sources under one path and name.
+            let of = |summary: &Summary, route| summary.parts.iter().any(|part| Arc::ptr_eq(part, route));
+            let together = summaries.iter().any(|summary| of(summary, one) && of(summary, other));
+            if (overlap || one.name == other.name) && !together {
                 let message =
                     format!("routes `{}` and `{}` overlap: one request could match both", one.name, other.name);
                 top.problems.at(0, message);

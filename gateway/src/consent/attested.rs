@@ -4,6 +4,8 @@
 //! Nobody attests in their own favour: what could never count is refused here, so that no clerk believes that something was
 //! granted. It never takes a word from whoever could not give it here, and never ends one consent by another.
 
+use std::collections::HashSet;
+
 use sekisho_policy::{ConsentId, PersonId, RefusalId, Timestamp};
 
 use super::give::{CONSENTS_MAX, GiveError, check_terms, draft, field, may_decide, may_decide_on};
@@ -16,13 +18,12 @@ use crate::ledger::entry::{Bytes16, Bytes32, Cause, Idempotency};
 use crate::ledger::event::{Attestation, ConsentApproved, Event, Terms, Way};
 use crate::ledger::merkle::sha256;
 use crate::sabotage::{self, Check};
-use crate::store::StoreError;
+use crate::store::registry::COUNTER_KINDS;
 use crate::store::state::{Agreement, Global, Subject};
+use crate::store::{Dossier, Draft, StoreError};
 
 /// Letters of a reference or a name, at most.
 const WORDS_MAX: usize = 200;
-/// Kinds of party that have a counter.
-const COUNTERS: [&str; 2] = ["municipality", "clinic"];
 
 /// A word that a party attests.
 #[derive(Clone, Debug)]
@@ -59,7 +60,7 @@ pub const fn way_word(way: Way) -> &'static str {
 /// Whether this party is of a kind that may attest at all.
 #[must_use]
 pub fn has_counter(global: &Global, party: &str) -> bool {
-    global.text.party(party).is_some_and(|p| COUNTERS.contains(&p.kind.as_str()))
+    global.text.party(party).is_some_and(|p| COUNTER_KINDS.contains(&p.kind.as_str()))
 }
 
 /// P-11: a party attests only in favour of a party of another kind, and not while it is suspended.
@@ -70,7 +71,7 @@ fn may_attest(global: &Global, party: &str, recipient: &str) -> bool {
     (other_kind && active) || sabotage::off(Check::AttestForOthers)
 }
 
-fn check_words(attestation: &Attestation, now: Timestamp) -> Result<(), GiveError> {
+pub(super) fn check_words(attestation: &Attestation, now: Timestamp) -> Result<(), GiveError> {
     for (name, text) in [("evidence", &attestation.evidence), ("checked_by", &attestation.checked_by)] {
         if text.trim().is_empty() || text.chars().count() > WORDS_MAX {
             return Err(field(name, "must say something, in 200 letters at most"));
@@ -95,7 +96,7 @@ pub async fn grant(
 ) -> Result<ConsentId, GiveError> {
     let id = ConsentId::mint();
     let recorded = app.store.update(word.subject, |dossier, global, now| {
-        counts(app, &dossier.subject, global, word, terms, now)?;
+        counts(app, &dossier.subject, global, word, terms, 0, now)?;
         let event = Event::ConsentApproved(approved(id, word, terms, now));
         Ok::<_, GiveError>(((), draft([event], idempotency, cause)))
     });
@@ -112,7 +113,86 @@ pub async fn check(app: &App, word: &Word, terms: &Terms) -> Result<(), GiveErro
     let global = app.store.registry().await?;
     let snapshot = app.store.snapshot(word.subject).await?;
     let now = app.store.clock().now().map_err(StoreError::from)?;
-    counts(app, &snapshot.subject, &global, word, terms, now)
+    counts(app, &snapshot.subject, &global, word, terms, 0, now)
+}
+
+/// A row of a table: a word, what it says of the consent, and the key by which it counts once.
+pub struct Row {
+    /// The word.
+    pub word: Word,
+    /// What it says.
+    pub terms: Terms,
+    /// Its key.
+    pub key: Option<Idempotency>,
+}
+
+/// Rows about one person that are recorded at once, at most.
+const ROWS_AT_ONCE: usize = 256;
+/// Times that rows are looked at anew when another import records the same ones.
+const ROWS_ATTEMPTS: usize = 4;
+
+/// Records rows about one person, as [`grant`] would one by one, but a part of them in one request: they share the look at the
+/// person's records and the sync, which else would take longer with every consent that is there. Of each: whether it was recorded
+/// now, or was there already; or why it is not.
+///
+/// # Errors
+/// When the store fails. What was recorded by then stays.
+pub async fn grant_rows(
+    app: &App,
+    subject: PersonId,
+    rows: &[Row],
+    cause: Cause,
+) -> Result<Vec<Result<bool, GiveError>>, StoreError> {
+    let mut all = Vec::with_capacity(rows.len());
+    for some in rows.chunks(ROWS_AT_ONCE) {
+        let mut attempts = ROWS_ATTEMPTS;
+        let done = loop {
+            attempts -= 1;
+            let draft = |dossier: &Dossier, global: &Global, now| some_rows(app, dossier, global, some, cause, now);
+            match app.store.update(subject, draft).await {
+                Err(StoreError::Repeated) if attempts > 0 => {}
+                done => break done?.0,
+            }
+        };
+        all.extend(done);
+    }
+    let mut told: Vec<&str> = Vec::new();
+    for (row, done) in rows.iter().zip(&all) {
+        let recipient = row.terms.recipient.as_str();
+        // Also of one that was there: a crash may have come between the consent and its recipient's id.
+        if done.is_ok() && !told.contains(&recipient) {
+            known_to(app, subject, recipient).await?;
+            told.push(recipient);
+        }
+    }
+    Ok(all)
+}
+
+type Rows = Vec<Result<bool, GiveError>>;
+
+fn some_rows(
+    app: &App,
+    dossier: &Dossier,
+    global: &Global,
+    some: &[Row],
+    cause: Cause,
+    now: Timestamp,
+) -> Result<(Rows, Draft), StoreError> {
+    let (mut done, mut drafted, mut keys) = (Vec::new(), Vec::new(), HashSet::new());
+    for Row { word, terms, key } in some {
+        if let Some(key) = key
+            && (!keys.insert(key.key.0) || app.store.by_idempotency(key.key.0)?.is_some())
+        {
+            done.push(Ok(false));
+            continue;
+        }
+        let counts = counts(app, &dossier.subject, global, word, terms, drafted.len(), now);
+        if counts.is_ok() {
+            drafted.push((Event::ConsentApproved(approved(ConsentId::mint(), word, terms, now)), *key));
+        }
+        done.push(counts.map(|()| true));
+    }
+    Ok((done, Draft { cause: Some(cause), rows: drafted, ..Draft::default() }))
 }
 
 /// Makes sure that the recipient has an id for the subject: what a crash may have left out.
@@ -123,19 +203,21 @@ pub async fn known_to(app: &App, subject: PersonId, recipient: &str) -> Result<(
     mint_pairwise(&app.store, subject, recipient).await
 }
 
+/// `beside`: how many more are about to be recorded in the same request.
 fn counts(
     app: &App,
     subject: &Subject,
     global: &Global,
     word: &Word,
     terms: &Terms,
+    beside: usize,
     now: Timestamp,
 ) -> Result<(), GiveError> {
     check_words(&word.attestation, now)?;
     if !may_attest(global, &word.attestation.party, &terms.recipient) {
         return Err(GiveError::NeverCounts);
     }
-    if subject.records.consents.len() >= CONSENTS_MAX {
+    if subject.records.consents.len() + beside >= CONSENTS_MAX {
         return Err(GiveError::TooMany("consents"));
     }
     check_terms(app, global, &terms.recipient, terms, now)?;

@@ -14,7 +14,7 @@ use crate::metrics::Metrics;
 use crate::request::cut::{NotSilent, cut_all};
 use crate::request::releases::{Handle, Releases};
 use crate::sabotage::{self, Check};
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
 
 /// Why nothing can be acknowledged. What was recorded stands; calling again goes on.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +29,6 @@ pub enum BarrierError {
 
 /// Cuts releases that are no longer covered.
 pub struct Barrier {
-    store: Store,
     releases: Arc<Releases>,
     issuer: String,
     metrics: Arc<Metrics>,
@@ -38,8 +37,8 @@ pub struct Barrier {
 impl Barrier {
     /// For these releases; `issuer` names the gateway on receipts.
     #[must_use]
-    pub const fn new(store: Store, releases: Arc<Releases>, issuer: String, metrics: Arc<Metrics>) -> Self {
-        Self { store, releases, issuer, metrics }
+    pub const fn new(releases: Arc<Releases>, issuer: String, metrics: Arc<Metrics>) -> Self {
+        Self { releases, issuer, metrics }
     }
 
     /// Who signs receipts.
@@ -91,7 +90,7 @@ impl Barrier {
         let (_timed, _first) = (self.metrics.barrier.start_timer(), self.releases.precedence.first());
         let mut uncovered = Vec::new();
         for handle in handles {
-            let covered = self.store.still_permitted(handle.request(), handle.permit()).await;
+            let covered = handle.still_permitted().await;
             // Not knowing is a reason to stop as well.
             if !covered.unwrap_or(false) || !admitted(&handle) {
                 uncovered.push(handle);

@@ -3,7 +3,9 @@
 //! A party proposes; the person decides, signed in with our own client and, to grant, with step-up. An app can't grant
 //! itself: nothing here makes a consent of a proposal but [`approve`], which no party's token reaches.
 
-use sekisho_policy::{Block, BlockTarget, Categories, ConsentId, PersonId, RefusalId, Timestamp};
+use sekisho_policy::{
+    Block, BlockTarget, Categories, CategoryCode, ConsentId, PartyId, PersonId, Refusal, RefusalId, Scope, Timestamp,
+};
 
 pub use super::stop::{Narrowed, RefusedScope, Revoker, lift, refuse, revoke};
 
@@ -17,7 +19,7 @@ use crate::ledger::event::{ConsentApproved, ConsentEnded, ConsentProposed, Event
 use crate::sabotage::{self, Check};
 use crate::store::registry::party_kind;
 use crate::store::state::{Global, Proposal, Subject, category_version, data_period};
-use crate::store::{Dossier, Draft, StoreError};
+use crate::store::{Dossier, Draft, Store, StoreError};
 
 /// Proposals that wait for one person, at most.
 const PROPOSALS_MAX: usize = 100;
@@ -69,7 +71,7 @@ pub(super) const fn field(field: &'static str, why: &'static str) -> GiveError {
 }
 
 pub(super) fn draft(events: impl IntoIterator<Item = Event>, idempotency: Option<Idempotency>, cause: Cause) -> Draft {
-    Draft { events: events.into_iter().collect(), cause: Some(cause), idempotency, beside: None }
+    Draft { events: events.into_iter().collect(), cause: Some(cause), idempotency, ..Draft::default() }
 }
 
 /// Records a party's proposal to the person who is signed in with it.
@@ -119,7 +121,7 @@ pub(super) fn check_terms(
     let categories: Option<Vec<_>> = terms.categories.iter().map(|c| category_version(c)).collect();
     let categories = categories.filter(|all| all.iter().all(|c| global.text.category(*c).is_some()));
     let categories = categories.ok_or(field("categories", "must be registered versions such as vaccination@1"))?;
-    Categories::new(categories).ok_or(field("categories", "must be 1 to 16"))?;
+    Categories::new(categories.iter().copied()).ok_or(field("categories", "must be 1 to 16"))?;
     if terms.source.as_deref().is_some_and(|source| global.text.party(source).is_none()) {
         return Err(field("source", "is not a registered party"));
     }
@@ -136,6 +138,9 @@ pub(super) fn check_terms(
     let text = app.config.texts.get(&terms.purpose).ok_or(field("purpose", "has no text to agree to"))?;
     if text.hash != terms.text_hash.0 && !sabotage::off(Check::OutdatedText) {
         return Err(GiveError::OutdatedText(text.hash));
+    }
+    if !text.compulsory.iter().all(|code| categories.iter().any(|c| c.code.0.as_str() == code)) {
+        return Err(field("categories", "lacks one without which nothing goes for this purpose"));
     }
     Ok(())
 }
@@ -262,6 +267,21 @@ pub fn may_decide(subject: &Subject, person: PersonId, now: Timestamp) -> Result
     Err(GiveError::NoAuthority)
 }
 
+/// The people about whom a person decides: themself, and those under their authority now.
+///
+/// # Errors
+/// When the store can't be read.
+pub async fn decided_by(store: &Store, person: PersonId, now: Timestamp) -> Result<Vec<PersonId>, StoreError> {
+    let mut all = vec![person];
+    for ward in store.wards(person) {
+        let snapshot = store.snapshot(ward).await?;
+        if may_decide(&snapshot.subject, person, now).is_ok() {
+            all.push(ward);
+        }
+    }
+    Ok(all)
+}
+
 /// Whether a person may decide about these categories of a subject now (P-8): a guardian up to the age from which the
 /// subject decides alone, for every one of them.
 #[must_use]
@@ -272,27 +292,73 @@ pub fn may_decide_on(
     categories: &[String],
     now: Timestamp,
 ) -> bool {
-    if !subject.enrolled || subject.records.subject == person {
-        return subject.enrolled;
-    }
     let age = |category: &String| {
         let version = category_version(category).and_then(|v| global.text.category(v));
         // One that is no longer registered is taken for one that only its subject decides about.
         version.map_or(0, |c| if sabotage::off(Check::OwnConsentAge) { 18 } else { c.own_consent_age.min(18) })
     };
+    // Also about nobody: the time must not tell whether there was somebody to look at.
     let youngest = categories.iter().map(age).min().unwrap_or(0);
-    guards(subject, person, youngest, now)
+    let guards = guards(subject, person, youngest, now);
+    if subject.records.subject == person { subject.enrolled } else { subject.enrolled && guards }
+}
+
+/// Whether a person may decide now about these categories, named without version: about every version of each.
+#[must_use]
+pub fn may_decide_on_codes<'a>(
+    subject: &Subject,
+    global: &Global,
+    person: PersonId,
+    codes: impl IntoIterator<Item = &'a str>,
+    now: Timestamp,
+) -> bool {
+    codes.into_iter().all(|code| {
+        let all = global.text.categories.iter().map(|c| &c.version);
+        let of_code = all.filter(|version| version.split_once('@').is_some_and(|(name, _)| name == code));
+        may_decide_on(subject, global, person, &of_code.cloned().collect::<Vec<_>>(), now)
+    })
+}
+
+/// Whether a person may see a refusal about a subject they decide about: not one of what the subject alone decides about.
+#[must_use]
+pub fn may_see_refusal(
+    subject: &Subject,
+    global: &Global,
+    person: PersonId,
+    refusal: &Refusal,
+    now: Timestamp,
+) -> bool {
+    let on = |codes: &[CategoryCode]| {
+        let codes = codes.iter().map(|code| code.0.as_str());
+        may_decide_on_codes(subject, global, person, codes, now) || sabotage::off(Check::RefusalOwn)
+    };
+    refusal.grantor == person || matches!(&refusal.scope.categories, Scope::Any) || {
+        matches!(&refusal.scope.categories, Scope::Only(codes) if on(codes))
+    }
+}
+
+/// Whether a block hides the subject from this person, whatever they gave or hold.
+#[must_use]
+pub fn is_hidden_from(subject: &Subject, person: PersonId, now: Timestamp) -> bool {
+    let hides = |b: &Block| b.target == BlockTarget::Person(person) && b.period.contains(now);
+    subject.records.blocks.iter().any(hides) && !sabotage::off(Check::GuardianBlocked)
+}
+
+/// Whether a block hides the subject from this party: its systems, and its staff at the counter.
+#[must_use]
+pub fn is_hidden_from_party(subject: &Subject, party: PartyId, now: Timestamp) -> bool {
+    let hides = |b: &Block| b.target == BlockTarget::Party(party) && b.period.contains(now);
+    subject.records.blocks.iter().any(hides) && !sabotage::off(Check::PartyBlocked)
 }
 
 /// Authority now, below this age, and no block on the guardian.
 fn guards(subject: &Subject, person: PersonId, age: u8, now: Timestamp) -> bool {
     let records = &subject.records;
-    let hidden = |b: &Block| b.target == BlockTarget::Person(person) && b.period.contains(now);
     let young = now < sekisho_policy::age_reached_at(records.birth, age);
     let holds = records.authorities.iter().any(|a| a.guardian == person && a.period.contains(now));
     (young || sabotage::off(Check::GuardianOfAge))
         && (holds || sabotage::off(Check::GuardianAuthority))
-        && (!records.blocks.iter().any(hidden) || sabotage::off(Check::GuardianBlocked))
+        && !is_hidden_from(subject, person, now)
 }
 
 /// Declines a proposal.

@@ -1,4 +1,4 @@
-//! People and links: enrolment, links to logins and to ids at sources, blocks, legal bases, standings.
+//! People: enrolment, blocks, legal bases, standings; links are in `links`.
 //!
 //! These are officials' acts, with evidence and who checked it; they come over the operators' socket. What narrows goes
 //! through the barrier before it is acknowledged.
@@ -9,11 +9,10 @@ use serde::Deserialize;
 
 use super::barrier::BarrierError;
 use crate::app::App;
-use crate::ids::{LinkId, TextId, random};
+use crate::ids::{TextId, random};
 use crate::ledger::entry::{Bytes16, Bytes32, Cause};
 use crate::ledger::event::{
-    BasisEnded, BasisRecorded, BlockEnded, BlockSet, BlockedFrom, Enrolled, Event, LinkEnded, LinkTarget, Linked,
-    PairwiseMinted, StandingChanged,
+    BasisEnded, BasisRecorded, BlockEnded, BlockSet, BlockedFrom, Enrolled, Event, PairwiseMinted, StandingChanged,
 };
 use crate::sabotage::{self, Check};
 use crate::store::{Appended, Draft, Store, StoreError};
@@ -99,76 +98,6 @@ pub async fn enrol(store: &Store, people: &[NewPerson], cause: Cause) -> Result<
         store.update(*id, |_, _, _| Ok::<_, ActError>(((), draft([enrolled(*id, person)?], cause)))).await?;
     }
     Ok(ids)
-}
-
-/// Links a person to a login or to an id at a source. Either is one person's.
-///
-/// # Errors
-/// When the login is another's, the person unknown, or the store fails.
-pub async fn link(
-    app: &App,
-    person: PersonId,
-    to: LinkTarget,
-    evidence: &str,
-    verified_by: &str,
-    cause: Cause,
-) -> Result<LinkId, ActError> {
-    let holder = match &to {
-        LinkTarget::Login { issuer, sub } => {
-            let anothers = app.store.person_of_login(issuer, sub).await?.is_some_and(|p| p != person);
-            if anothers && !sabotage::off(Check::LoginUnique) {
-                return Err(ActError::Conflict("this login is linked to another person: end that link first"));
-            }
-            crate::store::embedded::index::login_key(issuer, sub)
-        }
-        LinkTarget::Source { party, id } => {
-            if sekisho_adapters::my_number::contained_in(id) && !sabotage::off(Check::MyNumber) {
-                return Err(field("id", "could be a My Number, which is never taken"));
-            }
-            let anothers = app.store.person_of_source(party, id).await?.is_some_and(|p| p != person);
-            if anothers && !sabotage::off(Check::SourceUnique) {
-                return Err(ActError::Conflict("this id is linked to another person: end that link first"));
-            }
-            crate::store::embedded::index::login_key(party, id)
-        }
-    };
-    let holder = PersonId::of(holder.first_chunk::<16>().copied().unwrap_or([0; 16]));
-    let id = LinkId::mint();
-    app.store
-        .update_with(person, &[holder], |dossier, _, _, _| {
-            if !dossier.subject.enrolled {
-                return Err(ActError::Unknown("person"));
-            }
-            let linked = Linked {
-                link: Bytes16(*id.bytes()),
-                person: Bytes16(*person.bytes()),
-                to: to.clone(),
-                evidence: evidence.to_owned(),
-                verified_by: verified_by.to_owned(),
-            };
-            Ok(((), draft([Event::Linked(linked)], cause)))
-        })
-        .await?;
-    Ok(id)
-}
-
-/// Ends a wrong link; with `instead`, the login or id is linked to the right person afterwards. Nothing more is released
-/// on the strength of the wrong one.
-///
-/// # Errors
-/// When there is no such link, or the store fails.
-pub async fn end_link(app: &App, person: PersonId, link: LinkId, reason: &str, cause: Cause) -> Result<u32, ActError> {
-    app.store
-        .update(person, |dossier, _, _| {
-            if !dossier.subject.links.iter().any(|l| l.id == link) {
-                return Err(ActError::Unknown("link"));
-            }
-            let ended = LinkEnded { link: Bytes16(*link.bytes()), reason: reason.to_owned() };
-            Ok(((), draft([Event::LinkEnded(ended)], cause)))
-        })
-        .await?;
-    // What was fetched under the wrong id is about somebody else: all that is under way for this person stops.
-    Ok(app.barrier.everything_about(person).await?)
 }
 
 pub(super) fn instant(text: &str, name: &'static str) -> Result<i64, ActError> {

@@ -13,7 +13,7 @@ use crate::ids::TextId;
 use crate::ledger::checkpoint::LedgerKey;
 use crate::ledger::event::Terms;
 use crate::store::registry::RegistryText;
-use crate::store::state::{Agreement, Subject};
+use crate::store::state::{Agreement, Global, Subject};
 
 /// `typ` of such a record.
 pub const RECORD_TYPE: &str = "sekisho-consent-receipt+jwt";
@@ -78,7 +78,7 @@ impl ConsentRecord {
     #[must_use]
     pub fn of(
         config: &Config,
-        registry: &RegistryText,
+        global: &Global,
         subject: &Subject,
         agreement: &Agreement,
         now: Timestamp,
@@ -88,7 +88,7 @@ impl ConsentRecord {
         let url = &config.server.url;
         let id = agreement.consent.text();
         let status = agreement.status(&subject.records, now);
-        let text = config.texts.get(&terms.purpose).filter(|text| text.hash == terms.text_hash.0);
+        let text = global.texts.get(&terms.text_hash.0);
         let mut events = vec![given(consent.approved_at, agreement)];
         let ended =
             |at: Timestamp| Happening { event_type: status, event_time: rfc3339(at), entity_id: None, how: None };
@@ -109,7 +109,7 @@ impl ConsentRecord {
                 languages: ["ja", "en"],
             },
             purposes: [purpose(terms, format!("POST {url}/v1/consents/{id}/revoke"))],
-            parties: parties(registry, agreement),
+            parties: parties(&global.text, agreement),
             events,
             record_id: id,
         })

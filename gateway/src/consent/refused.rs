@@ -1,9 +1,10 @@
-//! Whether a refusal stands against a consent that is about to be given: asked of the decision itself, on records with
+//! Whether a refusal stands, in general or against a consent that is about to be given: asked of the decision itself, on records with
 //! that one consent, so that what a parent may decide alone (P-14) and all else is told once, in the policy.
 
 use sekisho_policy::{
-    AccessRequest, Actor, Categories, Code, Consent, ConsentId, Decision, Forbidding, Miss, Origin, Period, PersonId,
-    PurposeCode, Reason, Receiver, RefusalId, SubjectRecords, Timestamp, Withheld,
+    AccessRequest, Actor, Categories, CategoryVersion, Code, Consent, ConsentId, Decision, Forbidding, MAX_CATEGORIES,
+    Miss, Origin, Period, PersonId, PurposeCode, Reason, Receiver, Refusal, RefusalId, Scope, SubjectRecords,
+    Timestamp, Withheld,
 };
 
 use super::give::GiveError;
@@ -53,6 +54,55 @@ pub(super) fn could_count(
         return Err(GiveError::NoAuthority);
     }
     Ok(())
+}
+
+/// Whether a refusal still forbids anything: with the authority under which a guardian gave it, and as the subject comes to
+/// decide alone, it ends by itself (P-8, P-9, P-13). Asked of the decision, about everything registered that it names.
+#[must_use]
+pub fn still_stands(subject: &Subject, global: &Global, refusal: &Refusal, now: Timestamp) -> bool {
+    let records = &subject.records;
+    let alone = SubjectRecords {
+        refusals: vec![refusal.clone()],
+        authorities: records.authorities.clone(),
+        ..SubjectRecords::new(records.subject, records.birth)
+    };
+    // A party that is suspended receives nothing now, and is refused all the same.
+    let Ok(registry) = global.text.to_policy(&[]) else { return true };
+    let mut requests = named_by(records.subject, global, refusal).peekable();
+    // Of what is not registered nothing passes anyway.
+    sabotage::off(Check::RefusalOver)
+        || requests.peek().is_none()
+        || requests.any(|request| match sekisho_policy::decide(&alone, &registry, &request, now) {
+            Decision::Permit(_) => false,
+            Decision::Deny(denial) => denial.withheld().iter().any(is_refused),
+        })
+}
+
+fn is_refused(withheld: &Withheld) -> bool {
+    matches!(withheld.why, Reason::ForbiddenBy(Forbidding::Refusal(_)))
+}
+
+/// Everything that could be asked, by whom the purpose is for, and that a refusal names.
+fn named_by(subject: PersonId, global: &Global, refusal: &Refusal) -> impl Iterator<Item = AccessRequest> {
+    let (text, scope) = (&global.text, &refusal.scope);
+    let named = |version: &CategoryVersion| match &scope.categories {
+        Scope::Any => true,
+        Scope::Only(codes) => codes.contains(&version.code),
+    };
+    let versions = text.categories.iter().filter_map(|c| category_version(&c.version)).filter(named);
+    let versions: Vec<_> = versions.collect();
+    let pairs = text.purposes.iter().flat_map(|purpose| text.parties.iter().map(move |party| (purpose, party)));
+    pairs.filter(|(purpose, party)| purpose.receivers.contains(&party.kind)).flat_map(move |(purpose, party)| {
+        let (party, purpose) = (party_id(&party.code), Code::parse(&purpose.code).map(PurposeCode));
+        let purpose =
+            purpose.ok().filter(|purpose| scope.purpose == Scope::Any || scope.purpose == Scope::Only(*purpose));
+        let purpose = purpose.filter(|_| scope.recipient == Scope::Any || scope.recipient == Scope::Only(party));
+        let some = versions.chunks(MAX_CATEGORIES).filter_map(|some| Categories::new(some.iter().copied()));
+        let receiver = Receiver::Party { party, actor: Actor::System };
+        let request =
+            move |(purpose, categories)| AccessRequest { subject, receiver, source: party, purpose, categories };
+        some.filter_map(move |categories| purpose.zip(Some(categories))).map(request).collect::<Vec<_>>()
+    })
 }
 
 /// What the policy would withhold if nothing but this consent were given, from now on.

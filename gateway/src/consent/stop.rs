@@ -3,11 +3,13 @@
 
 use sekisho_policy::{ConsentId, PersonId, RefusalId};
 
-use super::give::{GiveError, draft, field, may_decide, may_decide_on};
+use super::give::{
+    GiveError, draft, field, is_hidden_from, is_hidden_from_party, may_decide, may_decide_on, may_decide_on_codes,
+};
 use crate::app::App;
 use crate::ids::{TextId, party_id};
 use crate::ledger::entry::{Bytes16, Cause, Idempotency};
-use crate::ledger::event::{Attestation, ConsentEnded, Event, RefusalLifted, Refused};
+use crate::ledger::event::{Attestation, ConsentEnded, ErasureAsked, Event, RefusalLifted, Refused};
 use crate::sabotage::{self, Check};
 use crate::store::state::{Ending, Global};
 
@@ -75,6 +77,11 @@ pub(super) async fn refuse_as(
     let recorded = app.store.update(subject, |dossier, global, now| {
         may_decide(&dossier.subject, person, now)?;
         check_scope(global, scope)?;
+        let codes = scope.categories.iter().flatten().map(String::as_str);
+        // A word about what the subject alone decides would not count (P-8), and the answer would say that there is such.
+        if person != subject && !may_decide_on_codes(&dossier.subject, global, person, codes, now) {
+            return Err(GiveError::NoAuthority);
+        }
         let own = |r: &&sekisho_policy::Refusal| r.grantor == person && r.lift.is_none();
         if dossier.subject.records.refusals.iter().filter(own).count() >= REFUSALS_MAX {
             return Err(GiveError::TooMany("refusals"));
@@ -172,7 +179,10 @@ pub(super) async fn end(
         let by_person = |person| {
             let terms = dossier.papers.agreements.iter().find(|a| a.consent == id).map(|a| &a.terms);
             let categories = terms.map(|t| t.categories.as_slice()).unwrap_or_default();
-            consent.grantor == person || may_decide_on(&dossier.subject, global, person, categories, now)
+            // Whoever gave it may take it back, also when their authority has ended; not behind a block: the answer tells
+            // what became of it since.
+            let gave = consent.grantor == person && !is_hidden_from(&dossier.subject, person, now);
+            gave || may_decide_on(&dossier.subject, global, person, categories, now)
         };
         let (may, by, cause, attestation) = match revoker {
             Revoker::Person(person) => (by_person(person), person, Cause::Person, None),
@@ -181,7 +191,8 @@ pub(super) async fn end(
             }
             Revoker::Party(code) => {
                 let party = party_id(code);
-                (consent.recipient == party, app.store.nobody(), Cause::party(party), None)
+                let hidden = is_hidden_from_party(&dossier.subject, party, now);
+                (consent.recipient == party && !hidden, app.store.nobody(), Cause::party(party), None)
             }
         };
         if !may && !sabotage::off(Check::MayRevoke) {
@@ -194,8 +205,16 @@ pub(super) async fn end(
             superseded_by: None,
             attestation,
         };
-        let before = dossier.papers.agreements.iter().find(|a| a.consent == id).and_then(|a| a.ended);
-        let events = before.is_none().then_some(Event::ConsentEnded(ended));
+        let agreement = dossier.papers.agreements.iter().find(|a| a.consent == id);
+        let before = agreement.and_then(|a| a.ended);
+        // Whoever received under it is asked to erase, in the same group: no withdrawal without the request.
+        let asked = agreement.map(|a| ErasureAsked {
+            consent: Bytes16(*id.bytes()),
+            recipient: a.terms.recipient.clone(),
+            at_ms: now.millis(),
+        });
+        let events = [Event::ConsentEnded(ended)].into_iter().chain(asked.map(Event::ErasureAsked));
+        let events = events.filter(|_| before.is_none());
         Ok((before, draft(events, idempotency, cause)))
     });
     let (before, appended) = recorded.await?;

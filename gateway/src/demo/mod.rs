@@ -5,6 +5,7 @@
     reason = "indexing a JSON value gives null where there is nothing; it does not panic"
 )]
 
+mod clinic;
 mod story;
 mod surroundings;
 pub mod world;

@@ -30,7 +30,7 @@ const NOBODYS_ID: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaa";
 const LARGE_ENTRIES: usize = 12_000;
 
 /// Where the transcript goes.
-struct Transcript {
+pub(super) struct Transcript {
     out: std::io::Stdout,
     step: u32,
 }
@@ -41,13 +41,13 @@ impl Transcript {
         let _ = writeln!(self.out, "{text}");
     }
 
-    fn step(&mut self, ja: &str, en: &str) {
+    pub(super) fn step(&mut self, ja: &str, en: &str) {
         self.step += 1;
         let number = self.step;
         self.line(&format!("\n[{number}] {ja}\n    {en}"));
     }
 
-    fn fact(&mut self, text: &str) {
+    pub(super) fn fact(&mut self, text: &str) {
         self.line(&format!("      {text}"));
     }
 }
@@ -110,6 +110,9 @@ async fn tell(out: &mut Transcript, world: &World, gateway: &Gateway) -> Result<
     let (consent, patient) = agreed(out, world, &mother, &child).await?;
     let released = released(out, world, &mother, &patient).await?;
     through_the_portal(out, world, &mother, &patient).await?;
+    let at_app = family.children.first().map(|c| c.person.id.clone()).unwrap_or_default();
+    world.link_app(&child, &at_app).await?;
+    super::clinic::visit(out, world, &mother, &child).await?;
     cut(out, world, &mother, &patient, &consent).await?;
     let denied = denied_again(out, world, &mother, &patient, released).await?;
     verified(out, world, gateway).await?;
@@ -354,7 +357,7 @@ async fn explained(out: &mut Transcript, world: &World, decisions: &[String]) ->
     Ok(())
 }
 
-fn check(holds: bool, what: &str) -> Result<(), WorldError> {
+pub(super) fn check(holds: bool, what: &str) -> Result<(), WorldError> {
     if holds { Ok(()) } else { Err(WorldError(format!("the story does not hold: {what}"))) }
 }
 

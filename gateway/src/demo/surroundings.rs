@@ -11,9 +11,13 @@ use sekisho_adapters::http::{HttpClient, Limits};
 use sekisho_adapters::identity::stand_in::{ClientAuth, DevIssuer, IssuerOptions, Persona, Registration, SigningKey};
 use sekisho_adapters::my_portal::PortalCodes;
 use sekisho_adapters::my_portal::stand_in::{Account, PortalOptions, PortalRegistration, PortalStandIn};
-use sekisho_adapters::people::{Family, fhir};
+use sekisho_adapters::people::{Family, fhir, phr};
+use sekisho_adapters::phr_app::stand_in::{PhrAppOptions, PhrAppStandIn};
 
-use super::world::{APP_CLIENT, APP_SCOPE, CLINIC_CLIENT, OWN_CLIENT, STEP_UP_ACR, WorldError, during, portal_account};
+use super::world::{
+    APP_CLIENT, CLERK, CLINIC_CLIENT, CLINIC_SCOPE, OTHER_STAFF, OWN_CLIENT, REGISTRAR, STAFF_CLIENT, STEP_UP_ACR,
+    WorldError, during, portal_account,
+};
 
 type TlsResult = Result<rustls::ServerConfig, WorldError>;
 
@@ -33,13 +37,12 @@ pub(super) async fn issuer(
 ) -> Result<DevIssuer, WorldError> {
     let mut options = IssuerOptions::new(server_tls(ca, server, false)?, Arc::clone(now));
     let parents = families.iter().flat_map(|f| &f.parents);
-    options.personas =
-        parents.map(|p| Persona { sub: p.id.clone(), label: format!("{} {}", p.family, p.given) }).collect();
+    options.personas = parents.map(|p| Persona::new(p.id.clone(), format!("{} {}", p.family, p.given))).collect();
     let registration = |client: &str, auth: ClientAuth| Registration {
         client_id: client.to_owned(),
         redirect_uris: vec![format!("{url}/signed-in")],
         auth,
-        scopes: APP_SCOPE.split(' ').chain(["openid"]).map(str::to_owned).collect(),
+        scopes: CLINIC_SCOPE.split(' ').chain(["openid"]).map(str::to_owned).collect(),
         audiences: vec![url.to_owned()],
         post_logout_redirect_uris: Vec::new(),
         backchannel_logout_uri: None,
@@ -53,6 +56,37 @@ pub(super) async fn issuer(
     options.clients =
         vec![own, registration(APP_CLIENT, by_certificate(app)), registration(CLINIC_CLIENT, by_certificate(clinic))];
     DevIssuer::start(options).await.map_err(during("issuer"))
+}
+
+/// The issuer at which the city's staff sign in: clerks who may record, one who may issue codes too, and one who may neither.
+pub(super) async fn staff_issuer(
+    ca: &DevCa,
+    server: &Identity,
+    now: &NowMs,
+    url: &str,
+    sign_in_key: &SigningKey,
+) -> Result<DevIssuer, WorldError> {
+    let mut options = IssuerOptions::new(server_tls(ca, server, false)?, Arc::clone(now));
+    let persona = |sub: &str, label: &str, roles: &[&str]| {
+        let mut persona = Persona::new(sub, label);
+        persona.roles = roles.iter().map(|role| (*role).to_owned()).collect();
+        persona
+    };
+    options.personas = vec![
+        persona(CLERK, "窓口 山田（同意の記録）", &["counter"]),
+        persona(REGISTRAR, "窓口 佐藤（記録と登録コード）", &["counter", "registrar"]),
+        persona(OTHER_STAFF, "総務 鈴木（窓口の役割なし）", &["general-affairs"]),
+    ];
+    options.clients = vec![Registration {
+        client_id: STAFF_CLIENT.to_owned(),
+        redirect_uris: vec![format!("{url}/my/sign-in/fuchu-staff/callback")],
+        auth: ClientAuth::PrivateKeyJwt { public_key_pem: sign_in_key.public_pem().to_owned() },
+        scopes: vec!["openid".to_owned()],
+        audiences: vec![url.to_owned()],
+        post_logout_redirect_uris: vec![format!("{url}/counter")],
+        backchannel_logout_uri: Some(format!("{url}/my/sign-in/fuchu-staff/signed-out")),
+    }];
+    DevIssuer::start(options).await.map_err(during("staff's issuer"))
 }
 
 pub(super) async fn city(
@@ -103,6 +137,24 @@ pub(super) async fn portal(
     PortalStandIn::start(options).await.map_err(during("portal"))
 }
 
+/// The PHR app, which has its users' own records.
+pub(super) async fn phr(
+    ca: &DevCa,
+    server: &Identity,
+    now: &NowMs,
+    families: &[Family],
+) -> Result<PhrAppStandIn, WorldError> {
+    let bind = SocketAddr::from(([127, 0, 0, 1], 0));
+    let options = PhrAppOptions { bind, tls: server_tls(ca, server, true)? };
+    let app = PhrAppStandIn::start(options).await.map_err(during("PHR app"))?;
+    let today = jiff::Timestamp::from_millisecond(now()).map_err(during("the time"))?;
+    let today = today.to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::offset(9))).date();
+    for child in families.iter().flat_map(|f| &f.children) {
+        app.put(&child.person.id, phr::records(child, today));
+    }
+    Ok(app)
+}
+
 pub(super) struct Files<'a> {
     pub directory: &'a Path,
     pub ca: &'a DevCa,
@@ -143,9 +195,10 @@ impl Files<'_> {
 pub(super) fn configuration(
     address: SocketAddr,
     url: &str,
-    issuer: &DevIssuer,
+    [issuer, staff]: [&DevIssuer; 2],
     city: &FhirServer,
     portal: &PortalStandIn,
+    phr: &PhrAppStandIn,
     [app, clinic, portal_certificate]: [&str; 3],
 ) -> String {
     let uid = rustix::process::getuid().as_raw();
@@ -154,6 +207,8 @@ pub(super) fn configuration(
         .replace("{url}", url)
         .replace("{issuer}", issuer.base_url())
         .replace("{own_client}", OWN_CLIENT)
+        .replace("{staff_issuer}", staff.base_url())
+        .replace("{staff_client}", STAFF_CLIENT)
         .replace("{step_up}", STEP_UP_ACR)
         .replace("{app_thumbprint}", app)
         .replace("{app_client}", APP_CLIENT)
@@ -162,5 +217,6 @@ pub(super) fn configuration(
         .replace("{portal_thumbprint}", portal_certificate)
         .replace("{city}", city.url())
         .replace("{portal}", &portal.url())
+        .replace("{phr}", &phr.url())
         .replace("{uid}", &uid.to_string())
 }

@@ -15,9 +15,10 @@ use sekisho_adapters::http::{HttpClient, Limits, Response};
 use sekisho_adapters::identity::stand_in::{DevIssuer, MintRequest, SigningAlgorithm, SigningKey};
 use sekisho_adapters::my_portal::stand_in::PortalStandIn;
 use sekisho_adapters::people::Family;
+use sekisho_adapters::phr_app::stand_in::PhrAppStandIn;
 use serde_json::{Value, json};
 
-use super::surroundings::{Files, city, configuration, issuer, portal};
+use super::surroundings::{Files, city, configuration, issuer, phr, portal, staff_issuer};
 use crate::admin::client::{SocketError, ask};
 
 /// Something in the little world could not be made or reached.
@@ -36,10 +37,20 @@ pub const OWN_CLIENT: &str = "sekisho-pages";
 pub const APP_CLIENT: &str = "yotsuba-app";
 /// The clinic's OAuth client.
 pub const CLINIC_CLIENT: &str = "midori-emr";
+/// Our own client at the issuer of the city's staff.
+pub const STAFF_CLIENT: &str = "sekisho-counter";
+/// A member of the city's staff who may record at the counter.
+pub const CLERK: &str = "clerk-yamada";
+/// One who may issue enrolment codes as well.
+pub const REGISTRAR: &str = "registrar-sato";
+/// One who may do neither.
+pub const OTHER_STAFF: &str = "other-suzuki";
 /// Authentication context that may grant.
 pub const STEP_UP_ACR: &str = "aal3";
 /// What an app's token must carry to read and to propose.
 pub const APP_SCOPE: &str = "patient/Immunization.rs patient/Patient.r consent/propose";
+/// What a clinic's token carries: what an app's does, and every type of a summary.
+pub const CLINIC_SCOPE: &str = "patient/Immunization.rs patient/Patient.r consent/propose system/*.rs";
 
 /// What to make the world of.
 pub struct WorldOptions {
@@ -73,10 +84,14 @@ pub struct World {
     pub clinic: Identity,
     /// The OpenID provider.
     pub issuer: DevIssuer,
+    /// The one of the city's staff.
+    pub staff: DevIssuer,
     /// The city's FHIR server.
     pub city: FhirServer,
     /// The portal.
     pub portal: PortalStandIn,
+    /// The PHR app as a source: what people measure and report themselves.
+    pub phr: PhrAppStandIn,
     /// Families.
     pub families: Vec<Family>,
     /// A client with the app's certificate.
@@ -118,8 +133,10 @@ impl World {
         let url = format!("https://localhost:{}", address.port());
         let sign_in_key = SigningKey::generate(SigningAlgorithm::Es256).map_err(during("key for signing in"))?;
         let issuer = issuer(&ca, &server, &now, &families, &url, [&app, &clinic], &sign_in_key).await?;
+        let staff = staff_issuer(&ca, &server, &now, &url, &sign_in_key).await?;
         let city = city(&ca, &server, &now, &families).await?;
         let portal = portal(&ca, &server, &now, &families, &url, &gateway, &portal_identity).await?;
+        let phr = phr(&ca, &server, &now, &families).await?;
         let http = |identity: Option<&Identity>| -> Result<HttpClient, WorldError> {
             let roots = ca.roots().map_err(during("roots"))?;
             let tls = client_config(roots, identity, ALPN_H1).map_err(during("client TLS"))?;
@@ -141,9 +158,10 @@ impl World {
         let text = configuration(
             address,
             &url,
-            &issuer,
+            [&issuer, &staff],
             &city,
             &portal,
+            &phr,
             [&app.thumbprint(), &clinic.thumbprint(), &portal_thumbprint],
         );
         std::fs::write(&config, text).map_err(during("configuration"))?;
@@ -157,8 +175,10 @@ impl World {
             app,
             clinic,
             issuer,
+            staff,
             city,
             portal,
+            phr,
             families,
             app_http,
             clinic_http,
@@ -213,6 +233,14 @@ impl World {
         Ok(Enrolled { parents: parents.to_vec(), children: children.to_vec() })
     }
 
+    /// Links a child to its records in the PHR app, which knows it by this id.
+    ///
+    /// # Errors
+    /// When the gateway says no.
+    pub async fn link_app(&self, person: &str, id: &str) -> Result<(), WorldError> {
+        self.link(person, json!({"party": "yotsuba-phr", "id": id})).await.map(|_| ())
+    }
+
     async fn link(&self, person: &str, to: Value) -> Result<Value, WorldError> {
         let link = json!({"to": to, "evidence": "対面での確認", "verified_by": "fuchu-city"});
         self.act(&format!("/people/{person}/links"), &link).await.map_err(during("link"))
@@ -241,9 +269,17 @@ impl World {
     /// # Errors
     /// When it can't be signed.
     pub fn clinic_token(&self) -> Result<String, WorldError> {
-        let mut request = MintRequest::new(CLINIC_CLIENT, CLINIC_CLIENT, &self.url);
+        self.clinic_token_of(CLINIC_CLIENT)
+    }
+
+    /// A token at the clinic's client, of somebody who signed in there.
+    ///
+    /// # Errors
+    /// When it can't be signed.
+    pub fn clinic_token_of(&self, sub: &str) -> Result<String, WorldError> {
+        let mut request = MintRequest::new(sub, CLINIC_CLIENT, &self.url);
         request.cert_thumbprint = Some(self.clinic.thumbprint());
-        request.scope = APP_SCOPE.to_owned();
+        request.scope = CLINIC_SCOPE.to_owned();
         request.ttl_s = 3_600;
         self.token(request)
     }

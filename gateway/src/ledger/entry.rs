@@ -44,10 +44,18 @@ pub enum EntryType {
     Pruned = 23,
     PairwiseRetired = 24,
     SpeciallyAdopted = 25,
+    TextPublished = 26,
+    ErasureAsked = 27,
+    ErasureAnswered = 28,
+    ChannelChanged = 29,
+    EnrolmentCodeIssued = 30,
+    LinkCodeIssued = 31,
+    CodeUsed = 32,
+    CounterLooked = 33,
 }
 
 impl EntryType {
-    const ALL: [Self; 25] = [
+    const ALL: [Self; 33] = [
         Self::RegistryActivated,
         Self::Enrolled,
         Self::Linked,
@@ -73,6 +81,14 @@ impl EntryType {
         Self::Pruned,
         Self::PairwiseRetired,
         Self::SpeciallyAdopted,
+        Self::TextPublished,
+        Self::ErasureAsked,
+        Self::ErasureAnswered,
+        Self::ChannelChanged,
+        Self::EnrolmentCodeIssued,
+        Self::LinkCodeIssued,
+        Self::CodeUsed,
+        Self::CounterLooked,
     ];
 
     /// The type with this number.
@@ -89,18 +105,23 @@ impl EntryType {
             | Self::StandingChanged
             | Self::KeyDestroyed
             | Self::OperatorRead
-            | Self::Pruned => None,
-            Self::Enrolled | Self::Linked | Self::LinkEnded | Self::PairwiseMinted | Self::PairwiseRetired => {
-                Some(KeyClass::Content)
-            }
+            | Self::Pruned
+            | Self::TextPublished
+            | Self::LinkCodeIssued => None,
+            Self::Enrolled
+            | Self::Linked
+            | Self::LinkEnded
+            | Self::PairwiseMinted
+            | Self::PairwiseRetired
+            | Self::EnrolmentCodeIssued => Some(KeyClass::Content),
             _ => Some(KeyClass::Record),
         }
     }
 
-    /// Whether it changes the registry in force.
+    /// Whether it changes the registry in force, or the texts beside it.
     #[must_use]
     pub const fn changes_registry(self) -> bool {
-        matches!(self, Self::RegistryActivated | Self::StandingChanged)
+        matches!(self, Self::RegistryActivated | Self::StandingChanged | Self::TextPublished)
     }
 
     /// Whether it changes what is known about a subject; decisions and outcomes do not.

@@ -6,7 +6,10 @@
 use minicbor::{Decode, Encode};
 
 use super::entry::{Bytes16, Bytes32, EntryType, encode};
-pub use super::parts::{Attestation, BlockedFrom, LinkTarget, Outcome, PrunedOf, Question, RetiredId, Terms, Way};
+pub use super::parts::{
+    Attestation, BlockedFrom, ConsentText, ErasureAnswer, LinkTarget, Outcome, PrunedOf, Question, RetiredId, Terms,
+    Way,
+};
 
 /// Bytes that are not the body of the entry's type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -305,6 +308,8 @@ events! {
         7 kept: u16,
         /// Whether a legal basis permitted any of it: such lines stay hidden from citizens (invariant 11).
         8 by_basis: bool,
+        /// The consents that permitted any of it; absent where none did.
+        9 consents: Option<Vec<Bytes16>>,
     }
 
     /// What became of a permitted release.
@@ -379,5 +384,87 @@ events! {
         3 evidence: String,
         /// Who checked it.
         4 verified_by: String,
+    }
+
+    /// A text that people can be asked to agree to came into force: kept, so that each can be shown what they agreed to. Not
+    /// sealed: it is about no person.
+    TextPublished {
+        /// Which.
+        0 text: ConsentText,
+    }
+
+    /// A consent was withdrawn: its recipient is asked to erase what it holds (消去のお願い).
+    ErasureAsked {
+        /// Under which consent it was received.
+        0 consent: Bytes16,
+        /// The recipient's code.
+        1 recipient: String,
+        /// When, ms since the epoch.
+        2 at_ms: i64,
+    }
+
+    /// What the recipient answered.
+    ErasureAnswered {
+        /// The consent that was withdrawn.
+        0 consent: Bytes16,
+        /// The recipient's code.
+        1 recipient: String,
+        /// What it did.
+        2 answer: ErasureAnswer,
+        /// When, ms since the epoch.
+        3 at_ms: i64,
+    }
+
+    /// Neutral notices are sent to a channel that the person confirmed as safe, or are not any more. Which, the vault has.
+    ChannelChanged {
+        /// Whether they are sent.
+        0 on: bool,
+        /// Since when, ms since the epoch.
+        1 at_ms: i64,
+    }
+
+    /// A party's staff handed out a one-time code by which a person enrols a login of their own.
+    EnrolmentCodeIssued {
+        /// For whom.
+        0 person: Bytes16,
+        /// The code's keyed hash: the code itself is kept nowhere.
+        1 code: Bytes32,
+        /// Until when it is good, ms since the epoch.
+        2 until_ms: i64,
+        /// Who checked the person's identity, and how.
+        3 attestation: Attestation,
+    }
+
+    /// A party was given a one-time code by which a person links the id under which the party knows its user. Whose that is
+    /// nobody knows yet, so it is about no person; the id is sealed under a key that only the code gives.
+    LinkCodeIssued {
+        /// The party's code.
+        0 party: String,
+        /// The code's keyed hash.
+        1 code: Bytes32,
+        /// The id at the party, sealed.
+        #[cbor(with = "minicbor::bytes")]
+        2 sealed: Vec<u8>,
+        /// Until when it is good, ms since the epoch.
+        3 until_ms: i64,
+    }
+
+    /// A one-time code was used, in the same request as the link that it made. It is good for nothing any more: not even
+    /// once the person is erased, so it is kept as a record.
+    CodeUsed {
+        /// By whom.
+        0 person: Bytes16,
+        /// The code's keyed hash.
+        1 code: Bytes32,
+    }
+
+    /// A member of a party's staff looked at what is kept about a person.
+    CounterLooked {
+        /// About whom.
+        0 subject: Bytes16,
+        /// The party's code.
+        1 party: String,
+        /// The login of the member of staff.
+        2 by: String,
     }
 }

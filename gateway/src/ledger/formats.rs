@@ -88,6 +88,32 @@ fn activated() -> Event {
     Event::RegistryActivated(RegistryActivated { text: s("{}") })
 }
 
+fn consent_text() -> ConsentText {
+    ConsentText {
+        version: s("2026-11"),
+        ja: s("同意します"),
+        en: s("I agree"),
+        benefit_ja: s("利点"),
+        benefit_en: s("a benefit"),
+        refusing_ja: s("断ると"),
+        refusing_en: s("when refused"),
+    }
+}
+
+/// What happens to what was received under a consent that was withdrawn.
+fn erasure() -> Vec<(&'static str, Event)> {
+    let answered =
+        |answer| Event::ErasureAnswered(ErasureAnswered { consent: i(5), recipient: s("app"), answer, at_ms: 4 });
+    let asked = ErasureAsked { consent: i(5), recipient: s("app"), at_ms: 3 };
+    vec![
+        ("text-published", Event::TextPublished(TextPublished { text: consent_text() })),
+        ("channel-changed", Event::ChannelChanged(ChannelChanged { on: true, at_ms: 3 })),
+        ("erasure-asked", Event::ErasureAsked(asked)),
+        ("erasure-answered", answered(ErasureAnswer::Erased)),
+        ("erasure-refused", answered(ErasureAnswer::Kept { law: s("医師法24条") })),
+    ]
+}
+
 fn people() -> Vec<(&'static str, Event)> {
     let authority = AuthorityRecorded {
         authority: i(3),
@@ -163,9 +189,16 @@ fn records() -> Vec<(&'static str, Event)> {
         superseded_by: None,
         attestation: Some(by_word),
     });
+    let code_issued = EnrolmentCodeIssued { person: i(1), code: h(19), until_ms: 14, attestation: attestation() };
+    let link_code_issued = LinkCodeIssued { party: s("app"), code: h(19), sealed: vec![20; 20], until_ms: 14 };
+    let looked = CounterLooked { subject: i(1), party: s("city"), by: s("d") };
     let adopted = SpeciallyAdopted { subject: i(1), from_ms: 11, at_ms: 12, evidence: s("e"), verified_by: s("v") };
     vec![
         ("specially-adopted", Event::SpeciallyAdopted(adopted)),
+        ("enrolment-code-issued", Event::EnrolmentCodeIssued(code_issued)),
+        ("link-code-issued", Event::LinkCodeIssued(link_code_issued)),
+        ("code-used", Event::CodeUsed(CodeUsed { person: i(1), code: h(19) })),
+        ("counter-looked", Event::CounterLooked(looked)),
         ("consent-proposed", Event::ConsentProposed(proposed)),
         ("consent-attested", Event::ConsentApproved(attested)),
         ("consent-approved", Event::ConsentApproved(approved)),
@@ -211,13 +244,16 @@ fn happenings() -> Vec<(&'static str, Event)> {
         registry_digest: h(15),
         kept: 1,
         by_basis: false,
+        consents: None,
     };
+    let on_consents = Decided { consents: Some(vec![i(5), i(6)]), ..decided.clone() };
     let closed =
         Closed { decision: i(16), outcome: Outcome::Complete, items: 1, withheld: 2, bytes: 3, digest: Some(h(17)) };
     let unknown = Closed { decision: i(16), outcome: Outcome::Unknown, items: 0, withheld: 0, bytes: 0, digest: None };
     let standing = StandingChanged { party: s("app"), suspended: true, reason: s("r") };
     vec![
         ("decided", Event::Decided(decided)),
+        ("decided-on-consents", Event::Decided(on_consents)),
         ("closed", Event::Closed(closed)),
         ("closed-unknown", Event::Closed(unknown)),
         ("standing-changed", Event::StandingChanged(standing)),
@@ -270,7 +306,7 @@ fn ids() {
 
 #[test]
 fn every_event() {
-    let all: Vec<_> = people().into_iter().chain(records()).chain(happenings()).collect();
+    let all: Vec<_> = people().into_iter().chain(records()).chain(erasure()).chain(happenings()).collect();
     for (name, event) in &all {
         let bytes = golden_bytes(&format!("event-{name}"));
         let (kind, body) = bytes.split_first().unwrap();
@@ -291,11 +327,11 @@ fn every_event() {
     assert_eq!(Event::decode(EntryType::OperatorRead, &spelled_out), Err(BodyError), "an absent field at the end");
     let named = PAGE.matches("```golden event-").count();
     assert_eq!(all.len(), named);
-    for number in 1..=25 {
+    for number in 1..=33 {
         assert!(all.iter().any(|(_, event)| event.entry_type() as u8 == number), "no vector of type {number}");
     }
     assert_eq!(EntryType::from_number(0), None);
-    assert_eq!(EntryType::from_number(26), None);
+    assert_eq!(EntryType::from_number(34), None);
 }
 
 #[test]
@@ -409,7 +445,7 @@ fn roots_checkpoint_and_hashes() {
         let all: Vec<u8> = parts.iter().flat_map(|part| [&(part.len() as u64).to_le_bytes(), *part].concat()).collect();
         HEXLOWER.encode(&sha256(&all))
     };
-    assert_eq!(counted(&[b"2026-11", "同意します".as_bytes(), b"I agree"]), golden("text-hash"));
+    assert_eq!(HEXLOWER.encode(&consent_text().hash()), golden("text-hash"));
     assert_eq!(counted(&[&[11; 16], &[1; 16], b"POST /v1/consents", b"k-1"]), golden("idempotency-key"));
     let chain = [clear(0xa0), sealed()]
         .iter()

@@ -13,7 +13,7 @@ pub fn leaf_hash(entry: &[u8]) -> Hash {
     hash(&[&[0], entry])
 }
 
-fn node_hash(left: &Hash, right: &Hash) -> Hash {
+pub(crate) fn node_hash(left: &Hash, right: &Hash) -> Hash {
     hash(&[&[1], left, right])
 }
 
@@ -31,11 +31,18 @@ pub fn sha256(bytes: &[u8]) -> Hash {
     hash(&[bytes])
 }
 
-/// The tree so far: its size and the roots of its perfect subtrees, largest first.
+/// Leaves in a row under one root that is kept, as a power of two.
+pub const WINDOW_LEVEL: u32 = 12;
+/// Leaves in a row under one root that is kept.
+pub const WINDOW: u64 = 1 << WINDOW_LEVEL;
+
+/// The tree so far: its size, the roots of its perfect subtrees, largest first, and the root of every whole window of
+/// leaves, from which one leaf can be proven without reading all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Frontier {
     size: u64,
     roots: Vec<Hash>,
+    windows: Vec<Hash>,
 }
 
 impl Frontier {
@@ -49,13 +56,22 @@ impl Frontier {
     pub fn push(&mut self, leaf: Hash) {
         let mut node = leaf;
         // Each trailing one bit of the old size is a perfect subtree that the new leaf completes.
-        for _ in 0..self.size.trailing_ones() {
+        for level in 1..=self.size.trailing_ones() {
             if let Some(left) = self.roots.pop() {
                 node = node_hash(&left, &node);
+            }
+            if level == WINDOW_LEVEL {
+                self.windows.push(node);
             }
         }
         self.roots.push(node);
         self.size += 1;
+    }
+
+    /// The roots of the whole windows, oldest first.
+    #[must_use]
+    pub fn windows(&self) -> &[Hash] {
+        &self.windows
     }
 
     /// The root: SHA-256 of nothing for the empty tree.

@@ -3,6 +3,7 @@
 use minicbor::{Decode, Encode};
 
 use super::entry::{Bytes16, Bytes32};
+use super::merkle::sha256;
 
 /// What a consent says.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -34,6 +35,85 @@ pub struct Terms {
     /// SHA-256 of the text agreed to.
     #[n(8)]
     pub text_hash: Bytes32,
+}
+
+/// A text that people are asked to agree to, whole: what it is for them, and what refusing means.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct ConsentText {
+    /// Version, for people.
+    #[n(0)]
+    pub version: String,
+    /// What would happen, in Japanese.
+    #[n(1)]
+    pub ja: String,
+    /// In English.
+    #[n(2)]
+    pub en: String,
+    /// What good it does, in Japanese.
+    #[n(3)]
+    pub benefit_ja: String,
+    /// In English.
+    #[n(4)]
+    pub benefit_en: String,
+    /// What refusing means, in Japanese.
+    #[n(5)]
+    pub refusing_ja: String,
+    /// In English.
+    #[n(6)]
+    pub refusing_en: String,
+}
+
+impl ConsentText {
+    /// SHA-256 over the fields in order, each preceded by its length in bytes as `u64`, little-endian (`docs/formats.md` §8).
+    #[must_use]
+    pub fn hash(&self) -> [u8; 32] {
+        let Self { version, ja, en, benefit_ja, benefit_en, refusing_ja, refusing_en } = self;
+        let mut all = Vec::new();
+        for part in [version, ja, en, benefit_ja, benefit_en, refusing_ja, refusing_en] {
+            all.extend_from_slice(&(part.len() as u64).to_le_bytes());
+            all.extend_from_slice(part.as_bytes());
+        }
+        sha256(&all)
+    }
+}
+
+/// What a recipient did with what it holds, after a withdrawal.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum ErasureAnswer {
+    /// It was erased.
+    #[n(0)]
+    Erased,
+    /// It must be kept.
+    #[n(1)]
+    Kept {
+        /// Under which law, for how long.
+        #[n(0)]
+        law: String,
+    },
+    /// Nothing had been received.
+    #[n(2)]
+    NothingHeld,
+}
+
+impl ErasureAnswer {
+    /// As the API names it.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Erased => "erased",
+            Self::Kept { .. } => "kept",
+            Self::NothingHeld => "nothing-held",
+        }
+    }
+
+    /// The law under which it is kept.
+    #[must_use]
+    pub fn law(&self) -> Option<&str> {
+        match self {
+            Self::Kept { law } => Some(law),
+            Self::Erased | Self::NothingHeld => None,
+        }
+    }
 }
 
 /// What a person is linked to.

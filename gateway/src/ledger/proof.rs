@@ -4,17 +4,20 @@
 //! A proof shows the entry as it is stored: who it is about stays sealed. It holds no key, and making one changes nothing.
 //! Which entries may be proven to whom is not decided here (invariant 11).
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 use signed_note::Note;
 use tlog_tiles::{
-    Checkpoint, HashReader, check_record, prove_record, record_hash, stored_hashes_for_record_hash, tree_hash,
+    Checkpoint, HashReader, check_record, prove_record, record_hash, split_stored_hash_index,
+    stored_hashes_for_record_hash, tree_hash,
 };
 
 use super::checkpoint::{CheckpointError, open_checkpoint};
 use super::entry::{Entry, EntryError};
+use super::merkle::{Hash, WINDOW, WINDOW_LEVEL, node_hash};
 use super::walk::{VerifyError, walk};
 use crate::ids::EntryId;
 
@@ -107,15 +110,73 @@ pub fn prove(ledger: &Path, entry: EntryId, checkpoint: &[u8]) -> Result<String,
     let missing = if pruned == 0 { ProofError::NotCovered } else { ProofError::Pruned(pruned) };
     let (index, bytes) = found.ok_or(missing)?;
     let hashes = prove_record(head.size(), index, &tree).map_err(|_| ProofError::NotCovered)?;
+    written(&bytes, index, head.size(), &hashes, checkpoint)
+}
+
+fn written(
+    entry: &[u8],
+    index: u64,
+    size: u64,
+    hashes: &[tlog_tiles::Hash],
+    checkpoint: &[u8],
+) -> Result<String, ProofError> {
     let json = Json {
         format: FORMAT.to_owned(),
-        entry: BASE64.encode(&bytes),
+        entry: BASE64.encode(entry),
         index,
-        size: head.size(),
+        size,
         hashes: hashes.iter().map(|hash| BASE64.encode(&hash.0)).collect(),
         checkpoint: String::from_utf8(checkpoint.to_vec()).map_err(|_| CheckpointError::Malformed)?,
     };
     serde_json::to_string_pretty(&json).map_err(|_| ProofError::Malformed)
+}
+
+/// The same of an entry whose number is known, by the roots of windows that the writer keeps, and the leaves of the two
+/// windows that are read: the entry's own, and the one at the end, where that is not whole.
+///
+/// # Errors
+/// When these are not what the checkpoint was signed for.
+pub fn prove_in_windows(entry: &[u8], index: u64, tree: &Windows, checkpoint: &[u8]) -> Result<String, ProofError> {
+    let note = Note::from_bytes(checkpoint).map_err(|_| CheckpointError::Malformed)?;
+    let head = Checkpoint::from_bytes(note.text()).map_err(|_| CheckpointError::Malformed)?;
+    if index >= head.size() {
+        return Err(ProofError::NotCovered);
+    }
+    let hashes = prove_record(head.size(), index, tree).map_err(|_| ProofError::OtherLedger)?;
+    // The tree is the library's, the roots are the writer's: a proof that does not hold is not given out.
+    check_record(&hashes, head.size(), *head.hash(), index, record_hash(entry)).map_err(|_| ProofError::OtherLedger)?;
+    written(entry, index, head.size(), &hashes, checkpoint)
+}
+
+/// The tree by windows: every node above them by their roots, and those below by the leaves of the windows that were read.
+pub struct Windows {
+    /// The root of every whole window.
+    pub roots: Vec<Hash>,
+    /// The leaves of some windows, by the window's number.
+    pub leaves: HashMap<u64, Vec<Hash>>,
+}
+
+impl Windows {
+    fn node(&self, level: u32, number: u64) -> Option<Hash> {
+        match level {
+            WINDOW_LEVEL => self.roots.get(usize::try_from(number).ok()?).copied(),
+            0 => {
+                let leaves = self.leaves.get(&(number / WINDOW))?;
+                leaves.get(usize::try_from(number % WINDOW).ok()?).copied()
+            }
+            _ => Some(node_hash(&self.node(level - 1, 2 * number)?, &self.node(level - 1, 2 * number + 1)?)),
+        }
+    }
+}
+
+impl HashReader for Windows {
+    fn read_hashes(&self, indexes: &[u64]) -> Result<Vec<tlog_tiles::Hash>, tlog_tiles::Error> {
+        let found = indexes.iter().map(|index| {
+            let (level, number) = split_stored_hash_index(*index);
+            self.node(u32::from(level), number).map(tlog_tiles::Hash)
+        });
+        found.collect::<Option<_>>().ok_or(tlog_tiles::Error::IndexesNotInTree)
+    }
 }
 
 /// Checks a proof against the ledger's public key, and gives what it shows.

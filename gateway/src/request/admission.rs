@@ -8,38 +8,66 @@ use super::token::Claims;
 use crate::app::App;
 use crate::config::Route;
 
-/// The configuration, the caller and the route that a release was admitted under.
+/// The configuration, who asked, and the route that a release was admitted under.
 pub struct Admission {
     app: Arc<App>,
-    claims: Arc<Claims>,
-    party: Option<KnownParty>,
+    of: Of,
     route: Arc<Route>,
+    /// Further routes, where several sources were asked for one answer.
+    others: Vec<Arc<Route>>,
+}
+
+enum Of {
+    /// A party's token and certificate.
+    Caller { claims: Arc<Claims>, party: Option<KnownParty> },
+    /// A person who signed in at our pages, at this issuer.
+    Person { issuer: String },
 }
 
 impl Admission {
     /// Of this caller, on this route.
     #[must_use]
     pub fn new(app: &Arc<App>, caller: &Caller, route: &Arc<Route>) -> Self {
-        Self {
-            app: Arc::clone(app),
-            claims: Arc::clone(&caller.claims),
-            party: caller.party.clone(),
-            route: Arc::clone(route),
-        }
+        let of = Of::Caller { claims: Arc::clone(&caller.claims), party: caller.party.clone() };
+        Self { app: Arc::clone(app), of, route: Arc::clone(route), others: Vec::new() }
     }
 
-    /// Whether it would come about under this configuration as well: the same party by certificate and client, the same
-    /// route, the same source.
+    /// Of a person at our pages, who sees what this route would give.
+    #[must_use]
+    pub fn of_person(app: &Arc<App>, issuer: &str, route: &Arc<Route>) -> Self {
+        let of = Of::Person { issuer: issuer.to_owned() };
+        Self { app: Arc::clone(app), of, route: Arc::clone(route), others: Vec::new() }
+    }
+
+    /// By these routes as well.
+    #[must_use]
+    pub fn and(mut self, others: Vec<Arc<Route>>) -> Self {
+        self.others = others;
+        self
+    }
+
+    /// Whether it would come about under this configuration as well: the same party by certificate and client, or the same
+    /// sign-in; the same route, the same source.
     #[must_use]
     pub fn holds_under(&self, now: &Arc<App>, connection: &Connection) -> bool {
         if Arc::ptr_eq(&self.app, now) {
             return true;
         }
-        let source = |app: &App| app.config.sources.iter().find(|s| s.party == self.route.source.party).cloned();
-        connection.is_trusted_by(now)
-            && now.tokens.issuer(&self.claims.iss).is_some()
-            && party_of(now, connection, &self.claims).is_ok_and(|party| party == self.party)
-            && now.config.routes.contains(&self.route)
-            && source(&self.app) == source(now)
+        let source = |app: &App, route: &Route| {
+            app.config.sources.iter().find(|source| source.party == route.source.party).cloned()
+        };
+        let known = match &self.of {
+            Of::Caller { claims, party } => {
+                connection.is_trusted_by(now)
+                    && now.tokens.issuer(&claims.iss).is_some()
+                    && party_of(now, connection, claims).is_ok_and(|known| known == *party)
+            }
+            Of::Person { issuer } => {
+                now.web.provider_of(issuer).is_some() && now.config.pages.purpose == self.app.config.pages.purpose
+            }
+        };
+        let same =
+            |route: &Arc<Route>| now.config.routes.contains(route) && source(&self.app, route) == source(now, route);
+        known && std::iter::once(&self.route).chain(&self.others).all(same)
     }
 }

@@ -95,8 +95,13 @@ async fn caller(app: &App, connection: &Connection, headers: &HeaderMap) -> Resu
 /// # Errors
 /// When certificate and client are not one party's.
 pub(super) fn party_of(app: &App, connection: &Connection, claims: &Claims) -> Result<Option<KnownParty>, AuthError> {
-    let own_client = app.tokens.issuer(&claims.iss).is_some_and(|issuer| issuer.own_client == claims.client_id);
-    if own_client { Ok(None) } else { party(app, connection, claims).map(Some) }
+    let own = app.tokens.issuer(&claims.iss).filter(|issuer| issuer.own_client == claims.client_id);
+    match own {
+        // A party's staff are nobody's citizens: what they do as staff, they do at the counter's pages.
+        Some(issuer) if issuer.staff().is_some() && !sabotage::off(Check::StaffApart) => Err(TokenError::Issuer.into()),
+        Some(_) => Ok(None),
+        None => party(app, connection, claims).map(Some),
+    }
 }
 
 /// The party of the certificate, which must be the party of the token's client as well.

@@ -11,7 +11,7 @@ use sekisho_policy::{AccessRequest, Code, PersonId, PurposeCode, Receiver};
 
 use super::authenticate::Caller;
 use crate::app::App;
-use crate::config::{PurposeFrom, Route, SubjectIn};
+use crate::config::{Form, PurposeFrom, Route, SubjectIn};
 use crate::ids::PairwiseId;
 use crate::sabotage::{self, Check};
 use crate::store::StoreError;
@@ -78,7 +78,7 @@ pub fn classify<'a>(
     }
     let party = caller.party.as_ref().ok_or(Unclassified::NotAParty)?;
     let subject = subject(app, party.id, &named)?;
-    let purpose = purpose(route, caller).ok_or(Unclassified::NoRoute)?;
+    let purpose = purpose(&route.purpose, caller).ok_or(Unclassified::NoRoute)?;
     let request = AccessRequest {
         subject,
         receiver: Receiver::Party { party: party.id, actor: caller.actor_for(subject) },
@@ -90,7 +90,7 @@ pub fn classify<'a>(
 }
 
 /// The person that the caller's party knows by this id; nobody, if it knows none. Same work, same answer (invariant 5).
-fn subject(app: &App, party: sekisho_policy::PartyId, named: &str) -> Result<PersonId, StoreError> {
+pub(super) fn subject(app: &App, party: sekisho_policy::PartyId, named: &str) -> Result<PersonId, StoreError> {
     let bare = named.strip_prefix("Patient/").unwrap_or(named);
     let known = match PairwiseId::parse(bare) {
         Ok(id) => app.store.person_of_pairwise(party, id)?,
@@ -99,8 +99,8 @@ fn subject(app: &App, party: sekisho_policy::PartyId, named: &str) -> Result<Per
     Ok(known.unwrap_or(app.store.nobody()))
 }
 
-fn purpose(route: &Route, caller: &Caller) -> Option<PurposeCode> {
-    match &route.purpose {
+pub(super) fn purpose(from: &PurposeFrom, caller: &Caller) -> Option<PurposeCode> {
+    match from {
         PurposeFrom::Route(purpose) => Some(*purpose),
         PurposeFrom::Token(allowed) => {
             let claimed = PurposeCode(Code::parse(caller.claims.purpose.as_deref()?).ok()?);
@@ -109,24 +109,28 @@ fn purpose(route: &Route, caller: &Caller) -> Option<PurposeCode> {
     }
 }
 
-/// The one route with this path, and what stands at `{patient}`.
+/// The one route with this path, and what stands at `{patient}`. Parts of summaries are none by themselves.
 #[must_use]
 pub fn route<'a>(routes: &'a [Arc<Route>], path: &str) -> Option<(&'a Arc<Route>, Option<String>)> {
     let segments = segments(path)?;
-    routes.iter().find_map(|route| {
-        if route.segments.len() != segments.len() {
-            return None;
+    let mut alone = routes.iter().filter(|route| route.form != Form::Part);
+    alone.find_map(|route| Some((route, matched(&route.segments, &segments)?)))
+}
+
+/// What stands at `{patient}` in a path, if it is this one.
+pub(super) fn matched(expected: &[Option<String>], found: &[&str]) -> Option<Option<String>> {
+    if expected.len() != found.len() {
+        return None;
+    }
+    let mut subject = None;
+    for (expected, found) in expected.iter().zip(found) {
+        match expected {
+            Some(literal) if literal == found => {}
+            Some(_) => return None,
+            None => subject = Some((*found).to_owned()),
         }
-        let mut subject = None;
-        for (expected, found) in route.segments.iter().zip(&segments) {
-            match expected {
-                Some(literal) if literal == found => {}
-                Some(_) => return None,
-                None => subject = Some((*found).to_owned()),
-            }
-        }
-        Some((route, subject))
-    })
+    }
+    Some(subject)
 }
 
 /// The segments of a path in its only normal form: one slash between them, letters that need no escape, no dot

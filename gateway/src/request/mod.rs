@@ -21,8 +21,10 @@ pub mod portal;
 pub mod precedence;
 pub mod releases;
 mod respond;
+pub mod scope;
 pub mod server;
 mod socket;
+mod summary;
 mod to_the_end;
 pub mod token;
 
@@ -31,8 +33,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Request, Response};
+use sekisho_policy::{AccessRequest, PartyId};
 
 use crate::app::App;
+use crate::config::{Form, RouteSource};
 use crate::ledger::entry::{Bytes16, Cause};
 use crate::ledger::event::{Closed, Outcome};
 use crate::ledger::merkle::sha256;
@@ -47,7 +51,7 @@ use connection::Connection;
 use fetch::Fetched;
 use incoming::RequestBody;
 use narrow::{Narrowed, Narrowing};
-use releases::Contents;
+use releases::{Contents, Handle, Part};
 use respond::Reply;
 
 /// One request for data, from accept to release.
@@ -78,17 +82,23 @@ async fn steps<'a>(
     let caller = authenticate(app, connection, request.headers()).await;
     let caller = caller.map_err(|error| unauthenticated(error, noted))?;
     let (path, query) = (request.uri().path(), request.uri().query());
-    let asked = classify(app, request.method(), path, query, &caller).map_err(|error| unclassified(error, noted))?;
+    let asked = classify(app, request.method(), path, query, &caller);
+    // No route has a summary's path: routes, asked for far more often, are looked through once.
+    if matches!(asked, Err(Unclassified::NoRoute))
+        && let Some((summary, named)) = summary::find(&app.config.summaries, path)
+    {
+        noted.route = Some(&summary.name);
+        let asked = summary::Asked { method: request.method(), summary, named: &named, query };
+        return Box::pin(summary::steps(app, connection, &caller, &asked, &mut noted.ended)).await;
+    }
+    let asked = asked.map_err(|error| unclassified(error, &mut noted.ended))?;
     noted.route = Some(&asked.route.name);
     let cause = caller.party.as_ref().map_or(Cause::Person, |party| Cause::party(party.id));
     if sabotage::off(Check::AskBeforeDecision) {
         Box::pin(ask_unrecorded(app, &asked)).await;
     }
     let party = caller.party.as_ref().map(|party| party.id);
-    let spent = |party| app.store.clock().now().is_ok_and(|now| app.denials.spent(party, now));
-    if party.is_some_and(spent) && !sabotage::off(Check::DenialsBound) {
-        return Err(Reply::too_many());
-    }
+    bounded(app, party)?;
     let began = Instant::now();
     let ruling = app.store.decide_and_record(&asked.request, &asked.route.name, cause).await;
     app.metrics.decision.observe(began.elapsed().as_secs_f64());
@@ -96,9 +106,7 @@ async fn steps<'a>(
         Ok(Ruling::Permitted(recorded)) => recorded,
         Ok(Ruling::Denied(denial)) => {
             noted.ended = Ended::Denied;
-            if let (Some(party), Ok(now)) = (party, app.store.clock().now()) {
-                app.denials.count(party, now);
-            }
+            count_denial(app, party);
             return Err(denied(app, &asked, &denial));
         }
         Err(error) => {
@@ -113,6 +121,21 @@ async fn steps<'a>(
     let response = release(app, connection, recorded, &asked, &caller, narrowed).await?;
     noted.ended = permitted;
     Ok(response)
+}
+
+/// A party that has caused too many denials in this second has to wait.
+fn bounded(app: &App, party: Option<PartyId>) -> Result<(), Reply> {
+    let spent = |party| app.store.clock().now().is_ok_and(|now| app.denials.spent(party, now));
+    if party.is_some_and(spent) && !sabotage::off(Check::DenialsBound) {
+        return Err(Reply::too_many());
+    }
+    Ok(())
+}
+
+fn count_denial(app: &App, party: Option<PartyId>) {
+    if let (Some(party), Ok(now)) = (party, app.store.clock().now()) {
+        app.denials.count(party, now);
+    }
 }
 
 fn permitted(recorded: &Recorded) -> Ended {
@@ -131,10 +154,10 @@ fn unauthenticated(error: AuthError, noted: &mut Noted<'_>) -> Reply {
     }
 }
 
-fn unclassified(error: Unclassified, noted: &mut Noted<'_>) -> Reply {
+fn unclassified(error: Unclassified, ended: &mut Ended) -> Reply {
     tracing::info!(%error, "not a question");
     if !matches!(error, Unclassified::Store(_)) {
-        noted.ended = Ended::NotAQuestion;
+        *ended = Ended::NotAQuestion;
     }
     match error {
         Unclassified::NoRoute | Unclassified::NotAParty => Reply::not_found(),
@@ -156,7 +179,10 @@ fn denied(app: &App, asked: &Asked<'_>, denial: &sekisho_policy::Denial) -> Repl
 }
 
 fn nothing(app: &App, asked: &Asked<'_>) -> Reply {
-    if asked.route.read { Reply::not_found() } else { Reply::searchset(&[], 0, &self_link(app, asked)) }
+    match asked.route.form {
+        Form::Searchset => Reply::searchset(&[], 0, &self_link(app, asked)),
+        Form::Read | Form::Part => Reply::not_found(),
+    }
 }
 
 /// Our own URL for what was asked.
@@ -207,7 +233,8 @@ async fn fetch_and_narrow(
         noted.ended = permitted(recorded);
         return Err(not_sent(nothing(app, asked)));
     };
-    let narrowing = Narrowing::new(recorded.permit(), &global.text, pairwise, id_at_source, &app.config.server.url);
+    let at_source = (asked.route.source.code.as_str(), id_at_source);
+    let narrowing = Narrowing::new(recorded.permit(), &global.text, pairwise, at_source, &app.config.server.url);
     let began = Instant::now();
     let fetched = app.sources.fetch(recorded, asked, &narrowing, &app.store, &app.sign_ins).await;
     app.metrics.source.observe(began.elapsed().as_secs_f64());
@@ -230,7 +257,7 @@ async fn fetch_and_narrow(
         }
     }
     let (narrowed, unmapped) = match fetched {
-        Fetched::Narrowed { narrowed, unmapped } => (narrowed, unmapped),
+        Fetched::Narrowed { narrowed, unmapped, .. } => (narrowed, unmapped),
         Fetched::NoData => return Err(not_sent(nothing(app, asked))),
         Fetched::MustSignIn(url) => return Err(not_sent(Reply::must_sign_in(&url))),
         Fetched::NotReady(seconds) => return Err(not_sent(Reply::source_slow(seconds))),
@@ -245,10 +272,10 @@ async fn fetch_and_narrow(
         tracing::info!(?dropped, source = asked.route.source.code, "not everything the source gave may pass");
     }
     let withheld = dropped.total().saturating_add(unmapped);
-    let reply = match (asked.route.read, items) {
-        (false, _) => Reply::searchset(&json, items, &self_link(app, asked)),
-        (true, 0) => return Err(not_sent(Reply::not_found())),
-        (true, _) => Reply::ok(json.into()),
+    let reply = match (asked.route.form, items) {
+        (Form::Searchset, _) => Reply::searchset(&json, items, &self_link(app, asked)),
+        (_, 0) => return Err(not_sent(Reply::not_found())),
+        _ => Reply::ok(json.into()),
     };
     let contents = Contents { items, withheld, digest: sha256(&reply.body) };
     Ok(Prepared { reply, contents, id_at_source: id_at_source.to_owned() })
@@ -270,16 +297,15 @@ fn untold(error: &StoreError) -> Reply {
     Reply::not_now(5)
 }
 
-/// Whether the links that led here still hold: the subject's id at the source, and the caller's login.
+/// Whether the links that led here still hold: the subject's ids at the sources, and the caller's login.
 async fn still_linked(
     app: &App,
-    recorded: &Recorded,
-    asked: &Asked<'_>,
+    request: &AccessRequest,
     caller: &Caller,
-    id_at_source: &str,
+    links: &[(&RouteSource, &str)],
 ) -> Result<bool, Reply> {
-    let snapshot = app.store.snapshot(recorded.request().subject).await.map_err(|error| untold(&error))?;
-    let same_id = snapshot.subject.id_at(&asked.route.source.code) == Some(id_at_source);
+    let snapshot = app.store.snapshot(request.subject).await.map_err(|error| untold(&error))?;
+    let same_ids = links.iter().all(|(source, id)| snapshot.subject.id_at(&source.code) == Some(*id));
     let same_login = match caller.person {
         Some(person) if person != app.store.nobody() => {
             let now = app.store.person_of_login(&caller.claims.iss, &caller.claims.sub).await;
@@ -287,11 +313,22 @@ async fn still_linked(
         }
         _ => true,
     };
-    Ok(same_id && same_login)
+    Ok(same_ids && same_login)
 }
 
-/// Registers the release, looks at the records once more, and hands the body over. From the registration on, whatever
-/// narrows finds this release; whatever narrowed before is seen by the last look.
+/// Looks at everything once more, and says whether the body may be handed over. The handle was registered before: from
+/// then on, whatever narrows finds this release; whatever narrowed before is seen here.
+async fn last_look(app: &App, handle: &Handle, caller: &Caller, links: &[(&RouteSource, &str)]) -> Result<bool, Reply> {
+    // A reload since then is seen here, or sees this release.
+    let admitted = app.now().is_some_and(|now| handle.is_admitted_by(&now)) || sabotage::off(Check::AdmittedStill);
+    let permitted = handle.still_permitted().await.map_err(|error| untold(&error))? && !handle.is_expired();
+    let linked = still_linked(app, handle.request(), caller, links).await?;
+    let (permitted, linked) =
+        (permitted || sabotage::off(Check::DecideAgain), linked || sabotage::off(Check::StillLinked));
+    Ok(admitted && permitted && linked)
+}
+
+/// Registers the release, looks at the records once more, and hands the body over.
 async fn release(
     app: &Arc<App>,
     connection: &Arc<Connection>,
@@ -300,34 +337,23 @@ async fn release(
     caller: &Caller,
     prepared: Prepared,
 ) -> Result<Response<ReplyBody>, Reply> {
+    let part = Part { recorded, contents: prepared.contents };
     let admission = Admission::new(app, caller, asked.route);
-    let handle = app.releases.register(recorded, admission, prepared.contents, connection);
-    let recorded = handle.recorded();
-    let last_look = async {
-        // A reload since then is seen here, or sees this release.
-        let admitted = app.now().is_some_and(|now| handle.is_admitted_by(&now)) || sabotage::off(Check::AdmittedStill);
-        let permitted = still_permitted(app, recorded).await? && !recorded.expired();
-        let linked = still_linked(app, recorded, asked, caller, &prepared.id_at_source).await?;
-        let (permitted, linked) =
-            (permitted || sabotage::off(Check::DecideAgain), linked || sabotage::off(Check::StillLinked));
-        Ok(admitted && permitted && linked)
+    let handle = app.releases.register(part, Vec::new(), admission, connection);
+    let refused = match last_look(app, &handle, caller, &[(&asked.route.source, &prepared.id_at_source)]).await {
+        Ok(true) => {
+            let body = ReplyBody::release(prepared.reply.body.clone(), handle);
+            return Ok(prepared.reply.into_response(body));
+        }
+        Ok(false) => nothing(app, asked),
+        Err(reply) => reply,
     };
-    match last_look.await {
-        Ok(true) => {}
-        Ok(false) => {
-            handle.nothing_sent();
-            return Err(nothing(app, asked));
-        }
-        Err(reply) => {
-            handle.nothing_sent();
-            return Err(reply);
-        }
-    }
-    let body = ReplyBody::release(prepared.reply.body.clone(), handle);
-    Ok(prepared.reply.into_response(body))
+    handle.nothing_sent();
+    Err(refused)
 }
 
-fn close_unsent(app: &App, recorded: &Recorded) {
+/// Nothing of what was permitted goes anywhere.
+pub(crate) fn close_unsent(app: &App, recorded: &Recorded) {
     app.store.close(
         recorded.request().subject,
         Closed {

@@ -32,8 +32,18 @@ pub struct Narrowing<'a> {
     registry: &'a RegistryText,
     pairwise: &'a Pairwise,
     secret: hmac::Key,
+    source: &'a str,
     id_at_source: &'a str,
     base: &'a str,
+}
+
+/// What of a source's holdings a permit can cover: a resource type, and codes, where only some are covered.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Wanted<'a> {
+    /// Resource type.
+    pub resource: &'a str,
+    /// Codes as `system|code`; empty is any.
+    pub codes: Vec<&'a str>,
 }
 
 /// Why a resource was dropped; counts of these go into the record, never content.
@@ -96,18 +106,34 @@ fn next_page(bundle: &Members<'_>) -> Option<String> {
 type Why = fn(&mut Dropped) -> &mut u32;
 
 impl<'a> Narrowing<'a> {
-    /// For what `permit` lets pass, of what `registry` says the categories cover, about whom the source knows by
-    /// `id_at_source` and the receiving party by `pairwise`; `base` is our own URL, for links.
+    /// For what `permit` lets pass, of what `registry` says the categories cover, about whom the source with this code knows
+    /// by this id and the receiving party by `pairwise`; `base` is our own URL, for links.
     #[must_use]
     pub fn new(
         permit: &'a Permit,
         registry: &'a RegistryText,
         pairwise: &'a Pairwise,
-        id_at_source: &'a str,
+        (source, id_at_source): (&'a str, &'a str),
         base: &'a str,
     ) -> Self {
         let secret = hmac::Key::new(hmac::HMAC_SHA256, &pairwise.secret);
-        Self { permit, registry, pairwise, secret, id_at_source, base }
+        Self { permit, registry, pairwise, secret, source, id_at_source, base }
+    }
+
+    /// What a source has to be asked for, so that it is asked for nothing else.
+    #[must_use]
+    pub fn wanted(&self) -> Vec<Wanted<'a>> {
+        let mut wanted: Vec<Wanted<'a>> = Vec::new();
+        for coverage in self.permit.kept().iter().flat_map(|kept| self.coverage(kept)) {
+            let codes = coverage.codes.iter().map(String::as_str);
+            match wanted.iter_mut().find(|known| known.resource == coverage.resource) {
+                // Any code there, or here.
+                Some(known) if known.codes.is_empty() || coverage.codes.is_empty() => known.codes.clear(),
+                Some(known) => known.codes.extend(codes),
+                None => wanted.push(Wanted { resource: &coverage.resource, codes: codes.collect() }),
+            }
+        }
+        wanted
     }
 
     /// What the source knows the subject by.
@@ -176,6 +202,17 @@ impl<'a> Narrowing<'a> {
             Ok((_, _, resource)) => resource.write(narrowed.next()),
             Err(count) => *count(&mut narrowed.dropped) += 1,
         }
+        Ok(())
+    }
+
+    /// Narrows the answer to a read to a Bundle entry, as [`Narrowing::page`] does those of a search.
+    ///
+    /// # Errors
+    /// When it isn't JSON.
+    pub fn entry(&self, body: &[u8], narrowed: &mut Narrowed) -> Result<(), NarrowError> {
+        let arena = Bump::with_capacity(ARENA_BYTES);
+        let resource = json::read(body, &arena).map_err(|_| NarrowError::NotJson)?;
+        self.entries([resource], &arena, narrowed);
         Ok(())
     }
 
@@ -250,8 +287,8 @@ impl<'a> Narrowing<'a> {
         text.and_then(|t| t.strip_prefix("Patient/")) == Some(self.id_at_source)
     }
 
-    /// What the receiving party knows a resource by: the pairwise id for the patient, else an id derived from it under
-    /// this pair's own secret.
+    /// What the receiving party knows a resource by: the pairwise id for the patient, else an id derived from the source's
+    /// under this pair's own secret.
     fn rewritten(&self, kind: &str, id: &str) -> String {
         if kind == "Patient" && id == self.id_at_source {
             return self.pairwise.id.text();
@@ -260,9 +297,10 @@ impl<'a> Narrowing<'a> {
             return id.to_owned();
         }
         let mut context = hmac::Context::with_key(&self.secret);
-        context.update(kind.as_bytes());
-        context.update(b"/");
-        context.update(id.as_bytes());
+        // Two sources may know different things by the same id.
+        for part in [self.source.as_bytes(), b"/", kind.as_bytes(), b"/", id.as_bytes()] {
+            context.update(part);
+        }
         let tag = context.sign();
         let bytes = tag.as_ref().first_chunk::<16>().copied().unwrap_or([0; 16]);
         PairwiseId::from_bytes(bytes).text()
@@ -328,6 +366,25 @@ struct Allowed<'a> {
 }
 
 impl Narrowed {
+    /// Takes what another answer of the same source brought.
+    pub fn add(&mut self, other: Self) {
+        if other.items > 0 {
+            if self.items > 0 {
+                self.json.push(b',');
+            }
+            self.json.extend_from_slice(&other.json);
+        }
+        self.items = self.items.saturating_add(other.items);
+        let (all, more) = (&mut self.dropped, other.dropped);
+        all.not_covered += more.not_covered;
+        all.other_person += more.other_person;
+        all.hidden += more.hidden;
+        all.my_number += more.my_number;
+        all.outside_dates += more.outside_dates;
+        all.malformed += more.malformed;
+        all.leaking += more.leaking;
+    }
+
     /// One item more: where to write it.
     fn next(&mut self) -> &mut Vec<u8> {
         if self.items > 0 {

@@ -1,14 +1,15 @@
 //! Releases under way: what the barrier can cut.
 //!
 //! A handle is registered before the last look at the records and stays until every byte has left the kernel, or the
-//! connection is closed. It ends exactly once, and its end is recorded.
+//! connection is closed. It ends exactly once, and its end is recorded. What is put together from several sources rests on
+//! a decision for each: one handle, and whatever ends one of them cuts it all.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sekisho_policy::{AccessRequest, Permit, PersonId, Timestamp};
+use sekisho_policy::{AccessRequest, PersonId, Timestamp};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -22,7 +23,7 @@ use crate::ledger::entry::{Bytes16, Bytes32};
 use crate::ledger::event::{Closed, Outcome};
 use crate::metrics::Metrics;
 use crate::sabotage::{self, Check};
-use crate::store::{Recorded, Store};
+use crate::store::{Recorded, Store, StoreError};
 
 /// A release may take this long, whatever the client does; then it is cut.
 pub const RELEASE_LASTS_MAX: Duration = Duration::from_secs(300);
@@ -41,11 +42,20 @@ pub struct Contents {
     pub digest: [u8; 32],
 }
 
+/// A decision, and what is released under it.
+pub struct Part {
+    /// The durable decision.
+    pub recorded: Box<Recorded>,
+    /// What is released under it; the digest is that of the whole body.
+    pub contents: Contents,
+}
+
 /// One release under way.
 pub struct Handle {
-    recorded: Box<Recorded>,
+    first: Part,
+    /// Further decisions that the same body rests on, about the same person and to the same receiver.
+    others: Vec<Part>,
     admission: Admission,
-    contents: Contents,
     connection: Arc<Connection>,
     releases: Arc<Releases>,
     began: Instant,
@@ -76,22 +86,51 @@ impl Handle {
         &self.releases.precedence
     }
 
-    /// What was asked.
+    /// About whom, and who receives: the same in all that it rests on.
     #[must_use]
     pub const fn request(&self) -> &AccessRequest {
-        self.recorded.request()
+        self.first.recorded.request()
     }
 
-    /// What was permitted.
-    #[must_use]
-    pub const fn permit(&self) -> &Permit {
-        self.recorded.permit()
+    /// The decisions that it rests on.
+    fn decisions(&self) -> impl Iterator<Item = &Part> {
+        std::iter::once(&self.first).chain(&self.others)
     }
 
-    /// The durable decision behind it.
+    /// Whether the current records cover all of it.
+    ///
+    /// # Errors
+    /// When it can't be told. That is a reason to stop as well.
+    pub async fn still_permitted(&self) -> Result<bool, StoreError> {
+        let all = if sabotage::off(Check::EachPart) { 1 } else { usize::MAX };
+        for part in self.decisions().take(all) {
+            if !self.releases.store.still_permitted(part.recorded.request(), part.recorded.permit()).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether the current records cover some of it.
+    pub async fn still_permitted_in_part(&self) -> bool {
+        for part in self.decisions() {
+            let permitted = self.releases.store.still_permitted(part.recorded.request(), part.recorded.permit());
+            if permitted.await.unwrap_or(false) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Whether one of the decisions is too old to release anything under.
     #[must_use]
-    pub const fn recorded(&self) -> &Recorded {
-        &self.recorded
+    pub fn is_expired(&self) -> bool {
+        self.decisions().any(|part| part.recorded.expired())
+    }
+
+    /// When the first of the permits runs out.
+    fn until(&self) -> Timestamp {
+        self.decisions().map(|part| part.recorded.permit().until()).min().unwrap_or(Timestamp::MAX)
     }
 
     /// Whether this configuration would let it come about.
@@ -166,7 +205,7 @@ impl Handle {
     }
 
     /// Nothing of it was sent: a last look said no.
-    pub(super) fn nothing_sent(&self) {
+    pub(crate) fn nothing_sent(&self) {
         self.connection.finish(1);
         self.end(Outcome::NothingSent);
     }
@@ -204,16 +243,25 @@ impl Handle {
         self.releases.remove(self);
         self.over.notify_waiters();
         self.releases.metrics.released(outcome);
-        let complete = outcome == Outcome::Complete;
+        for part in self.decisions() {
+            self.close(part, outcome);
+        }
+    }
+
+    fn close(&self, part: &Part, outcome: Outcome) {
+        // Of one source among several nothing may have come: it was permitted, and nothing of it was sent.
+        let nothing = part.contents.items == 0 && !self.others.is_empty();
+        let outcome = if nothing { Outcome::NothingSent } else { outcome };
+        let sent = self.stream().map_or_else(|| self.sent.load(Ordering::Acquire), |stream| stream.written());
         self.releases.store.close(
             self.request().subject,
             Closed {
-                decision: Bytes16(*self.recorded.decision().bytes()),
+                decision: Bytes16(*part.recorded.decision().bytes()),
                 outcome,
-                items: self.contents.items,
-                withheld: self.contents.withheld,
-                bytes: self.stream().map_or_else(|| self.sent.load(Ordering::Acquire), |stream| stream.written()),
-                digest: complete.then_some(Bytes32(self.contents.digest)),
+                items: part.contents.items,
+                withheld: part.contents.withheld,
+                bytes: if nothing { 0 } else { sent },
+                digest: (outcome == Outcome::Complete).then_some(Bytes32(part.contents.digest)),
             },
         );
     }
@@ -248,15 +296,15 @@ impl Releases {
     /// Registers a release. From here on the barrier sees it.
     pub fn register(
         self: &Arc<Self>,
-        recorded: Box<Recorded>,
+        first: Part,
+        others: Vec<Part>,
         admission: Admission,
-        contents: Contents,
         connection: &Arc<Connection>,
     ) -> Arc<Handle> {
         let handle = Arc::new(Handle {
-            recorded,
+            first,
+            others,
             admission,
-            contents,
             connection: Arc::clone(connection),
             releases: Arc::clone(self),
             began: Instant::now(),
@@ -277,7 +325,7 @@ impl Releases {
 
     /// Cuts the release the instant its permit runs out, if that is soon.
     fn time(&self, handle: &Arc<Handle>) {
-        let until = handle.permit().until();
+        let until = handle.until();
         let clock = self.store.clock().clone();
         let soon = clock.now().is_ok_and(|now| until.millis().saturating_sub(now.millis()) <= TIMER_WITHIN_MS);
         if until == Timestamp::MAX || !soon || sabotage::off(Check::UntilMidStream) {

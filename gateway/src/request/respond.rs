@@ -152,6 +152,17 @@ impl Reply {
         )
     }
 
+    /// No source that was asked gave name and birth date: whose summary it would be could not be told from it.
+    #[must_use]
+    pub fn no_identity() -> Self {
+        Self::outcome(
+            StatusCode::BAD_GATEWAY,
+            "exception",
+            "氏名と生年月日を提供元から受け取れないため、要約を作れません。記録がないという意味ではありません。",
+            "No source gave name and birth date, without which there is no summary. This does not mean that there is no data.",
+        )
+    }
+
     /// The source does not offer this for the person's municipality.
     #[must_use]
     pub fn not_supported() -> Self {

@@ -236,7 +236,7 @@ async fn route(app: &Arc<App>, connection: &Arc<Connection>, request: Request<Re
         return Box::pin(crate::api::handle(app, connection, request)).await;
     }
     if crate::web::is_for_pages(&request) {
-        return Box::pin(crate::web::handle(app, request)).await;
+        return Box::pin(crate::web::handle(app, connection, request)).await;
     }
     super::handle(app, connection, &request).await
 }

@@ -100,7 +100,7 @@ impl Store {
 
     /// When something was last recorded about a person.
     fn newest(&self, person: PersonId) -> Result<Option<Timestamp>, StoreError> {
-        let shaping = self.inner.index.state_of(person)?.last().copied();
+        let shaping = self.inner.index.last_state_of(person)?;
         let decided =
             self.inner.index.log_of(person, u64::MAX, 1)?.first().map(|line| line.closed.unwrap_or(line.decided));
         let at = |location| self.read(location).map(|opened| opened.header.at());

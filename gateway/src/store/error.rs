@@ -28,6 +28,9 @@ pub enum StoreError {
     /// The idempotency key came with an earlier request.
     #[error("this idempotency key was used by an earlier request: look up what it gave")]
     Repeated,
+    /// A proof could not be made.
+    #[error("no proof: {0}")]
+    Proof(#[from] crate::ledger::proof::ProofError),
     /// A stored entry isn't what was written, or an event can't become one.
     #[error("a ledger entry can't be opened or made: {0}")]
     Entry(&'static str),

@@ -3,16 +3,18 @@
 //! An entry holds the question, the instant, and how far records and registry had come, with their digests. Replaying
 //! the ledger up to there gives the very input; the decision made on it again must agree with the recorded one.
 
+use std::collections::HashMap;
+
 use sekisho_policy::{
-    AccessRequest, Actor, Capacity, Categories, Decision, PartyId, PermittedBy, PersonId, PurposeCode, Receiver,
-    Timestamp, decide,
+    AccessRequest, Actor, Capacity, Categories, ConsentId, Decision, PartyId, PermittedBy, PersonId, PurposeCode,
+    Receiver, Timestamp, decide,
 };
 
 use super::state::{ERASED, Ending, Global, Subject, category_version};
-use super::{Store, StoreError};
+use super::{Store, StoreError, Used};
 use crate::ids::{EntryId, TextId};
 use crate::ledger::entry::{Bytes16, Bytes32};
-use crate::ledger::event::{Closed, Decided, Event, Question};
+use crate::ledger::event::{Decided, Event, Question};
 
 /// A pruned one has left its hash, which doesn't tell its id.
 const NO_SUCH_DECISION: &str = "no such decision, or one that was pruned when its time was over";
@@ -40,23 +42,6 @@ pub struct Explained {
     pub registry: Global,
 }
 
-/// A line of the access log (閲覧・提供の記録).
-#[derive(Debug)]
-pub struct Logged {
-    /// Number in the ledger.
-    pub position: u64,
-    /// The decision's entry.
-    pub entry: EntryId,
-    /// Its leaf hash.
-    pub leaf: [u8; 32],
-    /// When.
-    pub at: Timestamp,
-    /// The decision.
-    pub decided: Decided,
-    /// What became of it, once that is known.
-    pub closed: Option<Closed>,
-}
-
 pub(super) fn decided(
     request: &AccessRequest,
     route: &str,
@@ -75,7 +60,22 @@ pub(super) fn decided(
         registry_digest: Bytes32(global.digest),
         kept: kept_bits(request, decision),
         by_basis: by_basis(decision) || official(request, subject),
+        consents: consents(decision),
     }
+}
+
+/// The consents that a permit rests on, each once.
+fn consents(decision: &Decision) -> Option<Vec<Bytes16>> {
+    let Decision::Permit(permit) = decision else { return None };
+    let mut all: Vec<Bytes16> = Vec::new();
+    for kept in permit.kept() {
+        if let PermittedBy::Consent(id) = kept.by
+            && !all.contains(&Bytes16(*id.bytes()))
+        {
+            all.push(Bytes16(*id.bytes()));
+        }
+    }
+    (!all.is_empty()).then_some(all)
 }
 
 /// Whether a legal basis was ever recorded for this recipient and purpose: what is asked around it, refused or not, would
@@ -170,50 +170,13 @@ impl Store {
         Ok(Explained { entry, at, route, request, decision, agrees, erased, kept, registry })
     }
 
-    /// Decisions about a person before a position, newest first, at most `limit`, each with its outcome. Legal-basis
-    /// decisions are among them: whoever shows this to citizens leaves those out (invariant 11).
+    /// When each consent about a person permitted something, the first and the last time. What a legal basis had a part in does not count: it would
+    /// tell of it (invariant 11).
     ///
     /// # Errors
     /// When the store can't be read.
-    pub fn access_log(&self, person: PersonId, before: u64, limit: usize) -> Result<Vec<Logged>, StoreError> {
-        let mut lines = Vec::new();
-        for line in self.inner.index.log_of(person, before, limit)? {
-            let position = line.position;
-            let opened = self.read(line.decided)?;
-            let leaf = opened.leaf;
-            let Some(Event::Decided(decided)) = opened.event else { continue };
-            let entry = opened.header.id();
-            let closed = match line.closed {
-                Some(location) => self.read(location)?.event,
-                None => None,
-            };
-            let closed = closed.and_then(|event| if let Event::Closed(closed) = event { Some(closed) } else { None });
-            lines.push(Logged { position, entry, leaf, at: opened.header.at(), decided, closed });
-        }
-        Ok(lines)
-    }
-
-    /// The position before which a person's decisions are older than this instant; by bisection, so that it takes as long
-    /// however many there are.
-    ///
-    /// # Errors
-    /// When the store can't be read.
-    pub fn log_before(&self, person: PersonId, at: Timestamp) -> Result<u64, StoreError> {
-        // Whether the newest line before this position is not older.
-        let not_older = |position: u64| {
-            let Some(line) = self.inner.index.log_of(person, position, 1)?.pop() else { return Ok(false) };
-            Ok::<_, StoreError>(self.read(line.decided)?.header.at() >= at)
-        };
-        let newest = self.inner.index.log_of(person, u64::MAX, 1)?.pop().map_or(0, |line| line.position);
-        let (mut low, mut high) = (0, newest.saturating_add(1));
-        if !not_older(high)? {
-            return Ok(u64::MAX);
-        }
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if not_older(middle)? { high = middle } else { low = middle + 1 }
-        }
-        Ok(low.saturating_sub(1))
+    pub fn uses(&self, person: PersonId) -> Result<HashMap<ConsentId, Used>, StoreError> {
+        Ok(self.inner.index.uses_of(person)?)
     }
 
     /// The event that came with an idempotency key, the hash of the body that came with it, and its entry.

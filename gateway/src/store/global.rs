@@ -1,11 +1,12 @@
 //! The registry in force, as the ledger's entries about it shaped it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sekisho_policy::{Registry, Rules};
 
 use super::state::step;
-use crate::ledger::event::Event;
+use crate::ledger::event::{ConsentText, Event};
 use crate::ledger::merkle::Hash;
 use crate::store::registry::RegistryText;
 
@@ -16,6 +17,8 @@ pub struct Global {
     pub registry: Arc<Registry>,
     /// As configured.
     pub text: Arc<RegistryText>,
+    /// Every text that people were ever asked to agree to, by hash.
+    pub texts: BTreeMap<Hash, Arc<ConsentText>>,
     /// Codes of the parties that are suspended, sorted.
     pub suspended: Vec<String>,
     /// How many entries shaped it.
@@ -30,7 +33,14 @@ impl Global {
     pub fn empty() -> Self {
         let text = Arc::new(RegistryText::default());
         let registry = text.to_policy(&[]).unwrap_or_else(|_| unreachable_empty());
-        Self { registry: Arc::new(registry), text, suspended: Vec::new(), entries: 0, digest: [0; 32] }
+        Self {
+            registry: Arc::new(registry),
+            text,
+            texts: BTreeMap::new(),
+            suspended: Vec::new(),
+            entries: 0,
+            digest: [0; 32],
+        }
     }
 
     /// Takes in one entry, in ledger order. A registry that this build can't read leaves nothing registered.
@@ -47,6 +57,10 @@ impl Global {
                     self.suspended.push(e.party.clone());
                     self.suspended.sort_unstable();
                 }
+            }
+            Some(Event::TextPublished(e)) => {
+                self.texts.insert(e.text.hash(), Arc::new(e.text.clone()));
+                return;
             }
             _ => return,
         }

@@ -3,7 +3,8 @@
 use sekisho_policy::{ConsentId, PartyId, PersonId};
 
 use super::{Store, StoreError};
-use crate::ids::PairwiseId;
+use crate::ids::{EntryId, PairwiseId};
+use crate::ledger::event::Event;
 
 impl Store {
     /// The person who stands for everyone unknown: asked about an id that nobody has, the same work is done on records
@@ -33,6 +34,26 @@ impl Store {
         Ok(holds.then_some(person))
     }
 
+    /// Who was linked last to a login, or to an id at a source, whether or not it still holds. To be asked while drafting a
+    /// link, beside a look at whether it holds.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn linked_last(&self, at: &str, id: &str) -> Result<Option<PersonId>, StoreError> {
+        Ok(self.inner.index.login(at, id)?)
+    }
+
+    /// The entry that issued a one-time code, by the code's keyed hash; `None` when there is none, it is used, or it can't be
+    /// read any more.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn code(&self, code: [u8; 32]) -> Result<Option<(EntryId, Event)>, StoreError> {
+        let Some(location) = self.inner.index.code(code)? else { return Ok(None) };
+        let opened = self.read(location)?;
+        Ok(opened.event.map(|event| (opened.header.id(), event)))
+    }
+
     /// Whom a party knows by this id.
     ///
     /// # Errors
@@ -51,6 +72,19 @@ impl Store {
     /// When the store can't be read.
     pub fn person_of_consent(&self, consent: ConsentId) -> Result<Option<PersonId>, StoreError> {
         Ok(self.inner.index.consent(consent)?)
+    }
+
+    /// Requests to erase that a party has not answered, after a consent, at most so many: the consent, and whose it is.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn erasures(
+        &self,
+        party: PartyId,
+        after: Option<ConsentId>,
+        limit: usize,
+    ) -> Result<Vec<(ConsentId, PersonId)>, StoreError> {
+        Ok(self.inner.index.erasures(party, after, limit)?)
     }
 
     /// Over whom a person holds or held authority.

@@ -151,13 +151,16 @@ impl Store {
         papers: &mut Arc<Papers>,
         entries: u64,
     ) -> Result<(), StoreError> {
-        let all = self.inner.index.state_of(person)?;
         let (from, to) = (usize::try_from(subject.entries), usize::try_from(entries));
-        let (from, to) = (from.unwrap_or(usize::MAX), to.unwrap_or(usize::MAX).min(all.len()));
-        let Some(fresh) = all.get(from..to).filter(|fresh| !fresh.is_empty()) else { return Ok(()) };
+        let (from, to) = (from.unwrap_or(usize::MAX), to.unwrap_or(usize::MAX));
+        let mut fresh = self.inner.index.state_of(person, from)?;
+        fresh.truncate(to.saturating_sub(from));
+        if fresh.is_empty() {
+            return Ok(());
+        }
         let (subject, papers) = (Arc::make_mut(subject), Arc::make_mut(papers));
         for location in fresh {
-            let opened = self.read(*location)?;
+            let opened = self.read(location)?;
             if opened.person != Some(person) {
                 return Err(StoreError::Entry("filed under another person"));
             }
@@ -187,9 +190,11 @@ fn shrink(subject: &mut Subject, papers: &mut Papers) {
     records.bases.shrink_to_fit();
     subject.links.shrink_to_fit();
     subject.pairwise.shrink_to_fit();
+    subject.officials.shrink_to_fit();
     papers.proposals.shrink_to_fit();
     papers.agreements.shrink_to_fit();
     papers.authorities.shrink_to_fit();
+    papers.links.shrink_to_fit();
 }
 
 fn subject_bytes(subject: &Subject) -> usize {
@@ -213,6 +218,7 @@ fn subject_bytes(subject: &Subject) -> usize {
         + records.bases.iter().map(basis).sum::<usize>()
         + subject.links.iter().map(link).sum::<usize>()
         + subject.pairwise.iter().map(pairwise).sum::<usize>()
+        + size_of_val(&*subject.officials)
 }
 
 fn papers_bytes(papers: &Papers) -> usize {
@@ -225,6 +231,7 @@ fn papers_bytes(papers: &Papers) -> usize {
         + papers.proposals.iter().map(proposal).sum::<usize>()
         + papers.agreements.iter().map(agreement).sum::<usize>()
         + papers.authorities.iter().map(|a| size_of_val(a) + a.kind.len()).sum::<usize>()
+        + papers.links.iter().map(|l| size_of_val(l) + l.verified_by.len()).sum::<usize>()
 }
 
 fn terms_bytes(terms: &Terms) -> usize {

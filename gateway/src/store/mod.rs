@@ -14,11 +14,13 @@ mod erasure;
 mod error;
 pub(crate) mod explain;
 mod global;
+mod lines;
 mod look_up;
 mod memory;
 mod open;
 mod papers;
 mod prepare;
+mod prove;
 mod prune;
 mod recorded;
 pub mod registry;
@@ -42,14 +44,17 @@ use crate::ledger::merkle::Hash;
 use embedded::index::Index;
 use embedded::log::LogReader;
 pub use embedded::pace::{UnderWay, Workers};
+pub use embedded::pages::Used;
 use embedded::vault::Vault;
 pub use embedded::writer::Appended;
 use embedded::writer::{Append, Guard, Message, Refused, Slot, Writer};
 pub use error::StoreError;
-pub use explain::{Explained, Logged};
+pub use explain::Explained;
+pub use lines::{LogLine, Logged, Look};
 use memory::Memory;
 pub use memory::{Dossier, Snapshot};
 pub use open::{OpenError, Options};
+pub use prove::Provable;
 pub use prune::{PruneError, Pruning};
 use recorded::ruling;
 pub use recorded::{Recorded, Ruling};
@@ -71,6 +76,8 @@ pub struct Draft {
     pub idempotency: Option<Idempotency>,
     /// An event about one of the others that the update names, in the same group.
     pub beside: Option<(PersonId, Event)>,
+    /// Further events about the person, each with a key of its own: rows of a table, a bounded part of it at once.
+    pub rows: Vec<(Event, Option<Idempotency>)>,
 }
 
 struct Inner {
@@ -83,6 +90,8 @@ struct Inner {
     memory: Memory,
     global: arc_swap::ArcSwap<(Guard, Arc<Global>)>,
     nobody: PersonId,
+    /// What proofs are made under, and since when.
+    proving: tokio::sync::Mutex<Option<prove::Current>>,
     /// Held while keys are destroyed, and while a backup is made: a backup's ledger and vault must agree on it.
     keeping: tokio::sync::Mutex<()>,
     /// Held while the vault is changed.
@@ -175,14 +184,17 @@ impl Store {
             let dossier = self.dossier(person).await?;
             let now = self.inner.clock.now().map_err(StoreError::from)?;
             let (value, drafted) = draft(&dossier, &seen, &global, now)?;
-            if drafted.events.is_empty() {
+            if drafted.events.is_empty() && drafted.rows.is_empty() {
                 return Ok((value, None));
             }
-            let mut prepared = Vec::with_capacity(drafted.events.len() + 1);
+            let mut prepared = Vec::with_capacity(drafted.events.len() + drafted.rows.len() + 1);
             let mut idempotency = drafted.idempotency;
             let cause = drafted.cause.unwrap_or(Cause::Gateway);
             for event in drafted.events {
                 prepared.push(self.prepare(person, event, now, cause, idempotency.take())?);
+            }
+            for (event, key) in drafted.rows {
+                prepared.push(self.prepare(person, event, now, cause, key)?);
             }
             if let Some((other, event)) = drafted.beside {
                 prepared.push(self.prepare(other, event, now, cause, None)?);

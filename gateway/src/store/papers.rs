@@ -8,9 +8,9 @@
 
 use sekisho_policy::{AuthorityId, ConsentId, PersonId, SubjectRecords, Timestamp};
 
-use crate::ids::{EntryId, TextId};
+use crate::ids::{EntryId, LinkId, TextId};
 use crate::ledger::entry::Header;
-use crate::ledger::event::{Attestation, Event, Terms};
+use crate::ledger::event::{Attestation, ErasureAnswer, Event, Terms};
 use crate::ledger::merkle::Hash;
 
 /// The papers of one person.
@@ -22,6 +22,21 @@ pub struct Papers {
     pub agreements: Vec<Agreement>,
     /// What guardians' authority rests on; ended ones included.
     pub authorities: Vec<AuthorityPaper>,
+    /// What links rest on, of those that hold.
+    pub links: Vec<LinkPaper>,
+    /// The newest enrolment code, by its keyed hash: it takes the place of those before.
+    pub code: Option<Hash>,
+}
+
+/// What a link says beyond what it links to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkPaper {
+    /// Which link.
+    pub id: LinkId,
+    /// Since when.
+    pub at: Timestamp,
+    /// Who verified it, as recorded.
+    pub verified_by: String,
 }
 
 /// A proposal that waits for an answer.
@@ -58,8 +73,21 @@ pub struct Agreement {
     pub superseded_by: Option<ConsentId>,
     /// The entry that ended it.
     pub ended: Option<Ending>,
+    /// The recipient was asked to erase what it holds.
+    pub erasure: Option<ErasureRequest>,
     /// Counts the changes, for the entity tag.
     pub revision: u64,
+}
+
+/// A request to erase (消去のお願い), and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErasureRequest {
+    /// When it was made.
+    pub asked: Timestamp,
+    /// What the recipient says last, and when it said so.
+    pub answer: Option<(ErasureAnswer, Timestamp)>,
+    /// How often it has answered.
+    pub answers: u32,
 }
 
 /// What a record of authority says beyond what the policy needs.
@@ -131,6 +159,7 @@ impl Papers {
                     attestation: e.attestation.clone(),
                     superseded_by: None,
                     ended: None,
+                    erasure: None,
                     revision,
                 });
             }
@@ -141,13 +170,34 @@ impl Papers {
                     a.ended = Some(Ending { entry: header.id(), leaf: *leaf, at: header.at() });
                 }
             }
+            Event::ErasureAsked(e) => {
+                let request = ErasureRequest { asked: Timestamp::from_millis(e.at_ms), answer: None, answers: 0 };
+                for a in self.of(ConsentId::of(e.consent.0)) {
+                    a.erasure = Some(request.clone());
+                }
+            }
+            Event::ErasureAnswered(e) => {
+                for request in self.of(ConsentId::of(e.consent.0)).filter_map(|a| a.erasure.as_mut()) {
+                    request.answer = Some((e.answer.clone(), Timestamp::from_millis(e.at_ms)));
+                    request.answers = request.answers.saturating_add(1);
+                }
+            }
             Event::AuthorityRecorded(e) => self.authorities.push(AuthorityPaper {
                 id: AuthorityId::of(e.authority.0),
                 guardian: PersonId::of(e.guardian.0),
                 kind: e.kind.clone(),
                 recheck: e.recheck_ms.map(Timestamp::from_millis),
             }),
+            Event::Linked(e) => self.links.push(LinkPaper {
+                id: LinkId::of(e.link.0),
+                at: header.at(),
+                verified_by: e.verified_by.clone(),
+            }),
+            Event::EnrolmentCodeIssued(e) => self.code = Some(e.code.0),
+            Event::LinkEnded(e) => self.links.retain(|l| l.id != LinkId::of(e.link.0)),
             Event::SpeciallyAdopted(e) => {
+                self.links.clear();
+                self.code = None;
                 self.proposals.clear();
                 self.agreements.retain(|a| a.grantor == PersonId::of(e.subject.0));
                 for a in self.agreements.iter_mut().filter(|a| a.ended.is_none()) {
@@ -157,5 +207,9 @@ impl Papers {
             }
             _ => {}
         }
+    }
+
+    fn of(&mut self, consent: ConsentId) -> impl Iterator<Item = &mut Agreement> {
+        self.agreements.iter_mut().filter(move |a| a.consent == consent)
     }
 }

@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 use crate::ids::party_id;
 use crate::store::state::category_version;
 
+/// Kinds of party that have a counter, at which staff record what people say.
+pub const COUNTER_KINDS: [&str; 2] = ["municipality", "clinic"];
+
 /// All that is registered.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -71,6 +74,9 @@ pub struct CategoryText {
     pub label_en: String,
     /// Age from which the subject decides alone.
     pub own_consent_age: u8,
+    /// Nothing about it is ever a reason for a notice that leaves the gateway. Consultations, above all.
+    #[serde(default)]
+    pub quiet: bool,
     /// Which FHIR data it covers.
     pub covers: Vec<Coverage>,
 }
@@ -195,6 +201,9 @@ impl RegistryText {
     /// The registered category of this very version.
     #[must_use]
     pub fn category(&self, version: CategoryVersion) -> Option<&CategoryText> {
-        self.categories.iter().find(|c| category_version(&c.version) == Some(version))
+        // Comparing codes first: parsing each would take longer the more there are, and tell where in the list one stands.
+        let of_code =
+            |c: &&CategoryText| c.version.split_once('@').is_some_and(|(code, _)| code == version.code.0.as_str());
+        self.categories.iter().filter(of_code).find(|c| category_version(&c.version) == Some(version))
     }
 }

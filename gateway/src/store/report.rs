@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use sekisho_policy::{PartyId, PersonId, Timestamp};
 
-use super::explain::Logged;
+use super::lines::{LogLine, Logged};
 use super::{Store, StoreError, prepare};
 use crate::ids::{EntryId, TextId};
 use crate::ledger::entry::{Entry, EntryType};
@@ -147,13 +147,15 @@ impl Store {
     /// When the store can't be read.
     pub fn kept(&self, person: PersonId) -> Result<KeptOf, StoreError> {
         let mut records = Vec::new();
-        for location in self.inner.index.state_of(person)? {
+        for location in self.inner.index.state_of(person, 0)? {
             let opened = self.read(location)?;
             let kind = opened.header.entry_type().map_err(|_| StoreError::Entry("unknown type"))?;
             records.push(Kept { entry: opened.header.id(), at: opened.header.at(), kind, event: opened.event });
         }
-        let decisions = self.access_log(person, u64::MAX, LINES_MAX)?;
-        let complete = decisions.len() < LINES_MAX;
+        let lines = self.access_log(person, u64::MAX, LINES_MAX)?;
+        let complete = lines.len() < LINES_MAX;
+        // Looks are among the records.
+        let decisions = lines.into_iter().filter_map(LogLine::decision).collect();
         Ok(KeptOf { records, decisions, complete })
     }
 }

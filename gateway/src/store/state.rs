@@ -7,7 +7,7 @@
 use jiff::civil::Date;
 use sekisho_policy::{
     Authority, AuthorityId, BasisId, Block, BlockId, BlockTarget, Consent, ConsentId, DataPeriod, Field, LegalBasis,
-    Lift, Origin, Period, PersonId, Refusal, RefusalId, RefusalScope, Scope, SubjectRecords, Timestamp,
+    Lift, Origin, PartyId, Period, PersonId, Refusal, RefusalId, RefusalScope, Scope, SubjectRecords, Timestamp,
 };
 
 use crate::ids::{LinkId, PairwiseId, TextId, party_id};
@@ -20,7 +20,7 @@ use crate::store::codes::{categories, category_code, purpose};
 /// Why records are unreadable when a key that sealed one of them was destroyed.
 pub(crate) const ERASED: Field = Field::Record("erased");
 pub use crate::store::global::Global;
-pub use crate::store::papers::{Agreement, AuthorityPaper, Ending, Papers, Proposal};
+pub use crate::store::papers::{Agreement, AuthorityPaper, Ending, ErasureRequest, LinkPaper, Papers, Proposal};
 
 /// What is recorded about one person, as subject, as guardian and as user: all that decisions and releases look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub struct Subject {
     pub enrolled: bool,
     /// From when the latest recorded special adoption is in effect.
     pub adopted_from: Option<Timestamp>,
+    /// Who may receive on a legal basis, and since when one is recorded: each party once, ended or not.
+    pub officials: Vec<(PartyId, Timestamp)>,
 }
 
 /// A verified link that holds.
@@ -87,6 +89,7 @@ impl Subject {
             pairwise: Vec::new(),
             enrolled: false,
             adopted_from: None,
+            officials: Vec::new(),
         }
     }
 
@@ -133,8 +136,19 @@ impl Subject {
             Err("entry.person")
         };
         match taken {
-            Ok(()) => papers.take(header, leaf, event, self.entries),
+            Ok(()) => {
+                self.note_official(header, event);
+                papers.take(header, leaf, event, self.entries);
+            }
             Err(field) => self.records.unreadable = Some(Field::Record(field)),
+        }
+    }
+
+    fn note_official(&mut self, header: &Header, event: &Event) {
+        let Event::BasisRecorded(basis) = event else { return };
+        let party = party_id(&basis.recipient);
+        if !self.officials.iter().any(|(known, _)| *known == party) {
+            self.officials.push((party, header.at()));
         }
     }
 
@@ -159,7 +173,12 @@ impl Subject {
             }
             Event::SpeciallyAdopted(e) => self.sever(e),
             // Papers only.
-            Event::ConsentProposed(_) | Event::ProposalClosed(_) => {}
+            Event::ConsentProposed(_)
+            | Event::ProposalClosed(_)
+            | Event::ErasureAsked(_)
+            | Event::ErasureAnswered(_)
+            | Event::ChannelChanged(_) => {}
+            Event::EnrolmentCodeIssued(_) | Event::CodeUsed(_) | Event::CounterLooked(_) => {}
             _ => self.take_record(event)?,
         }
         Ok(())
@@ -195,7 +214,7 @@ impl Subject {
                     a.period = shortened(a.period, e.at_ms);
                 }
             }
-            Event::ConsentApproved(e) => records.consents.push(consent(ConsentId::of(e.consent.0), e)?),
+            Event::ConsentApproved(e) => records.consents.push(consent(e)?),
             Event::ConsentEnded(e) => {
                 let id = ConsentId::of(e.consent.0);
                 let at = Timestamp::from_millis(e.at_ms);
@@ -289,6 +308,9 @@ fn about(event: &Event) -> Option<PersonId> {
         Event::PairwiseMinted(e) => e.subject,
         Event::PairwiseRetired(e) => e.subject,
         Event::SpeciallyAdopted(e) => e.subject,
+        Event::EnrolmentCodeIssued(e) => e.person,
+        Event::CodeUsed(e) => e.person,
+        Event::CounterLooked(e) => e.subject,
         _ => return None,
     };
     Some(PersonId::of(person.0))
@@ -298,10 +320,14 @@ pub(super) fn step(digest: &Hash, leaf: &Hash) -> Hash {
     sha256(&[digest.as_slice(), leaf].concat())
 }
 
-fn consent(id: ConsentId, e: &crate::ledger::event::ConsentApproved) -> Result<Consent, &'static str> {
+/// A consent as the policy looks at it.
+///
+/// # Errors
+/// Names the field that is not understood.
+pub(crate) fn consent(e: &crate::ledger::event::ConsentApproved) -> Result<Consent, &'static str> {
     let terms = &e.terms;
     Ok(Consent {
-        id,
+        id: ConsentId::of(e.consent.0),
         grantor: PersonId::of(e.grantor.0),
         recipient: party_id(&terms.recipient),
         purpose: purpose(&terms.purpose, "consent.purpose")?,

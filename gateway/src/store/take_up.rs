@@ -12,7 +12,7 @@ use crate::ids::{KeyId, TextId};
 use crate::ledger::checkpoint::{LedgerKey, open_checkpoint};
 use crate::ledger::entry::{Entry, EntryType};
 use crate::ledger::event::Event;
-use crate::ledger::merkle::{Frontier, Hash};
+use crate::ledger::merkle::{Frontier, Hash, WINDOW};
 use crate::ledger::pruned::Tally;
 use crate::sabotage::{self, Check};
 
@@ -23,6 +23,8 @@ const REBUILD_GROUP: usize = 1_000;
 pub(super) struct Ledger {
     pub(super) log: Log,
     pub(super) frontier: Frontier,
+    /// Where each window of leaves begins.
+    pub(super) begins: Vec<Location>,
     /// Where each entry lies; `None` where it was pruned.
     places: Vec<Option<Location>>,
     pub(super) tally: Tally,
@@ -92,7 +94,7 @@ pub(super) fn read_ledger(
     // A checkpoint file that is not whole tells nothing; a power cut may have left it so.
     let head = signed.and_then(|signed| open_checkpoint(&signed, &key.verifier_key()).ok());
     let mut frontier = Frontier::default();
-    let (mut places, mut destroyed, mut tally) = (Vec::new(), HashSet::new(), Tally::default());
+    let (mut places, mut begins, mut destroyed, mut tally) = (Vec::new(), Vec::new(), HashSet::new(), Tally::default());
     let fits_at = |frontier: &Frontier, expected: Option<(u64, Hash)>| {
         expected.filter(|(size, _)| *size == frontier.size()).map(|(_, root)| root == frontier.root())
     };
@@ -102,6 +104,9 @@ pub(super) fn read_ledger(
         watch.one_read();
         frontier.push(stored.leaf());
         tally.one(location.segment(), position, stored);
+        if position.is_multiple_of(WINDOW) {
+            begins.push(location);
+        }
         places.push(stored.whole().map(|_| location));
         match stored.whole().and_then(about_the_ledger) {
             Some(Event::KeyDestroyed(gone)) => drop(destroyed.insert(KeyId::of(gone.key.0))),
@@ -120,7 +125,7 @@ pub(super) fn read_ledger(
     if let Some(segment) = tally.untold() {
         return Err(OpenError::Untold(segment));
     }
-    Ok(Ledger { log, frontier, places, tally, destroyed, fits: fits == Some(true) })
+    Ok(Ledger { log, frontier, begins, places, tally, destroyed, fits: fits == Some(true) })
 }
 
 /// What an entry tells about the ledger itself: keys destroyed, entries pruned.

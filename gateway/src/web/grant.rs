@@ -7,7 +7,7 @@ use sekisho_policy::{ConsentId, PersonId};
 
 use super::page::{Answer, Frame, Trouble};
 use super::refusals::scope_of;
-use super::view::{self, TermsView};
+use super::view::{self, TermsView, Words};
 use super::visit::Visit;
 use crate::consent::give::{self, Approval, GiveError};
 use crate::ids::TextId;
@@ -19,14 +19,34 @@ struct Show {
     f: Frame,
     id: String,
     terms: TermsView,
-    text: String,
-    hash: String,
-    revision: u64,
+    choice: Choice,
     people: Vec<(String, String)>,
     /// Where to sign in again first, where that is needed.
     again: Option<String>,
     /// What to say above it all.
     notice: Option<&'static str>,
+}
+
+/// What is agreed to: the words, and what of them comes back with the answer.
+pub struct Choice {
+    /// What would happen, what good it does, what refusing means.
+    pub words: Words,
+    /// The text's hash.
+    pub hash: String,
+    /// The proposal's revision.
+    pub revision: u64,
+}
+
+impl Choice {
+    /// Of a proposal, with the text that is in force.
+    ///
+    /// # Errors
+    /// When its purpose has none any more.
+    pub fn of(visit: &Visit, proposal: &Proposal) -> Result<Self, Trouble> {
+        let text = visit.app.config.texts.get(&proposal.terms.purpose).ok_or(Trouble::not_found())?;
+        let hash = data_encoding::HEXLOWER.encode(&text.hash);
+        Ok(Self { words: Words::of(visit.lang, &text.text), hash, revision: proposal.revision })
+    }
 }
 
 #[derive(Template)]
@@ -39,7 +59,10 @@ struct Agreed {
 }
 
 /// The proposal of this id that waits for this person.
-async fn proposal(visit: &Visit, person: PersonId, id: &str) -> Result<(ConsentId, Proposal), Trouble> {
+///
+/// # Errors
+/// When there is none such.
+pub async fn proposal(visit: &Visit, person: PersonId, id: &str) -> Result<(ConsentId, Proposal), Trouble> {
     let id = ConsentId::parse(id).map_err(|_| Trouble::not_found())?;
     let dossier = visit.app.store.dossier(person).await?;
     let waits = |p: &&Proposal| p.consent == id && !p.declined;
@@ -66,7 +89,6 @@ async fn shown(
     let (id, proposal) = proposal(visit, person, id).await?;
     let store = &visit.app.store;
     let global = store.registry().await?;
-    let text = visit.app.config.texts.get(&proposal.terms.purpose).ok_or(Trouble::not_found())?;
     let mut people = Vec::new();
     for subject in visit.decided_by(person).await? {
         let snapshot = store.snapshot(subject).await?;
@@ -79,9 +101,7 @@ async fn shown(
         f: visit.frame(),
         id: id.text(),
         terms: view::terms(visit.lang, &global, &proposal.terms),
-        text: visit.t(&text.ja, &text.en).to_owned(),
-        hash: data_encoding::HEXLOWER.encode(&text.hash),
-        revision: proposal.revision,
+        choice: Choice::of(visit, &proposal)?,
         people,
         again,
         notice,
@@ -110,31 +130,9 @@ pub async fn agree(visit: &Visit, id: &str) -> Result<Answer, Trouble> {
         // Two windows, one answer: what the other one did stands.
         Err(_) => return Ok(Answer::see(&format!("/my/consents/{id}"))),
     };
-    if !strong(visit) {
-        return shown(
-            visit,
-            person,
-            id,
-            StatusCode::FORBIDDEN,
-            Some(visit.t(
-                "同意するには、あらためて本人確認のサインインをしてください。まだ同意していません。",
-                "To agree, sign in again first. You have not agreed yet.",
-            )),
-        )
-        .await;
-    }
-    let Some(subject) = visit.field("subject").and_then(|text| PersonId::parse(text).ok()) else {
-        return shown(
-            visit,
-            person,
-            id,
-            StatusCode::BAD_REQUEST,
-            Some(visit.t(
-                "どなたについての同意かを選んでください。まだ同意していません。",
-                "Choose whom this is about. You have not agreed yet.",
-            )),
-        )
-        .await;
+    let subject = visit.field("subject").and_then(|text| PersonId::parse(text).ok());
+    let (Some(subject), true) = (subject, strong(visit)) else {
+        return not_chosen(visit, person, id).await;
     };
     let text_hash = visit.field("text").and_then(|hex| data_encoding::HEXLOWER.decode(hex.as_bytes()).ok());
     let approval = Approval {
@@ -152,6 +150,27 @@ pub async fn agree(visit: &Visit, id: &str) -> Result<Answer, Trouble> {
     let global = visit.app.store.registry().await?;
     let terms = view::terms(visit.lang, &global, &proposal.terms);
     Ok(Answer::page(StatusCode::OK, &Agreed { f: visit.frame(), id: id.to_owned(), terms, agreed: true }))
+}
+
+/// The proposal again: the sign-in is not fresh and strong, or nobody was chosen.
+///
+/// # Errors
+/// When there is no such proposal.
+pub async fn not_chosen(visit: &Visit, person: PersonId, id: &str) -> Result<Answer, Trouble> {
+    let (status, ja, en) = if strong(visit) {
+        let (ja, en) = (
+            "どなたについての同意かを選んでください。まだ同意していません。",
+            "Choose whom this is about. You have not agreed yet.",
+        );
+        (StatusCode::BAD_REQUEST, ja, en)
+    } else {
+        let (ja, en) = (
+            "同意するには、あらためて本人確認のサインインをしてください。まだ同意していません。",
+            "To agree, sign in again first. You have not agreed yet.",
+        );
+        (StatusCode::FORBIDDEN, ja, en)
+    };
+    shown(visit, person, id, status, Some(visit.t(ja, en))).await
 }
 
 /// The proposal again, with why it was not agreed to.

@@ -5,6 +5,8 @@ use askama::Template;
 use http::StatusCode;
 use sekisho_policy::PersonId;
 
+use super::log;
+use super::notices::Notices;
 use super::page::{Answer, Frame, Trouble};
 use super::view::{self, ConsentView, LogView};
 use super::visit::Visit;
@@ -12,8 +14,6 @@ use crate::ids::TextId;
 
 /// Lines of the log on the first page.
 const LOOKED: usize = 5;
-/// A consent that ends within so many days is pointed out.
-const SOON_MS: i64 = 30 * 86_400_000;
 
 #[derive(Template)]
 #[template(path = "welcome.html")]
@@ -28,7 +28,7 @@ struct Home {
     f: Frame,
     proposals: Vec<Waiting>,
     consents: Vec<ConsentView>,
-    soon: usize,
+    notices: Notices,
     looked: Vec<LogView>,
 }
 
@@ -43,25 +43,22 @@ pub async fn home(visit: &Visit) -> Result<Answer, Trouble> {
         let named = |p: &super::Provider| {
             (p.settings.code.clone(), visit.t(&p.settings.name_ja, &p.settings.name_en).to_owned())
         };
-        let providers = visit.app.web.providers.iter().map(named).collect();
+        let citizens = visit.app.web.providers.iter().filter(|p| p.settings.staff.is_none());
+        let providers = citizens.map(named).collect();
         return Ok(Answer::page(StatusCode::OK, &Welcome { f: visit.frame(), providers }));
     }
     let person = visit.person().await?;
     let (mut consents, mut lines) = (Vec::new(), Vec::new());
-    let global = visit.app.store.registry().await?;
     for subject in visit.decided_by(person).await? {
         consents.extend(view::consents(visit, person, subject).await?.into_iter().filter(|c| c.active));
-        let snapshot = visit.app.store.snapshot(subject).await?;
-        // Enough to find some that may be shown; the whole of it is a page of its own.
-        for logged in visit.app.store.access_log(subject, u64::MAX, 10 * LOOKED)? {
-            lines.extend(view::line(visit, person, &snapshot.subject, &global, &logged));
-        }
+        // However many that may not be shown stand before them: fewer would tell of those.
+        lines.extend(log::newest(visit, person, subject, LOOKED).await?);
     }
     lines.sort_by_key(|line| std::cmp::Reverse(line.position));
     lines.truncate(LOOKED);
     let looked = lines;
-    let (proposals, soon) = (waiting(visit, person).await?, soon(visit, person).await?);
-    Ok(Answer::page(StatusCode::OK, &Home { f: visit.frame(), proposals, consents, soon, looked }))
+    let (proposals, notices) = (waiting(visit, person).await?, Notices::of(visit, person).await?);
+    Ok(Answer::page(StatusCode::OK, &Home { f: visit.frame(), proposals, consents, notices, looked }))
 }
 
 /// Proposals that wait for this person's answer.
@@ -77,18 +74,4 @@ async fn waiting(visit: &Visit, person: PersonId) -> Result<Vec<Waiting>, Troubl
         }
     }
     Ok(all)
-}
-
-/// How many consents end soon.
-async fn soon(visit: &Visit, person: PersonId) -> Result<usize, Trouble> {
-    let mut soon = 0;
-    for subject in visit.decided_by(person).await? {
-        let snapshot = visit.app.store.snapshot(subject).await?;
-        let ends = |c: &&sekisho_policy::Consent| {
-            let left = c.period.until().millis().saturating_sub(visit.now.millis());
-            c.ended_at.is_none() && (1..=SOON_MS).contains(&left)
-        };
-        soon += snapshot.subject.records.consents.iter().filter(ends).count();
-    }
-    Ok(soon)
 }

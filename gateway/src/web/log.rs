@@ -10,8 +10,9 @@ use super::view::{self, LogView};
 use super::visit::Visit;
 use crate::ids::TextId;
 use crate::ledger::seal::SealKey;
-use crate::store::StoreError;
+use crate::sabotage::{self, Check};
 use crate::store::state::Global;
+use crate::store::{LogLine, Provable, StoreError};
 
 /// Lines of a page.
 const PAGE: usize = 50;
@@ -40,6 +41,12 @@ struct One {
     f: Frame,
     line: LogView,
     leaf: String,
+    /// What checks the signature under the ledger.
+    key: String,
+    /// Where the proof is.
+    proof: String,
+    /// From when on there is one, where there is none yet.
+    waits: Option<String>,
 }
 
 /// What is looked for.
@@ -79,7 +86,7 @@ impl Filter {
             None => person,
             Some(text) => PersonId::parse(text).map_err(|_| Trouble::not_found())?,
         };
-        if !visit.decided_by(person).await?.contains(&subject) {
+        if !visit.decided_by(person).await?.contains(&subject) && !sabotage::off(Check::LogAbout) {
             return Err(Trouble::not_found());
         }
         let party = visit.query("party").filter(|code| !code.is_empty()).map(str::to_owned);
@@ -88,11 +95,16 @@ impl Filter {
         Ok(Self { subject, party, only_refused: visit.query("refused").is_some(), month })
     }
 
-    fn takes(&self, global: &Global, logged: &crate::store::Logged) -> bool {
-        let party = logged.decided.question.party.map(|p| sekisho_policy::PartyId::from_bytes(p.0));
-        let code = party.and_then(|id| global.text.party_code(id));
+    fn takes(&self, global: &Global, line: &LogLine) -> bool {
+        let (code, refused) = match line {
+            LogLine::Decision(line) => {
+                let party = line.decided.question.party.map(|p| sekisho_policy::PartyId::from_bytes(p.0));
+                (party.and_then(|id| global.text.party_code(id)), line.decided.kept == 0)
+            }
+            LogLine::Look(look) => (Some(look.looked.party.as_str()), false),
+        };
         let same_party = self.party.as_deref().is_none_or(|wanted| code == Some(wanted));
-        same_party && !(self.only_refused && logged.decided.kept != 0)
+        same_party && (refused || !self.only_refused)
     }
 
     /// As a query, for the links on the page.
@@ -112,6 +124,12 @@ impl Filter {
     }
 }
 
+/// The newest lines about one person, at most so many.
+pub async fn newest(visit: &Visit, person: PersonId, subject: PersonId, most: usize) -> Result<Vec<LogView>, Trouble> {
+    let filter = Filter { subject, party: None, only_refused: false, month: None };
+    Ok(lines(visit, person, &filter, u64::MAX, most).await?.0)
+}
+
 /// Up to `most` lines before a position, the newest first, and the position to go on from. Lines that this person may not
 /// see are passed over, so that a page is full as long as there is more.
 async fn lines(
@@ -127,17 +145,18 @@ async fn lines(
     if let Some(month) = &filter.month {
         before = before.min(store.log_before(filter.subject, month.until)?);
     }
+    let at_once = READ.min(most.saturating_mul(10));
     loop {
-        let read = store.access_log(filter.subject, before, READ)?;
-        let last = read.len() < READ;
+        let read = store.access_log(filter.subject, before, at_once)?;
+        let last = read.len() < at_once;
         for logged in read {
             if shown.len() == most {
                 return Ok((shown, Some(before)));
             }
-            if filter.month.as_ref().is_some_and(|month| logged.at < month.from) {
+            if filter.month.as_ref().is_some_and(|month| logged.at() < month.from) {
                 return Ok((shown, None));
             }
-            before = logged.position;
+            before = logged.position();
             if filter.takes(&global, &logged) {
                 shown.extend(view::line(visit, person, &snapshot.subject, &global, &logged));
             }
@@ -223,13 +242,16 @@ pub async fn csv(visit: &Visit) -> Result<Answer, Trouble> {
         visit.t("結果", "Outcome"),
         visit.t("同意", "Consent"),
         visit.t("記録番号", "Entry"),
+        visit.t("提供元", "Held by"),
     ];
     let failed = |_| Trouble::not_now();
     written.write_record(head).map_err(failed)?;
     for line in &lines {
-        let LogView { instant, who, party, role, purpose, outcome, id, .. } = line;
+        let LogView { instant, who, party, role, outcome, id, .. } = line;
+        let purpose = line.purpose.as_deref().unwrap_or_default();
         let [released, withheld, consents] = [&line.released, &line.withheld, &line.consents].map(|all| all.join(" "));
-        let fields = [instant, who, party, *role, purpose, &released, &withheld, *outcome, &consents, id];
+        let source = line.source.as_deref().unwrap_or_default();
+        let fields = [instant, who, party, *role, purpose, &released, &withheld, *outcome, &consents, id, source];
         written.write_record(fields.map(harmless)).map_err(failed)?;
     }
     let bytes = written.into_inner().map_err(|_| Trouble::not_now())?;
@@ -253,7 +275,7 @@ pub async fn json(visit: &Visit) -> Result<Answer, Trouble> {
             serde_json::json!({
                 "entry": line.id, "at": line.instant, "about": line.who, "organisation": line.party, "role": line.role,
                 "purpose": line.purpose, "sent": line.released, "not_sent": line.withheld, "outcome": line.outcome,
-                "consents": line.consents,
+                "consents": line.consents, "held_by": line.source,
             })
         })
         .collect();
@@ -261,19 +283,49 @@ pub async fn json(visit: &Visit) -> Result<Answer, Trouble> {
     Ok(Answer::of(StatusCode::OK, "application/json; charset=utf-8", Bytes::from(body)).to_keep("records.json"))
 }
 
-/// One line, with what proves it. The address says where it stands, sealed: nothing has to be searched.
-pub async fn one(visit: &Visit, id: &str) -> Result<Answer, Trouble> {
+/// A line that this person may see. The address says where it stands, sealed: nothing has to be searched.
+async fn find(visit: &Visit, id: &str) -> Result<(PersonId, LogLine, LogView), Trouble> {
     let person = visit.person().await?;
     let filter = Filter::of(visit, person).await?;
     let cursor = Cursor::new(visit, person, filter.subject)?;
     let position = visit.query("at").and_then(|text| cursor.open(text)).ok_or(Trouble::not_found())?;
     let store = &visit.app.store;
     let logged = store.access_log(filter.subject, position.saturating_add(1), 1)?.into_iter().next();
-    let logged = logged.filter(|logged| logged.entry.text() == id).ok_or(Trouble::not_found())?;
+    let logged = logged.filter(|logged| logged.entry().text() == id).ok_or(Trouble::not_found())?;
     let (snapshot, global) = (store.snapshot(filter.subject).await?, store.registry().await?);
     let line = view::line(visit, person, &snapshot.subject, &global, &logged).ok_or(Trouble::not_found())?;
-    let leaf = data_encoding::BASE64.encode(&logged.leaf);
-    Ok(Answer::page(StatusCode::OK, &One { f: visit.frame(), line, leaf }))
+    Ok((filter.subject, logged, line))
+}
+
+/// One line, and how to check that it is in the ledger.
+pub async fn one(visit: &Visit, id: &str) -> Result<Answer, Trouble> {
+    let (subject, logged, line) = find(visit, id).await?;
+    let store = &visit.app.store;
+    let waits = match store.prove(subject, logged.position()).await? {
+        Provable::From(at) => Some(visit.lang.minute(at)),
+        Provable::Proof(_) | Provable::Unknown => None,
+    };
+    let page = One {
+        f: visit.frame(),
+        line,
+        leaf: data_encoding::BASE64.encode(&logged.leaf()),
+        key: store.ledger_key().verifier_key(),
+        proof: format!("/my/log/{id}/proof?about={}&at={}", subject.text(), visit.query("at").unwrap_or_default()),
+        waits,
+    };
+    Ok(Answer::page(StatusCode::OK, &page))
+}
+
+/// The proof of a line, to be kept and checked anywhere: the entry as it is stored, sealed, and how it leads to the signed
+/// root.
+pub async fn proof(visit: &Visit, id: &str) -> Result<Answer, Trouble> {
+    let (subject, logged, _) = find(visit, id).await?;
+    match visit.app.store.prove(subject, logged.position()).await? {
+        Provable::Proof(proof) => {
+            Ok(Answer::of(StatusCode::OK, "application/json; charset=utf-8", Bytes::from(proof)).to_keep("proof.json"))
+        }
+        Provable::From(_) | Provable::Unknown => Err(Trouble::not_found()),
+    }
 }
 
 #[cfg(test)]

@@ -1,20 +1,28 @@
-//! Pages for citizens, under `/my`: sign in, see, grant, stop, see who looked.
+//! Pages: for citizens under `/my` (sign in, see, grant, stop, see who looked), for a party's staff under `/counter`.
 //!
 //! Nothing here decides or keeps records: it reads what was asked, calls `consent` and `store` as the JSON API does, and
-//! shows what came of it. Everything works without scripts. Who may open what stands in [`ROUTES`], which a test walks
-//! cell by cell; a path that is not there answers as if nobody had ever thought of it.
+//! shows what came of it. Everything works without scripts. Who may open what stands in [`ROUTES`] and, with everything else that
+//! is served, in the access matrix (`docs/access.md`), which a test walks cell by cell; a path that is not there answers as if nobody had ever thought of it.
 
+mod channel;
 mod consents;
+mod counter;
+mod enrol;
 mod grant;
 mod home;
+mod items;
+mod links;
 mod log;
+mod notices;
 mod oidc;
 pub mod page;
+mod preview;
 pub mod provider;
 mod refusals;
 pub mod session;
 mod sign_in;
 mod stop;
+mod tries;
 mod view;
 mod visit;
 
@@ -26,11 +34,15 @@ use http::{Method, Request, Response, StatusCode};
 
 use crate::app::App;
 use crate::config::Config;
+use crate::notify::Notifier;
 use crate::request::body::ReplyBody;
+use crate::request::connection::Connection;
 use crate::request::incoming::RequestBody;
+
+use crate::routes::matched;
 use page::{Answer, Trouble};
 use provider::Provider;
-use session::{Lasting, Sessions};
+use session::{Lasting, Sessions, SignedIn};
 use visit::Visit;
 
 /// Who may open a page.
@@ -38,20 +50,25 @@ use visit::Visit;
 pub enum For {
     /// Anybody.
     Anybody,
+    /// Somebody who is signed in as a citizen, linked or not.
+    Login,
     /// A person who is signed in and linked.
     Person,
+    /// A party's staff, with a role that may record at the counter.
+    Staff,
 }
 
 macro_rules! pages {
     ($($name:ident $method:literal $path:literal $whom:ident;)*) => {
         /// A page: there is none that does not stand in [`ROUTES`].
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        enum Which { $($name,)* }
+        pub enum Which { $(#[doc = concat!("`", $method, " ", $path, "`")] $name,)* }
 
         /// Every page: method, path (`{id}` stands for one segment), and whom it is for.
         pub const ROUTES: &[(&str, &str, For)] = &[$(($method, $path, For::$whom),)*];
 
-        const WHICH: &[Which] = &[$(Which::$name,)*];
+        /// The same, in the same order.
+        pub const WHICH: &[Which] = &[$(Which::$name,)*];
     };
 }
 
@@ -66,6 +83,11 @@ pages! {
     CameBack "GET" "/my/sign-in/{id}/callback" Anybody;
     EndedThere "POST" "/my/sign-in/{id}/signed-out" Anybody;
     SignOut "POST" "/my/sign-out" Anybody;
+    AskToEnrol "GET" "/my/enrol" Login;
+    Enrol "POST" "/my/enrol" Login;
+    Links "GET" "/my/links" Person;
+    AddLink "POST" "/my/links" Person;
+    EndLink "POST" "/my/links/{id}/end" Person;
     Consents "GET" "/my/consents" Person;
     Consent "GET" "/my/consents/{id}" Person;
     Record "GET" "/my/consents/{id}/record" Person;
@@ -74,15 +96,32 @@ pages! {
     Refuse "POST" "/my/consents/{id}/refuse" Person;
     Proposal "GET" "/my/proposals/{id}" Person;
     Agree "POST" "/my/proposals/{id}/agree" Person;
+    Preview "POST" "/my/proposals/{id}/preview" Person;
     Decline "POST" "/my/proposals/{id}/decline" Person;
     Refusals "GET" "/my/refusals" Person;
     Lift "POST" "/my/refusals/{id}/lift" Person;
     AskToStopAll "GET" "/my/stop-all" Person;
     StopAll "POST" "/my/stop-all" Person;
+    Channel "GET" "/my/channel" Person;
+    ProposeChannel "POST" "/my/channel" Person;
+    ConfirmChannel "POST" "/my/channel/confirm" Person;
+    ForgetChannel "POST" "/my/channel/off" Person;
     Log "GET" "/my/log" Person;
     LogCsv "GET" "/my/log.csv" Person;
     LogJson "GET" "/my/log.json" Person;
     Line "GET" "/my/log/{id}" Person;
+    Counter "GET" "/counter" Anybody;
+    CounterPerson "POST" "/counter/person" Staff;
+    CounterAskConsent "POST" "/counter/consent/new" Staff;
+    CounterConsent "POST" "/counter/consent" Staff;
+    CounterAskWithdrawal "POST" "/counter/withdrawal/new" Staff;
+    CounterWithdrawal "POST" "/counter/withdrawal" Staff;
+    CounterAskRefusal "POST" "/counter/refusal/new" Staff;
+    CounterRefusal "POST" "/counter/refusal" Staff;
+    CounterAskCode "POST" "/counter/code/new" Staff;
+    CounterCode "POST" "/counter/code" Staff;
+    CounterAskAnew "GET" "/counter/ask-anew" Staff;
+    LineProof "GET" "/my/log/{id}/proof" Person;
 }
 
 /// Which page a request is for, whom that is for, and the `{id}` in its path.
@@ -93,19 +132,6 @@ fn which<'a>(method: &Method, path: &'a str) -> Option<(Which, For, &'a str)> {
     })
 }
 
-/// The segment that stands for `{id}`, empty where there is none; `None` when the path is another.
-fn matched<'a>(pattern: &str, path: &'a str) -> Option<&'a str> {
-    let (mut wanted, mut segments, mut id) = (pattern.split('/'), path.split('/'), "");
-    loop {
-        match (wanted.next(), segments.next()) {
-            (None, None) => return Some(id),
-            (Some("{id}"), Some(segment)) if !segment.is_empty() => id = segment,
-            (Some(one), Some(other)) if one == other => {}
-            _ => return None,
-        }
-    }
-}
-
 /// What pages need beside the rest of the gateway.
 pub struct Web {
     /// Who vouches for people.
@@ -113,25 +139,38 @@ pub struct Web {
     /// Who is signed in.
     pub sessions: Arc<Sessions>,
     /// How long they are.
-    pub lasting: Lasting,
+    lasting: Lasting,
     /// Where people go who must leave at once.
     pub exit: String,
+    /// How notices go out, where they do.
+    pub notifier: Notifier,
 }
 
 impl Web {
     /// The pages of a configuration.
     #[must_use]
-    pub fn new(config: &Config, providers: Vec<Provider>, sessions: Arc<Sessions>) -> Self {
+    pub fn new(config: &Config, providers: Vec<Provider>, notifier: Notifier, sessions: Arc<Sessions>) -> Self {
         let pages = &config.pages;
         let lasting = Lasting { idle_ms: pages.idle_ms, most_ms: pages.most_ms };
-        Self { providers, sessions, lasting, exit: pages.exit.clone() }
+        Self { providers, sessions, lasting, exit: pages.exit.clone(), notifier }
     }
 
     fn provider(&self, code: &str) -> Option<&Provider> {
         self.providers.iter().find(|provider| provider.settings.code == code)
     }
 
-    fn provider_of(&self, issuer: &str) -> Option<&Provider> {
+    /// How long a session of this sign-in lasts.
+    fn lasting(&self, of: &SignedIn) -> Lasting {
+        let staff = self.provider_of(&of.issuer).and_then(|provider| provider.settings.staff.as_ref());
+        staff.map_or(self.lasting, |staff| Lasting { idle_ms: staff.idle_ms, ..self.lasting })
+    }
+
+    /// Whether this is a sign-in of a party's staff.
+    fn is_staff(&self, of: &SignedIn) -> bool {
+        self.provider_of(&of.issuer).is_some_and(|provider| provider.settings.staff.is_some())
+    }
+
+    pub(crate) fn provider_of(&self, issuer: &str) -> Option<&Provider> {
         self.providers.iter().find(|provider| provider.issuer.url == issuer)
     }
 }
@@ -142,22 +181,31 @@ pub fn is_for_pages(request: &Request<RequestBody>) -> bool {
     let uri = request.uri();
     let html = || request.headers().get(ACCEPT).is_some_and(|all| all.as_bytes().starts_with(b"text/html"));
     let path = uri.path();
-    path == "/my" || path.starts_with("/my/") || (path == "/" && uri.query().is_none() && html())
+    path == "/my"
+        || path.starts_with("/my/")
+        || page::is_counter(path)
+        || (path == "/" && uri.query().is_none() && html())
 }
 
 /// Whether a request narrows: it has slots of its own, which are always free.
 #[must_use]
 pub fn narrows(method: &Method, path: &str) -> bool {
-    let ends = path.starts_with("/my/") && ["/stop", "/refuse", "/decline"].iter().any(|end| path.ends_with(end));
-    method == Method::POST && (path == "/my/stop-all" || ends)
+    let ends =
+        path.starts_with("/my/") && ["/stop", "/refuse", "/decline", "/end"].iter().any(|end| path.ends_with(end));
+    let counter = ["/counter/refusal", "/counter/withdrawal"].contains(&path);
+    method == Method::POST && (path == "/my/stop-all" || ends || counter)
 }
 
 /// Answers one request for a page.
-pub async fn handle(app: &Arc<App>, request: Request<RequestBody>) -> Response<ReplyBody> {
+pub async fn handle(
+    app: &Arc<App>,
+    connection: &Arc<Connection>,
+    request: Request<RequestBody>,
+) -> Response<ReplyBody> {
     let path = request.uri().path();
     let unchanging = matches!(path, "/my/style.css" | "/my/icon.svg");
     let path = path.to_owned();
-    let (frame, answer) = match Visit::of(app, request).await {
+    let (frame, answer) = match Visit::of(app, connection, request).await {
         Ok(visit) => {
             let answer = answer(&visit, &path).await;
             (visit.frame(), answer)
@@ -170,9 +218,18 @@ pub async fn handle(app: &Arc<App>, request: Request<RequestBody>) -> Response<R
 
 async fn answer(visit: &Visit, path: &str) -> Result<Answer, Trouble> {
     let (which, whom, id) = which(&visit.method, path).ok_or(Trouble::not_found())?;
-    if whom == For::Person {
-        // Each page asks this again, and what of whom it may show; none can forget to.
-        visit.person().await?;
+    // Each page asks this again, and what of whom it may show; none can forget to.
+    match whom {
+        For::Anybody => {}
+        For::Login => {
+            visit.login()?;
+        }
+        For::Person => {
+            visit.person().await?;
+        }
+        For::Staff => {
+            counter::Member::of(visit).await?;
+        }
     }
     match which {
         Which::Root => Ok(Answer::see("/my")),
@@ -185,6 +242,11 @@ async fn answer(visit: &Visit, path: &str) -> Result<Answer, Trouble> {
         Which::CameBack => sign_in::finish(visit, id).await,
         Which::EndedThere => sign_in::ended_there(visit, id).await,
         Which::SignOut => sign_in::sign_out(visit).await,
+        Which::AskToEnrol => enrol::ask(visit).await,
+        Which::Enrol => enrol::enrol(visit).await,
+        Which::Links => links::list(visit).await,
+        Which::AddLink => links::add(visit).await,
+        Which::EndLink => links::end(visit, id).await,
         Which::Consents => consents::list(visit).await,
         Which::Consent => consents::one(visit, id).await,
         Which::Record => consents::record(visit, id).await,
@@ -193,15 +255,32 @@ async fn answer(visit: &Visit, path: &str) -> Result<Answer, Trouble> {
         Which::Refuse => refusals::refuse(visit, id).await,
         Which::Proposal => grant::show(visit, id).await,
         Which::Agree => grant::agree(visit, id).await,
+        Which::Preview => preview::show(visit, id).await,
         Which::Decline => grant::decline(visit, id).await,
         Which::Refusals => refusals::list(visit).await,
         Which::Lift => refusals::lift(visit, id).await,
         Which::AskToStopAll => stop::ask_all(visit).await,
         Which::StopAll => stop::all(visit).await,
+        Which::Channel => channel::show(visit).await,
+        Which::ProposeChannel => channel::propose(visit).await,
+        Which::ConfirmChannel => channel::confirm(visit).await,
+        Which::ForgetChannel => channel::forget(visit).await,
         Which::Log => log::page(visit).await,
         Which::LogCsv => log::csv(visit).await,
         Which::LogJson => log::json(visit).await,
         Which::Line => log::one(visit, id).await,
+        Which::Counter => counter::home(visit).await,
+        Which::CounterPerson => counter::person(visit).await,
+        Which::CounterAskConsent => counter::ask_consent(visit).await,
+        Which::CounterConsent => counter::record_consent(visit).await,
+        Which::CounterAskWithdrawal => counter::ask_withdrawal(visit).await,
+        Which::CounterWithdrawal => counter::withdrawal(visit).await,
+        Which::CounterAskRefusal => counter::ask_refusal(visit).await,
+        Which::CounterRefusal => counter::refusal(visit).await,
+        Which::CounterAskCode => counter::ask_code(visit).await,
+        Which::CounterCode => counter::issue_code(visit).await,
+        Which::CounterAskAnew => counter::ask_anew(visit).await,
+        Which::LineProof => log::proof(visit, id).await,
     }
 }
 

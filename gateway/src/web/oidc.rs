@@ -1,5 +1,6 @@
 //! openidconnect's types, as this relying party uses them, over our own client.
 
+use std::collections::HashMap;
 use std::pin::Pin;
 
 use bytes::Bytes;
@@ -18,10 +19,36 @@ use sekisho_adapters::http::{HttpClient, HttpError};
 use serde::{Deserialize, Serialize};
 
 /// What we read of an ID token beside what openidconnect knows.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Deserialize, Serialize)]
 pub struct SessionClaims {
     /// The provider's session.
     pub sid: Option<String>,
+    /// All else, of which only the claim of roles is ever looked at, and at an issuer of staff alone.
+    #[serde(flatten)]
+    others: HashMap<String, serde_json::Value>,
+}
+
+/// Roles that are taken from one token, and letters of each, at most.
+const ROLES_MAX: (usize, usize) = (50, 200);
+
+impl SessionClaims {
+    /// The roles that this claim names: a list of texts, or one text.
+    #[must_use]
+    pub fn roles(&self, claim: &str) -> Vec<String> {
+        let one =
+            |value: &serde_json::Value| value.as_str().filter(|role| role.len() <= ROLES_MAX.1).map(str::to_owned);
+        match self.others.get(claim) {
+            Some(serde_json::Value::Array(all)) => all.iter().take(ROLES_MAX.0).filter_map(one).collect(),
+            Some(single) => one(single).into_iter().collect(),
+            None => Vec::new(),
+        }
+    }
+}
+
+impl std::fmt::Debug for SessionClaims {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SessionClaims(..)")
+    }
 }
 impl AdditionalClaims for SessionClaims {}
 

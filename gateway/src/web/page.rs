@@ -1,5 +1,7 @@
 //! What every page has in common: its language, its frame, its headers, and the words for what went wrong.
 
+use std::sync::Arc;
+
 use askama::Template;
 use bytes::Bytes;
 use http::header::{
@@ -8,7 +10,9 @@ use http::header::{
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use sekisho_policy::Timestamp;
 
+use crate::ledger::merkle::sha256;
 use crate::request::body::ReplyBody;
+use crate::request::releases::Handle;
 
 /// Nothing but our own style sheet, pictures and forms: no script, no frame, no other host.
 const POLICY: HeaderValue = HeaderValue::from_static(
@@ -90,6 +94,27 @@ impl Frame {
     pub const fn t<'a>(&self, ja: &'a str, en: &'a str) -> &'a str {
         self.lang.t(ja, en)
     }
+
+    /// Whether this is a page for staff at the counter.
+    #[must_use]
+    pub fn at_counter(&self) -> bool {
+        is_counter(&self.here)
+    }
+
+    /// The first page of this side.
+    #[must_use]
+    pub fn home(&self) -> &'static str {
+        if self.at_counter() { COUNTER } else { "/my" }
+    }
+}
+
+/// The first page of staff.
+pub const COUNTER: &str = "/counter";
+
+/// Whether a path is one of the counter's pages.
+#[must_use]
+pub fn is_counter(path: &str) -> bool {
+    path.strip_prefix(COUNTER).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// An answer.
@@ -98,6 +123,8 @@ pub struct Answer {
     content_type: &'static str,
     body: Bytes,
     headers: Vec<(HeaderName, HeaderValue)>,
+    /// What of it is released under a permit, to be cut if that ends.
+    release: Option<Arc<Handle>>,
 }
 
 impl Answer {
@@ -113,7 +140,7 @@ impl Answer {
 
     /// A file.
     pub const fn of(status: StatusCode, content_type: &'static str, body: Bytes) -> Self {
-        Self { status, content_type, body, headers: Vec::new() }
+        Self { status, content_type, body, headers: Vec::new(), release: None }
     }
 
     /// Somewhere else, by GET.
@@ -136,6 +163,17 @@ impl Answer {
         self
     }
 
+    /// SHA-256 of the body, for the record of its release.
+    pub fn digest(&self) -> [u8; 32] {
+        sha256(&self.body)
+    }
+
+    /// As a release: cut if what permits it ends.
+    pub fn released(mut self, handle: Arc<Handle>) -> Self {
+        self.release = Some(handle);
+        self
+    }
+
     /// With another header field.
     pub fn with(mut self, name: HeaderName, value: &str) -> Self {
         self.add(name, value);
@@ -149,7 +187,11 @@ impl Answer {
 
     /// As a response.
     pub fn into_response(self, unchanging: bool) -> Response<ReplyBody> {
-        let mut response = Response::new(ReplyBody::plain(self.body));
+        let body = match self.release {
+            Some(handle) => ReplyBody::release(self.body, handle),
+            None => ReplyBody::plain(self.body),
+        };
+        let mut response = Response::new(body);
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         let keep = if unchanging { "public, max-age=3600" } else { "no-store" };
@@ -181,6 +223,7 @@ pub struct Trouble {
 }
 
 const HOME: (&str, &str, &str) = ("/my", "最初の画面へ", "To the first page");
+const AT_COUNTER: (&str, &str, &str) = (COUNTER, "窓口の画面へ", "To the counter's pages");
 
 macro_rules! troubles {
     ($($(#[$doc:meta])* $name:ident $status:ident $ja:literal $en:literal $then_ja:literal $then_en:literal $link:expr;)*) => {
@@ -237,8 +280,25 @@ troubles! {
         "You are not signed in. Try again in a while. If a release must be stopped at once, the counter can do it too." HOME;
     /// Signed in, but not linked.
     not_linked FORBIDDEN "サインインはできましたが、登録がまだ結び付いていません。" "You are signed in, but not linked to a person yet."
-        "窓口で本人確認を受けると、ここで確認や操作ができるようになります。"
-        "Once your identity has been checked at the counter, you can look and decide here." HOME;
+        "窓口で本人確認を受けると、登録コードをお渡しします。コードを入力すると、ここで確認や操作ができるようになります。"
+        "Once your identity has been checked at the counter, you are given a code. Enter it, and you can look and decide here."
+        ("/my/enrol", "登録コードを入力する", "Enter the code");
+    /// Staff at a citizens' page.
+    staff_elsewhere FORBIDDEN "職員のサインインでは開けないページです。" "This page is not for staff."
+        "住民の方のためのページです。職員の方は窓口の画面をお使いください。自分の情報を見るときは、サインアウトして、ご自分のサインインで開いてください。"
+        "It is for citizens. As staff, use the counter's pages. To see your own information, sign out and sign in as yourself."
+        AT_COUNTER;
+    /// A citizen at the counter's pages.
+    not_staff FORBIDDEN "窓口の職員のためのページです。" "This page is for staff at the counter."
+        "住民の方のサインインでは開けません。" "A citizen's sign-in does not open it." HOME;
+    /// Nobody is signed in at the counter.
+    counter_signed_out FORBIDDEN "サインインしていません。" "You are not signed in."
+        "しばらく操作がなかったか、サインアウトしたためです。記録の途中だったときは、記録されていません。もう一度サインインしてください。"
+        "Nothing was done for a while, or you signed out. What you were recording is not recorded. Sign in again." AT_COUNTER;
+    /// Staff without a role that may record.
+    no_counter_role FORBIDDEN "窓口の記録を行う役割がありません。" "You have no role for the counter."
+        "サインインはできましたが、この操作は許可された職員だけが行えます。管理者にお尋ねください。"
+        "You are signed in, but only staff with that role can do this. Ask whoever manages your roles." AT_COUNTER;
     /// Too much.
     too_large PAYLOAD_TOO_LARGE "送られた内容が大きすぎます。" "What was sent is too large."
         "何も変わっていません。" "Nothing has changed." HOME;

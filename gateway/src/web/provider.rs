@@ -1,8 +1,8 @@
 //! One OpenID provider, as its relying party (OpenID Connect Core 1.0, with the crate openidconnect).
 //!
 //! Authorization code with PKCE S256, `state` and `nonce`; discovery; ID tokens by ES256 or RS256; `private_key_jwt`
-//! (RFC 7523) towards the provider. Nothing of an ID token is believed but issuer, subject, session, class and time: no
-//! e-mail, no name. What keeps an attempt together between leaving and coming back is sealed into a cookie ([`Attempt`]).
+//! (RFC 7523) towards the provider. Nothing of an ID token is believed but issuer, subject, session, class and time, and of
+//! a party's staff the roles: no e-mail, no name. What keeps an attempt together between leaving and coming back is sealed into a cookie ([`Attempt`]).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -282,7 +282,9 @@ impl Provider {
         };
         let sid = claims.additional_claims().sid.clone();
         let (issuer, sub) = (self.issuer.url.clone(), claims.subject().as_str().to_owned());
-        let signed_in = SignedIn { issuer, sub, sid, acr, auth_time };
+        let staff = self.settings.staff.as_ref();
+        let roles = staff.map(|staff| claims.additional_claims().roles(&staff.role_claim)).unwrap_or_default();
+        let signed_in = SignedIn { issuer, sub, sid, acr, auth_time, roles };
         let enough = match attempt.strength {
             Strength::Ordinary => self.admits(&signed_in.acr),
             Strength::StepUp => self.is_step_up(&signed_in, now),
@@ -291,7 +293,8 @@ impl Provider {
     }
 
     /// Whether a sign-in of this class is enough to come in.
-    fn admits(&self, acr: &str) -> bool {
+    #[must_use]
+    pub fn admits(&self, acr: &str) -> bool {
         self.settings.acr.iter().any(|known| known == acr) || self.issuer.step_up_acr.iter().any(|known| known == acr)
     }
 

@@ -1,4 +1,4 @@
-//! 同意しない: what was refused and stands, refusing what another guardian has agreed to, and lifting what one refused
+//! 同意しない: what was refused and stands, what ended by itself, refusing what another guardian has agreed to, and lifting what one refused
 //! oneself. Lifting widens, and so asks for the stronger sign-in, as granting does.
 
 use askama::Template;
@@ -11,6 +11,7 @@ use super::page::{Answer, Frame, Trouble};
 use super::view;
 use super::visit::Visit;
 use crate::consent::give::{self, RefusedScope};
+use crate::consent::refused::still_stands;
 use crate::ids::TextId;
 use crate::store::state::Global;
 
@@ -19,6 +20,8 @@ use crate::store::state::Global;
 struct List {
     f: Frame,
     refusals: Vec<RefusalView>,
+    /// Those that ended by themselves.
+    over: Vec<RefusalView>,
     /// Where to sign in again first, to lift one.
     again: Option<String>,
 }
@@ -37,15 +40,22 @@ struct RefusalView {
 pub async fn list(visit: &Visit) -> Result<Answer, Trouble> {
     let person = visit.person().await?;
     let global = visit.app.store.registry().await?;
-    let mut refusals = Vec::new();
+    let (mut refusals, mut over) = (Vec::new(), Vec::new());
     for subject in visit.decided_by(person).await? {
         let snapshot = visit.app.store.snapshot(subject).await?;
         let about = view::who(visit, person, &snapshot.subject);
-        let standing = snapshot.subject.records.refusals.iter().filter(|refusal| refusal.lift.is_none());
-        refusals.extend(standing.map(|refusal| shown(visit, &global, person, &about, refusal)));
+        let refusals_about = snapshot.subject.records.refusals.iter();
+        let standing = refusals_about.filter(|refusal| {
+            refusal.lift.is_none() && give::may_see_refusal(&snapshot.subject, &global, person, refusal, visit.now)
+        });
+        for refusal in standing {
+            let stands = still_stands(&snapshot.subject, &global, refusal, visit.now);
+            let list = if stands { &mut refusals } else { &mut over };
+            list.push(shown(visit, &global, person, &about, refusal));
+        }
     }
     let again = (!grant::strong(visit)).then(|| grant::again(visit, "/my/refusals")).flatten();
-    Ok(Answer::page(StatusCode::OK, &List { f: visit.frame(), refusals, again }))
+    Ok(Answer::page(StatusCode::OK, &List { f: visit.frame(), refusals, over, again }))
 }
 
 fn shown(visit: &Visit, global: &Global, person: PersonId, about: &str, refusal: &Refusal) -> RefusalView {

@@ -11,6 +11,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use data_encoding::BASE64URL_NOPAD;
 use sekisho_policy::Timestamp;
 
+use super::tries::Tries;
 use crate::ids::random;
 use crate::ledger::merkle::sha256;
 use crate::sabotage::{self, Check};
@@ -33,6 +34,8 @@ pub struct SignedIn {
     pub acr: String,
     /// When, in seconds since the epoch.
     pub auth_time: i64,
+    /// Which roles it says somebody of a party's staff has; none of a citizen.
+    pub roles: Vec<String>,
 }
 
 /// One session.
@@ -87,30 +90,38 @@ impl Lasting {
 #[derive(Default)]
 pub struct Sessions {
     by_digest: Mutex<HashMap<[u8; 32], Session>>,
+    /// Tries of one-time codes.
+    pub tries: Tries,
 }
 
 impl Sessions {
     /// Begins a session, always under a new cookie; the one before, if any, ends.
     #[must_use]
-    pub fn begin(&self, signed_in: SignedIn, before: Option<&str>, lasting: Lasting, now: Timestamp) -> String {
+    pub fn begin(
+        &self,
+        signed_in: SignedIn,
+        before: Option<&str>,
+        lasting: impl Fn(&SignedIn) -> Lasting,
+        now: Timestamp,
+    ) -> String {
         let cookie = BASE64URL_NOPAD.encode(&random::<32>());
         let mut sessions = self.lock();
         if let Some(before) = before {
             sessions.remove(&digest(before));
         }
-        make_room(&mut sessions, &signed_in, lasting, now);
+        make_room(&mut sessions, &signed_in, &lasting, now);
         let session = Session { signed_in, csrf: random(), begun: now, seen: now };
         sessions.insert(digest(&cookie), session);
         cookie
     }
 
-    /// The session of a cookie, used now.
+    /// The session of a cookie, used now; `lasting` says how long those of a sign-in last.
     #[must_use]
-    pub fn used(&self, cookie: &str, lasting: Lasting, now: Timestamp) -> Option<Session> {
+    pub fn used(&self, cookie: &str, lasting: impl Fn(&SignedIn) -> Lasting, now: Timestamp) -> Option<Session> {
         let mut sessions = self.lock();
         let key = digest(cookie);
         let session = sessions.get_mut(&key)?;
-        if lasting.over(session, now) {
+        if lasting(&session.signed_in).over(session, now) {
             sessions.remove(&key);
             return None;
         }
@@ -148,7 +159,12 @@ impl Sessions {
 }
 
 /// Ends those of the same person that were idle longest, and when all places are taken whatever is over, else whoever was idle longest.
-fn make_room(sessions: &mut HashMap<[u8; 32], Session>, of: &SignedIn, lasting: Lasting, now: Timestamp) {
+fn make_room(
+    sessions: &mut HashMap<[u8; 32], Session>,
+    of: &SignedIn,
+    lasting: impl Fn(&SignedIn) -> Lasting,
+    now: Timestamp,
+) {
     let same = |s: &Session| s.signed_in.issuer == of.issuer && s.signed_in.sub == of.sub;
     let mut own: Vec<_> = sessions.iter().filter(|(_, s)| same(s)).map(|(key, s)| (s.seen, *key)).collect();
     own.sort_unstable();
@@ -156,7 +172,7 @@ fn make_room(sessions: &mut HashMap<[u8; 32], Session>, of: &SignedIn, lasting: 
         sessions.remove(key);
     }
     if sessions.len() >= SESSIONS_MAX {
-        sessions.retain(|_, session| !lasting.over(session, now));
+        sessions.retain(|_, session| !lasting(&session.signed_in).over(session, now));
     }
     if sessions.len() >= SESSIONS_MAX
         && let Some(idlest) = sessions.iter().min_by_key(|(_, s)| s.seen).map(|(key, _)| *key)
@@ -173,7 +189,9 @@ fn digest(cookie: &str) -> [u8; 32] {
 mod tests {
     use super::*;
 
-    const LASTING: Lasting = Lasting { idle_ms: 1_000, most_ms: 5_000 };
+    const fn lasting(_: &SignedIn) -> Lasting {
+        Lasting { idle_ms: 1_000, most_ms: 5_000 }
+    }
 
     fn at(millis: i64) -> Timestamp {
         Timestamp::from_millis(millis)
@@ -181,54 +199,54 @@ mod tests {
 
     fn of(sub: &str) -> SignedIn {
         let (issuer, acr) = ("https://provider.invalid".to_owned(), "aal2".to_owned());
-        SignedIn { issuer, sub: sub.to_owned(), sid: Some(format!("sid-{sub}")), acr, auth_time: 0 }
+        SignedIn { issuer, sub: sub.to_owned(), sid: Some(format!("sid-{sub}")), acr, auth_time: 0, roles: Vec::new() }
     }
 
     #[test]
     fn a_session_ends_when_idle_and_in_any_case_in_the_end() {
         let sessions = Sessions::default();
-        let cookie = sessions.begin(of("a"), None, LASTING, at(0));
+        let cookie = sessions.begin(of("a"), None, lasting, at(0));
         for step in 1..=4 {
-            assert!(sessions.used(&cookie, LASTING, at(step * 999)).is_some());
+            assert!(sessions.used(&cookie, lasting, at(step * 999)).is_some());
         }
-        assert!(sessions.used(&cookie, LASTING, at(4_995)).is_some());
-        assert!(sessions.used(&cookie, LASTING, at(5_000)).is_none(), "its time is over");
+        assert!(sessions.used(&cookie, lasting, at(4_995)).is_some());
+        assert!(sessions.used(&cookie, lasting, at(5_000)).is_none(), "its time is over");
         assert_eq!(sessions.count(), 0);
-        let cookie = sessions.begin(of("a"), None, LASTING, at(0));
-        assert!(sessions.used(&cookie, LASTING, at(1_000)).is_none(), "nothing was done");
+        let cookie = sessions.begin(of("a"), None, lasting, at(0));
+        assert!(sessions.used(&cookie, lasting, at(1_000)).is_none(), "nothing was done");
     }
 
     #[test]
     fn signing_in_again_ends_the_session_before() {
         let sessions = Sessions::default();
-        let before = sessions.begin(of("a"), None, LASTING, at(0));
-        let csrf = sessions.used(&before, LASTING, at(0)).unwrap().csrf();
-        let after = sessions.begin(of("a"), Some(&before), LASTING, at(1));
-        assert!(before != after && sessions.used(&before, LASTING, at(1)).is_none());
-        let session = sessions.used(&after, LASTING, at(1)).unwrap();
+        let before = sessions.begin(of("a"), None, lasting, at(0));
+        let csrf = sessions.used(&before, lasting, at(0)).unwrap().csrf();
+        let after = sessions.begin(of("a"), Some(&before), lasting, at(1));
+        assert!(before != after && sessions.used(&before, lasting, at(1)).is_none());
+        let session = sessions.used(&after, lasting, at(1)).unwrap();
         assert!(session.sent(&session.csrf()) && !session.sent(&csrf) && !session.sent(""));
     }
 
     #[test]
     fn the_provider_ends_one_of_its_sessions_or_all_of_somebodys() {
         let sessions = Sessions::default();
-        let cookies = ["a", "a", "b"].map(|sub| sessions.begin(of(sub), None, LASTING, at(0)));
+        let cookies = ["a", "a", "b"].map(|sub| sessions.begin(of(sub), None, lasting, at(0)));
         assert_eq!(sessions.end_at("https://provider.invalid", None, None), 0, "nobody is named");
         assert_eq!(sessions.end_at("https://another.invalid", Some("a"), None), 0);
         assert_eq!(sessions.end_at("https://provider.invalid", Some("a"), Some("sid-b")), 0);
         assert_eq!(sessions.end_at("https://provider.invalid", Some("a"), None), 2);
-        assert!(sessions.used(&cookies[2], LASTING, at(0)).is_some());
+        assert!(sessions.used(&cookies[2], lasting, at(0)).is_some());
         assert_eq!(sessions.end_at("https://provider.invalid", None, Some("sid-b")), 1);
     }
 
     #[test]
     fn nobody_has_more_than_ten() {
         let sessions = Sessions::default();
-        let first = sessions.begin(of("a"), None, LASTING, at(0));
+        let first = sessions.begin(of("a"), None, lasting, at(0));
         for _ in 0..OF_ONE_MAX {
-            let _ = sessions.begin(of("a"), None, LASTING, at(1));
+            let _ = sessions.begin(of("a"), None, lasting, at(1));
         }
         assert_eq!(sessions.count(), OF_ONE_MAX);
-        assert!(sessions.used(&first, LASTING, at(1)).is_none());
+        assert!(sessions.used(&first, lasting, at(1)).is_none());
     }
 }

@@ -6,7 +6,7 @@
 use askama::Template;
 use http::header::HeaderName;
 
-use super::page::{Answer, Frame, Lang, Trouble};
+use super::page::{Answer, COUNTER, Frame, Lang, Trouble, is_counter};
 use super::provider::{self, ATTEMPT_S, Attempt, SignInError, Strength};
 use super::visit::{ATTEMPT, LANGUAGE, SESSION, Visit};
 use crate::ledger::seal::SealKey;
@@ -45,17 +45,27 @@ fn seal_key(visit: &Visit) -> Result<SealKey, Trouble> {
 /// One of our own pages, else the first: whoever made the address can't send anybody elsewhere.
 fn own_path(path: Option<&str>) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '.');
-    let own = |path: &&str| {
-        path.starts_with("/my/") && path.chars().all(plain) && !path.contains("//") && !path.contains("..")
-    };
+    let ours = |path: &str| path.starts_with("/my/") || is_counter(path);
+    let own = |path: &&str| ours(path) && path.chars().all(plain) && !path.contains("//") && !path.contains("..");
     path.filter(own).unwrap_or("/my").to_owned()
+}
+
+/// The same, of the side that this provider signs people in to.
+fn own_side(provider: &provider::Provider, path: Option<&str>) -> String {
+    let own = own_path(path);
+    match provider.settings.staff {
+        Some(_) if is_counter(&own) => own,
+        Some(_) => COUNTER.to_owned(),
+        None if is_counter(&own) => "/my".to_owned(),
+        None => own,
+    }
 }
 
 /// Leaves for the provider.
 pub async fn begin(visit: &Visit, code: &str) -> Result<Answer, Trouble> {
     let provider = visit.app.web.provider(code).ok_or(Trouble::not_found())?;
     let strength = if visit.query("again").is_some() { Strength::StepUp } else { Strength::Ordinary };
-    let (url, attempt) = provider.begin(strength, own_path(visit.query("then")), visit.now).await?;
+    let (url, attempt) = provider.begin(strength, own_side(provider, visit.query("then")), visit.now).await?;
     let plain = serde_json::to_vec(&attempt).map_err(|_| Trouble::not_now())?;
     let sealed = data_encoding::BASE64URL_NOPAD.encode(&seal_key(visit)?.seal(ATTEMPT.as_bytes(), &plain));
     Ok(Answer::see(&url).cookie(ATTEMPT, &sealed, ATTEMPT_S))
@@ -73,8 +83,9 @@ pub async fn finish(visit: &Visit, code: &str) -> Result<Answer, Trouble> {
     };
     let signed_in = provider.finish(&attempt, came_back, visit.now).await?;
     let web = &visit.app.web;
-    let cookie = web.sessions.begin(signed_in, visit.cookie(SESSION), web.lasting, visit.now);
-    let answer = Answer::see(&attempt.then).cookie(SESSION, &cookie, web.lasting.most_ms / 1_000);
+    let most_s = web.lasting(&signed_in).most_ms / 1_000;
+    let cookie = web.sessions.begin(signed_in, visit.cookie(SESSION), |of| web.lasting(of), visit.now);
+    let answer = Answer::see(&attempt.then).cookie(SESSION, &cookie, most_s);
     Ok(answer.cookie(ATTEMPT, "", 0))
 }
 
@@ -94,13 +105,14 @@ pub async fn sign_out(visit: &Visit) -> Result<Answer, Trouble> {
     }
     let session = visit.cookie(SESSION).and_then(|cookie| visit.app.web.sessions.end(cookie));
     let provider = session.and_then(|s| visit.app.web.provider_of(&s.signed_in.issuer));
-    let back = format!("{}/my", visit.app.config.server.url);
+    let home = if provider.is_some_and(|p| p.settings.staff.is_some()) { COUNTER } else { "/my" };
+    let back = format!("{}{home}", visit.app.config.server.url);
     let there = match provider {
         Some(provider) => provider.sign_out_url(&back).await,
         None => None,
     };
     // A link, not a redirect: browsers let a form lead to its own site only, by our policy of content security.
-    let frame = Frame { csrf: None, here: "/my".to_owned(), ..visit.frame() };
+    let frame = Frame { csrf: None, here: home.to_owned(), ..visit.frame() };
     Ok(forgotten(Answer::page(http::StatusCode::OK, &Left { f: frame, there })))
 }
 
@@ -143,13 +155,15 @@ mod tests {
 
     #[test]
     fn nobody_is_sent_elsewhere() {
-        for path in ["/my/consents", "/my/consents/cns-abc/stop"] {
+        for path in ["/my/consents", "/my/consents/cns-abc/stop", "/counter", "/counter/ask-anew"] {
             assert_eq!(own_path(Some(path)), path);
         }
         for path in [
             "https://evil.invalid/",
             "//evil.invalid",
             "/my//evil.invalid",
+            "/counterfeit",
+            "/counter//evil.invalid",
             "/my/../v1/me",
             "/my/\r\nx: y",
             "/v1/me",

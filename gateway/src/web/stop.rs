@@ -6,11 +6,12 @@ use sekisho_policy::{ConsentId, Timestamp};
 
 use super::consents::find;
 use super::page::{Answer, Frame, Trouble};
-use super::view::ConsentView;
+use super::view::{self, ConsentView, ErasureView};
 use super::visit::Visit;
 use crate::consent::give::{self, Narrowed, Revoker};
 use crate::consent::receipt::Receipt;
 use crate::ids::TextId;
+use crate::store::state::Agreement;
 
 #[derive(Template)]
 #[template(path = "stop.html")]
@@ -36,11 +37,13 @@ struct Proof {
     entry: String,
     leaf: String,
     receipt: Option<String>,
+    /// Whether the recipient has answered to the request to erase.
+    erasure: Option<ErasureView>,
 }
 
 /// Asks once.
 pub async fn ask(visit: &Visit, id: &str) -> Result<Answer, Trouble> {
-    let (id, consent, _, _) = find(visit, id).await?;
+    let (id, consent, _) = find(visit, id).await?;
     let action = format!("/my/consents/{}/stop", id.text());
     Ok(Answer::page(StatusCode::OK, &Ask { f: visit.frame(), consents: vec![consent], action }))
 }
@@ -55,7 +58,7 @@ async fn in_force(visit: &Visit) -> Result<Vec<ConsentView>, Trouble> {
     let person = visit.person().await?;
     let mut all = Vec::new();
     for subject in visit.decided_by(person).await? {
-        all.extend(super::view::consents(visit, person, subject).await?.into_iter().filter(|c| c.active));
+        all.extend(view::consents(visit, person, subject).await?.into_iter().filter(|c| c.active));
     }
     Ok(all)
 }
@@ -82,14 +85,16 @@ pub async fn all(visit: &Visit) -> Result<Answer, Trouble> {
 async fn stop(visit: &Visit, id: ConsentId) -> Result<Proof, Trouble> {
     let person = visit.person().await?;
     let narrowed = give::revoke(&visit.app, id, Revoker::Person(person)).await?;
-    let (_, consent, ..) = find(visit, &id.text()).await?;
-    Ok(proof(visit, id, consent, &narrowed))
+    let (_, consent, agreement) = find(visit, &id.text()).await?;
+    Ok(proof(visit, consent, &agreement, &narrowed))
 }
 
-fn proof(visit: &Visit, id: ConsentId, consent: ConsentView, narrowed: &Narrowed) -> Proof {
-    let ending = &narrowed.ending;
-    let receipt = Receipt::new(visit.app.barrier.issuer(), "revoked", ending, id.text(), narrowed.transfers_cut);
+fn proof(visit: &Visit, consent: ConsentView, agreement: &Agreement, narrowed: &Narrowed) -> Proof {
+    let (id, ending) = (agreement.consent, &narrowed.ending);
+    let mut receipt = Receipt::new(visit.app.barrier.issuer(), "revoked", ending, id.text(), narrowed.transfers_cut);
+    receipt.asked_to_erase = vec![agreement.terms.recipient.clone()];
     Proof {
+        erasure: agreement.erasure.as_ref().map(|request| view::erasure(visit, request)),
         consent,
         at: visit.lang.second(Timestamp::from_millis(ending.at.millis())),
         cut: narrowed.transfers_cut,

@@ -1,17 +1,16 @@
 //! What pages show of records: in the visitor's language, with registered names in the place of codes.
 
-use sekisho_policy::{Consent, ConsentId, Decision, PartyId, PermittedBy, PersonId, Timestamp};
+use std::collections::HashMap;
+
+use sekisho_policy::{Consent, ConsentId, PartyId, PersonId, Timestamp};
 
 use super::page::{Lang, Trouble};
 use super::visit::Visit;
-use crate::consent::give;
+use crate::consent::{give, seen};
 use crate::ids::TextId;
-use crate::ledger::event::{Outcome, Terms};
-use crate::store::state::{Agreement, Global, Subject, category_version};
-use crate::store::{Dossier, Logged};
-
-/// Lines of the access log that are looked through for when a consent was used last.
-const USED_WITHIN: usize = 200;
+use crate::ledger::event::{ConsentText, ErasureAnswer, Outcome, Terms};
+use crate::store::state::{Agreement, ErasureRequest, Global, Subject, category_version};
+use crate::store::{Dossier, LogLine, Logged, Look, Used};
 
 /// A party's name.
 pub fn party(global: &Global, lang: Lang, code: &str) -> String {
@@ -73,7 +72,7 @@ pub struct ConsentView {
     pub given: String,
     /// By whom.
     pub by: &'static str,
-    /// When it was used last, as far as the newest lines of the log tell.
+    /// When it last permitted something.
     pub used: Option<String>,
     /// Its state, in words.
     pub state: &'static str,
@@ -87,9 +86,7 @@ pub struct ConsentView {
 pub async fn consents(visit: &Visit, person: PersonId, subject: PersonId) -> Result<Vec<ConsentView>, Trouble> {
     let store = &visit.app.store;
     let (dossier, global) = (store.dossier(subject).await?, store.registry().await?);
-    let newest = store.access_log(subject, u64::MAX, USED_WITHIN)?;
-    let used: Vec<(ConsentId, Timestamp)> =
-        newest.iter().flat_map(|line| by_consents(&dossier.subject, &global, line)).collect();
+    let used = store.uses(subject)?;
     let mut views = Vec::new();
     for agreement in dossier.papers.agreements.iter().rev() {
         if give::may_decide_on(&dossier.subject, &global, person, &agreement.terms.categories, visit.now) {
@@ -106,7 +103,7 @@ pub fn consent(
     dossier: &Dossier,
     global: &Global,
     agreement: &Agreement,
-    used: &[(ConsentId, Timestamp)],
+    used: &HashMap<ConsentId, Used>,
 ) -> Option<ConsentView> {
     let (lang, terms) = (visit.lang, &agreement.terms);
     let consent = dossier.subject.records.consents.iter().find(|c| c.id == agreement.consent)?;
@@ -116,6 +113,8 @@ pub fn consent(
         visit.t("あなた", "You")
     } else if consent.grantor == dossier.subject.records.subject {
         visit.t("ご本人", "The person themself")
+    } else if person == dossier.subject.records.subject {
+        visit.t("保護者", "A guardian")
     } else {
         visit.t("ほかの保護者", "Another guardian")
     };
@@ -130,7 +129,7 @@ pub fn consent(
         until: lang.minute(Timestamp::from_millis(terms.until_ms)),
         given: lang.minute(consent.approved_at),
         by,
-        used: used.iter().find(|(id, _)| *id == agreement.consent).map(|(_, at)| lang.minute(*at)),
+        used: used.get(&agreement.consent).map(|used| lang.minute(used.last)),
         state,
         ended: consent.ended_at.map(|at| lang.second(at)),
         active,
@@ -152,31 +151,39 @@ fn state(visit: &Visit, agreement: &Agreement, consent: &Consent, entitled: bool
     }
 }
 
-/// Under which consents a decision released something, by the records as they stood then.
-fn by_consents(subject: &Subject, global: &Global, line: &Logged) -> Vec<(ConsentId, Timestamp)> {
-    let permitted = || {
-        let request = crate::store::explain::request(&line.decided.question)?;
-        match sekisho_policy::decide(
-            &subject.records,
-            &global.registry,
-            &request,
-            Timestamp::from_millis(line.decided.now_ms),
-        ) {
-            Decision::Permit(permit) => Some(permit),
-            Decision::Deny(_) => None,
+/// A request to erase, to be shown.
+pub struct ErasureView {
+    /// When it was made.
+    pub asked: String,
+    /// What the recipient says, in words.
+    pub state: String,
+    /// When it said so.
+    pub answered: Option<String>,
+}
+
+/// A request to erase, to be shown.
+#[must_use]
+pub fn erasure(visit: &Visit, request: &ErasureRequest) -> ErasureView {
+    let state = match &request.answer {
+        None => visit.t("返事を待っています", "No answer yet").to_owned(),
+        Some((ErasureAnswer::Erased, _)) => {
+            visit.t("消去したとの返事がありました", "It says that it has erased it").to_owned()
+        }
+        Some((ErasureAnswer::NothingHeld, _)) => {
+            visit.t("受け取った情報はないとの返事がありました", "It says that it holds nothing").to_owned()
+        }
+        Some((ErasureAnswer::Kept { law }, _)) => {
+            let (ja, en) = ("法令により保存するとの返事がありました：", "It says that it must keep it: ");
+            format!("{}{law}", visit.t(ja, en))
         }
     };
-    let Some(permit) = (line.decided.kept != 0).then(permitted).flatten() else { return Vec::new() };
-    let consents = permit.kept().iter().filter_map(|kept| match kept.by {
-        PermittedBy::Consent(id) => Some((id, line.at)),
-        _ => None,
-    });
-    consents.collect()
+    let answered = request.answer.as_ref().map(|(_, at)| visit.lang.minute(*at));
+    ErasureView { asked: visit.lang.minute(request.asked), state, answered }
 }
 
 /// A line of the access log, to be shown.
 pub struct LogView {
-    /// The decision's entry.
+    /// The entry.
     pub id: String,
     /// Its number in the ledger, which no page shows.
     pub position: u64,
@@ -190,9 +197,11 @@ pub struct LogView {
     pub party: String,
     /// In which capacity.
     pub role: &'static str,
-    /// For which purpose.
-    pub purpose: String,
-    /// Which information went.
+    /// Which organisation held what was asked for, where something was.
+    pub source: Option<String>,
+    /// For which purpose, where it is one of a release.
+    pub purpose: Option<String>,
+    /// Which information went, or was seen.
     pub released: Vec<String>,
     /// Which was asked for and did not go.
     pub withheld: Vec<String>,
@@ -202,15 +211,47 @@ pub struct LogView {
     pub consents: Vec<String>,
 }
 
-/// A line, or none where this person may not see it: what rests on a legal basis is nobody's to see here, and what only
-/// the subject decides about, the subject's (invariant 11).
-pub fn line(visit: &Visit, person: PersonId, subject: &Subject, global: &Global, line: &Logged) -> Option<LogView> {
-    let (lang, question) = (visit.lang, &line.decided.question);
-    let own = give::may_decide_on(subject, global, person, &question.categories, visit.now);
-    let hidden = line.decided.by_basis && !crate::sabotage::off(crate::sabotage::Check::LegalBasisHidden);
-    if hidden || !own {
+/// A line, or none where this person may not see it (`consent::seen`).
+pub fn line(visit: &Visit, person: PersonId, subject: &Subject, global: &Global, line: &LogLine) -> Option<LogView> {
+    if !seen::may_see(subject, global, person, line, visit.now) {
         return None;
     }
+    let view = LogView {
+        id: line.entry().text(),
+        position: line.position(),
+        at: visit.lang.second(line.at()),
+        instant: crate::consent::people::rfc3339(line.at()),
+        who: who(visit, person, subject),
+        party: String::new(),
+        role: "",
+        source: None,
+        purpose: None,
+        released: Vec::new(),
+        withheld: Vec::new(),
+        outcome: "",
+        consents: Vec::new(),
+    };
+    Some(match line {
+        LogLine::Decision(line) => decision(visit, global, line, view),
+        LogLine::Look(look) => at_counter(visit, global, look, view),
+    })
+}
+
+/// Which member of staff it was stands in the ledger, and is the party's to say.
+fn at_counter(visit: &Visit, global: &Global, look: &Look, view: LogView) -> LogView {
+    LogView {
+        party: party(global, visit.lang, &look.looked.party),
+        role: visit.t("窓口の職員", "Staff at the counter"),
+        released: vec![
+            visit.t("同意の状況（健康の情報は見ていません）", "The state of consents (no health data)").to_owned(),
+        ],
+        outcome: visit.t("窓口の画面で見ました", "Seen on the counter's pages"),
+        ..view
+    }
+}
+
+fn decision(visit: &Visit, global: &Global, line: &Logged, view: LogView) -> LogView {
+    let (lang, question) = (visit.lang, &line.decided.question);
     let code = question.party.and_then(|id| global.text.party_code(PartyId::from_bytes(id.0)));
     let roles = [
         ("システム", "System"),
@@ -224,22 +265,20 @@ pub fn line(visit: &Visit, person: PersonId, subject: &Subject, global: &Global,
         let all = question.categories.iter().enumerate().filter(move |(at, _)| kept(*at) == wanted);
         all.map(|(_, version)| category(global, lang, version)).collect::<Vec<_>>()
     };
-    let consents = by_consents(subject, global, line);
-    Some(LogView {
-        id: line.entry.text(),
-        position: line.position,
-        at: lang.second(line.at),
-        instant: crate::consent::people::rfc3339(line.at),
-        who: who(visit, person, subject),
-        party: code
-            .map_or_else(|| lang.t("この窓口のページ", "These pages").to_owned(), |code| party(global, lang, code)),
+    let consents = line.decided.consents.iter().flatten().map(|id| ConsentId::from_bytes(id.0).text());
+    let here = || lang.t("この窓口のページ", "These pages").to_owned();
+    let source = global.text.party_code(PartyId::from_bytes(question.source.0));
+    LogView {
+        party: code.map_or_else(here, |code| party(global, lang, code)),
         role,
-        purpose: purpose(global, lang, &question.purpose),
+        source: source.map(|code| party(global, lang, code)),
+        purpose: Some(purpose(global, lang, &question.purpose)),
         released: named(true),
         withheld: named(false),
         outcome: outcome(visit, line),
-        consents: consents.iter().map(|(id, _)| id.text()).collect(),
-    })
+        consents: consents.collect(),
+        ..view
+    }
 }
 
 fn outcome(visit: &Visit, line: &Logged) -> &'static str {
@@ -251,6 +290,31 @@ fn outcome(visit: &Visit, line: &Logged) -> &'static str {
         Some(Outcome::Failed) => visit.t("途中で切れました", "Broken off"),
         Some(Outcome::Unknown) => visit.t("結果は確認できません", "Not known"),
         Some(Outcome::NothingSent) => visit.t("何も提供していません", "Nothing was sent"),
+    }
+}
+
+/// The words of a text that people are asked to agree to.
+pub struct Words {
+    /// Its version.
+    pub version: String,
+    /// What would happen.
+    pub text: String,
+    /// What good it does.
+    pub benefit: String,
+    /// What refusing means.
+    pub refusing: String,
+}
+
+impl Words {
+    /// In this language.
+    #[must_use]
+    pub fn of(lang: Lang, text: &ConsentText) -> Self {
+        Self {
+            version: text.version.clone(),
+            text: lang.t(&text.ja, &text.en).to_owned(),
+            benefit: lang.t(&text.benefit_ja, &text.benefit_en).to_owned(),
+            refusing: lang.t(&text.refusing_ja, &text.refusing_en).to_owned(),
+        }
     }
 }
 

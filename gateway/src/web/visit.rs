@@ -8,10 +8,11 @@ use http::{HeaderMap, Method, Request};
 use sekisho_policy::{PersonId, Timestamp};
 
 use super::page::{Frame, Lang, Trouble};
-use super::session::Session;
+use super::session::{Session, SignedIn};
 use crate::api::{ReadError, read};
 use crate::app::App;
 use crate::consent::give::{self, GiveError};
+use crate::request::connection::Connection;
 use crate::request::incoming::RequestBody;
 use crate::sabotage::{self, Check};
 use crate::store::StoreError;
@@ -27,6 +28,8 @@ pub const LANGUAGE: &str = "__Host-sekisho-language";
 pub struct Visit {
     /// The gateway.
     pub app: Arc<App>,
+    /// The connection that it came by.
+    pub connection: Arc<Connection>,
     /// GET or POST.
     pub method: Method,
     /// When it came.
@@ -67,14 +70,19 @@ impl Visit {
     ///
     /// # Errors
     /// What to say, and in which frame.
-    pub async fn of(app: &Arc<App>, request: Request<RequestBody>) -> Result<Self, (Frame, Trouble)> {
+    pub async fn of(
+        app: &Arc<App>,
+        connection: &Arc<Connection>,
+        request: Request<RequestBody>,
+    ) -> Result<Self, (Frame, Trouble)> {
         let (parts, body) = request.into_parts();
         let cookies = cookies(&parts.headers);
         let lang = language(&parts.headers, &cookies);
         let path = parts.uri.path().to_owned();
         let fail = |trouble| (Frame { lang, csrf: None, here: path.clone() }, trouble);
         let now = app.store.clock().now().map_err(|_| fail(Trouble::not_now()))?;
-        let session = cookie(&cookies, SESSION).and_then(|c| app.web.sessions.used(c, app.web.lasting, now));
+        let lasting = |of: &SignedIn| app.web.lasting(of);
+        let session = cookie(&cookies, SESSION).and_then(|c| app.web.sessions.used(c, lasting, now));
         let query = pairs(parts.uri.query().unwrap_or_default().as_bytes());
         let mut form = Vec::new();
         if parts.method == Method::POST {
@@ -90,14 +98,22 @@ impl Visit {
                 return Err(fail(Trouble::stale_form()));
             }
         }
-        let (app, method) = (Arc::clone(app), parts.method);
-        Ok(Self { app, method, now, lang, cookies, query, form, session, path })
+        let (app, connection, method) = (Arc::clone(app), Arc::clone(connection), parts.method);
+        Ok(Self { app, connection, method, now, lang, cookies, query, form, session, path })
     }
 
     /// The frame of an answer.
     #[must_use]
     pub fn frame(&self) -> Frame {
-        Frame { lang: self.lang, csrf: self.session.as_ref().map(Session::csrf), here: self.path.clone() }
+        let mut frame = Frame { lang: self.lang, csrf: None, here: self.path.clone() };
+        if self.method == Method::POST {
+            // What a form leads to is nothing to come back to in another language.
+            frame.here = frame.home().to_owned();
+        }
+        // Who is signed in on the other side has no menu here.
+        let of_this_side = |session: &&Session| self.app.web.is_staff(&session.signed_in) == frame.at_counter();
+        frame.csrf = self.session.as_ref().filter(of_this_side).map(Session::csrf);
+        frame
     }
 
     /// The text in the visitor's language.
@@ -130,13 +146,25 @@ impl Visit {
         self.session.as_ref()
     }
 
+    /// How somebody is signed in as a citizen, whoever it is.
+    ///
+    /// # Errors
+    /// When nobody is signed in, or a party's staff: a session of theirs opens no page of citizens.
+    pub fn login(&self) -> Result<&SignedIn, Trouble> {
+        let of = &self.session.as_ref().ok_or(Trouble::signed_out())?.signed_in;
+        let provider = self.app.web.provider_of(&of.issuer).ok_or(Trouble::signed_out())?;
+        match provider.settings.staff {
+            Some(_) if !sabotage::off(Check::StaffApart) => Err(Trouble::staff_elsewhere()),
+            _ => Ok(of),
+        }
+    }
+
     /// The person behind the session, by the links as they are now.
     ///
     /// # Errors
-    /// When nobody is signed in, or nobody is linked to the sign-in.
+    /// When nobody is signed in as a citizen, or nobody is linked to the sign-in.
     pub async fn person(&self) -> Result<PersonId, Trouble> {
-        let session = self.session.as_ref().ok_or(Trouble::signed_out())?;
-        let of = &session.signed_in;
+        let of = self.login()?;
         let person = self.app.store.person_of_login(&of.issuer, &of.sub).await?;
         person.filter(|person| *person != self.app.store.nobody()).ok_or(Trouble::not_linked())
     }
@@ -146,11 +174,34 @@ impl Visit {
     /// # Errors
     /// As [`Visit::person`], and when the form is another's.
     pub async fn sent_by(&self) -> Result<PersonId, Trouble> {
-        let session = self.session.as_ref().ok_or(Trouble::signed_out())?;
-        if !session.sent(self.field("csrf").unwrap_or_default()) {
-            return Err(Trouble::stale_form());
-        }
+        self.is_own_form()?;
         self.person().await
+    }
+
+    /// Whether the form is one of this very session.
+    ///
+    /// # Errors
+    /// When it is another's, or nobody is signed in.
+    pub fn is_own_form(&self) -> Result<(), Trouble> {
+        let session = self.session.as_ref().ok_or(Trouble::signed_out())?;
+        let own = session.sent(self.field("csrf").unwrap_or_default());
+        if own { Ok(()) } else { Err(Trouble::stale_form()) }
+    }
+
+    /// Every value of a field that may be chosen several times.
+    pub fn fields<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.form.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The form as it was sent, as one key.
+    #[must_use]
+    pub fn form_digest(&self) -> [u8; 32] {
+        let mut whole = Vec::new();
+        for text in self.form.iter().flat_map(|(name, value)| [name, value]) {
+            whole.extend_from_slice(&(text.len() as u64).to_le_bytes());
+            whole.extend_from_slice(text.as_bytes());
+        }
+        crate::ledger::merkle::sha256(&whole)
     }
 
     /// The people about whom this person decides: themself, and those under their authority now.
@@ -158,15 +209,7 @@ impl Visit {
     /// # Errors
     /// When the store can't be read.
     pub async fn decided_by(&self, person: PersonId) -> Result<Vec<PersonId>, Trouble> {
-        let store = &self.app.store;
-        let mut all = vec![person];
-        for ward in store.wards(person) {
-            let snapshot = store.snapshot(ward).await?;
-            if give::may_decide(&snapshot.subject, person, self.now).is_ok() {
-                all.push(ward);
-            }
-        }
-        Ok(all)
+        Ok(give::decided_by(&self.app.store, person, self.now).await?)
     }
 }
 

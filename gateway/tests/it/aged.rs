@@ -64,7 +64,7 @@ impl Old {
             let explained = store.explain(*decision).unwrap();
             assert!(explained.agrees && explained.kept == 1);
             let log = store.access_log(*person, u64::MAX, 9).unwrap();
-            assert_eq!(log.first().unwrap().entry, *decision);
+            assert_eq!(log.first().unwrap().entry(), *decision);
             assert_eq!(store.snapshot(*person).await.unwrap().subject.records.consents.len(), 2);
         }
         let subject = store.snapshot(self.revoked).await.unwrap().subject;

@@ -13,4 +13,8 @@ mod recovery;
 #[cfg(test)]
 mod store;
 #[cfg(test)]
+mod summary;
+#[cfg(test)]
 mod thousand;
+#[cfg(test)]
+mod windows;

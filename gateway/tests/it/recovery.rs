@@ -53,7 +53,7 @@ impl Before {
     async fn stop(&self, store: Store) {
         for (person, decision) in self.people.iter().zip(&self.decisions) {
             assert!(store.explain(*decision).unwrap().agrees);
-            let first = store.access_log(*person, u64::MAX, 9).unwrap().last().unwrap().entry;
+            let first = store.access_log(*person, u64::MAX, 9).unwrap().last().unwrap().entry();
             assert_eq!(first, *decision);
             assert!(!store.snapshot(*person).await.unwrap().subject.records.consents.is_empty());
         }
@@ -220,9 +220,9 @@ async fn an_index_that_is_missing_or_cut_or_of_another_boot_is_rebuilt() {
 
 fn rewrite_mark(index: &Path, change: impl FnOnce(&mut Vec<u8>)) {
     let db = sled::open(index).unwrap();
-    let mut mark = db.get("watermark").unwrap().unwrap().to_vec();
+    let mut mark = db.get("watermark-3").unwrap().unwrap().to_vec();
     change(&mut mark);
-    db.insert("watermark", mark).unwrap();
+    db.insert("watermark-3", mark).unwrap();
     db.flush().unwrap();
 }
 

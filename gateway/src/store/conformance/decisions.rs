@@ -3,7 +3,7 @@
 use sekisho_policy::{ConsentId, Decision, Field, Miss, PersonId, Reason, Timestamp};
 
 use super::world::{self, DAY_MS, START};
-use super::{ask, consented, denied, permitted};
+use super::{ask, consented, denied, logged, permitted};
 use crate::clock::{BACKWARD_TOLERANCE_MS, Clock};
 use crate::ids::{EntryId, TextId};
 use crate::ledger::entry::{Bytes16, Cause};
@@ -37,7 +37,7 @@ pub(super) async fn a_permit_and_a_denial(open: &impl AsyncFn(&str, Clock) -> St
     permitted(&store, person).await;
     clock.set(START.plus_millis(100 * DAY_MS));
     assert_eq!(miss(denied(&store, person).await.withheld().first().unwrap().why), Some(Miss::Expired));
-    let log = store.access_log(person, u64::MAX, 10).unwrap();
+    let log = logged(&store, person);
     assert_eq!(log.iter().map(|line| line.decided.kept).collect::<Vec<_>>(), [0, 1, 1]);
     assert_eq!(log.last().unwrap().entry, recorded.decision());
     store.stop().await.unwrap();
@@ -81,7 +81,7 @@ pub(super) async fn what_a_crash_left_open_is_unknown(open: &impl AsyncFn(&str, 
     let store = open("open", clock.clone()).await;
     store.mark().await.unwrap();
     let outcomes = |store: &Store| {
-        let log = store.access_log(person, u64::MAX, 10).unwrap();
+        let log = logged(store, person);
         log.into_iter().map(|line| (line.entry, line.closed)).collect::<Vec<_>>()
     };
     let unknown = Closed {
@@ -172,7 +172,7 @@ pub(super) async fn old_decisions_can_be_explained(open: &impl AsyncFn(&str, Clo
         decisions.push((now, permitted(&store, person).await.decision(), true));
         world::record(&store, person, world::ended(person, consent, now)).await.unwrap();
         denied(&store, person).await;
-        let entry = store.access_log(person, u64::MAX, 1).unwrap().first().unwrap().entry;
+        let entry = store.access_log(person, u64::MAX, 1).unwrap().first().unwrap().entry();
         decisions.push((now, entry, false));
         consent = ConsentId::mint();
         world::record(&store, person, world::approved(person, consent)).await.unwrap();

@@ -5,33 +5,52 @@ use sekisho_policy::{ConsentId, PersonId};
 use super::world::{self, START};
 use super::{consented, permitted};
 use crate::clock::Clock;
-use crate::ids::{LinkId, PairwiseId, TextId, party_id, random};
+use crate::ids::{EntryId, LinkId, PairwiseId, TextId, party_id, random};
 use crate::ledger::entry::{Bytes16, Bytes32, Cause, Idempotency};
 use crate::ledger::event::{
-    AuthorityRecorded, Event, LinkEnded, LinkTarget, Linked, PairwiseMinted, PairwiseRetired, RetiredId,
+    AuthorityRecorded, CounterLooked, Event, LinkEnded, LinkTarget, Linked, PairwiseMinted, PairwiseRetired, RetiredId,
 };
-use crate::store::{Draft, Store, StoreError};
+use crate::store::{Draft, LogLine, Store, StoreError};
 
 pub(super) async fn the_access_log_goes_back_in_pages(open: &impl AsyncFn(&str, Clock) -> Store) {
-    let (store, _, person, _) = consented(open, "log").await;
+    let (store, clock, person, _) = consented(open, "log").await;
     let other = *world::enrol(&store, 1).await.unwrap().first().unwrap();
     world::record(&store, other, world::approved(other, ConsentId::mint())).await.unwrap();
     let mut made = Vec::new();
-    for _ in 0..25 {
+    for round in 0..25 {
         made.push(permitted(&store, person).await.decision());
         permitted(&store, other).await;
+        if round % 4 == 0 {
+            made.push(looked_at(&store, person).await);
+            looked_at(&store, other).await;
+        }
     }
     made.reverse();
+    assert_eq!(paged(&store, person), made, "each once, and nobody else's");
+    store.stop().await.unwrap();
+    drop(store);
+    let store = open("log", clock).await;
+    assert_eq!(paged(&store, person), made, "nor another after a restart");
+    store.stop().await.unwrap();
+}
+
+/// The entries of all lines about a person, newest first, ten at a time.
+fn paged(store: &Store, person: PersonId) -> Vec<EntryId> {
     let (mut seen, mut before) = (Vec::new(), u64::MAX);
     loop {
         let page = store.access_log(person, before, 10).unwrap();
-        assert!(page.iter().zip(page.iter().skip(1)).all(|(a, b)| a.position > b.position), "newest first");
-        let Some(last) = page.last() else { break };
-        before = last.position;
-        seen.extend(page.iter().map(|line| line.entry));
+        assert!(page.iter().zip(page.iter().skip(1)).all(|(a, b)| a.position() > b.position()), "newest first");
+        let Some(last) = page.last() else { return seen };
+        before = last.position();
+        seen.extend(page.iter().map(LogLine::entry));
     }
-    assert_eq!(seen, made, "each once, and nobody else's");
-    store.stop().await.unwrap();
+}
+
+/// A look at a person at the city's counter.
+async fn looked_at(store: &Store, person: PersonId) -> EntryId {
+    let look =
+        CounterLooked { subject: Bytes16(*person.bytes()), party: world::CITY.to_owned(), by: "clerk".to_owned() };
+    world::record(store, person, Event::CounterLooked(look)).await.unwrap().unwrap().entry
 }
 
 pub(super) async fn logins_and_their_ends(open: &impl AsyncFn(&str, Clock) -> Store) {
@@ -126,6 +145,33 @@ pub(super) async fn consents_and_wards(open: &impl AsyncFn(&str, Clock) -> Store
     store.stop().await.unwrap();
 }
 
+/// Far more entries than a page of the index holds: none is lost at its edge, live, at an earlier count, or after a restart.
+pub(super) async fn everything_about_somebody_with_many_entries(open: &impl AsyncFn(&str, Clock) -> Store) {
+    let (store, clock, person, _) = consented(open, "many").await;
+    let early = permitted(&store, person).await.decision();
+    for _ in 0..5 {
+        let rows = (0..60).map(|_| (world::approved(person, ConsentId::mint()), None)).collect::<Vec<_>>();
+        let drafted = || Draft { cause: Some(Cause::Person), rows: rows.clone(), ..Draft::default() };
+        store.update(person, |_, _, _| Ok::<_, StoreError>(((), drafted()))).await.unwrap();
+        permitted(&store, person).await;
+    }
+    let whole = async |store: &Store| {
+        let subject = store.snapshot(person).await.unwrap().subject;
+        assert_eq!((subject.entries, subject.records.consents.len()), (302, 301));
+        assert_eq!(store.kept(person).unwrap().records.len(), 302);
+        for line in store.access_log(person, u64::MAX, 10).unwrap() {
+            assert!(store.explain(line.entry()).unwrap().agrees, "on the records as they were then");
+        }
+        assert!(store.explain(early).unwrap().agrees);
+    };
+    whole(&store).await;
+    store.stop().await.unwrap();
+    drop(store);
+    let store = open("many", clock).await;
+    whole(&store).await;
+    store.stop().await.unwrap();
+}
+
 pub(super) async fn an_idempotency_key_counts_once(open: &impl AsyncFn(&str, Clock) -> Store) {
     let store = open("idempotency", world::clock()).await;
     let person = *world::enrol(&store, 1).await.unwrap().first().unwrap();
@@ -141,7 +187,7 @@ pub(super) async fn an_idempotency_key_counts_once(open: &impl AsyncFn(&str, Clo
                     events: [event.clone()].into_iter().collect(),
                     cause: Some(Cause::Person),
                     idempotency: Some(key),
-                    beside: None,
+                    ..Draft::default()
                 };
                 store.update(person, |_, _, _| Ok::<_, StoreError>(((), drafted()))).await
             })

@@ -13,7 +13,7 @@ pub mod world;
 
 use sekisho_policy::PersonId;
 
-use super::{Recorded, Ruling, Store};
+use super::{LogLine, Logged, Recorded, Ruling, Store};
 use crate::clock::Clock;
 use crate::ids::TextId;
 use crate::ledger::entry::Cause;
@@ -59,6 +59,7 @@ pub async fn look_up(open: &impl AsyncFn(&str, Clock) -> Store) {
     look_ups::logins_and_their_ends(open).await;
     look_ups::pairwise_ids(open).await;
     look_ups::consents_and_wards(open).await;
+    look_ups::everything_about_somebody_with_many_entries(open).await;
     held::what_is_held_is_what_the_ledger_says(open).await;
 }
 
@@ -89,6 +90,11 @@ async fn consented(open: &impl AsyncFn(&str, Clock) -> Store, place: &str) -> (S
     let consent = ConsentId::mint();
     world::record(&store, person, world::approved(person, consent)).await.unwrap();
     (store, clock, person, consent)
+}
+
+/// The newest decisions about a person.
+fn logged(store: &Store, person: PersonId) -> Vec<Logged> {
+    store.access_log(person, u64::MAX, 10).unwrap().into_iter().filter_map(LogLine::decision).collect()
 }
 
 async fn ask(store: &Store, person: PersonId) -> Ruling {

@@ -6,7 +6,7 @@ use super::world::{self, START};
 use super::{ask, consented};
 use crate::clock::Clock;
 use crate::ids::TextId;
-use crate::store::{Ruling, Store, StoreError};
+use crate::store::{LogLine, Ruling, Store, StoreError};
 
 pub(super) async fn of_two_updates_on_one_view_one_is_computed_again(open: &impl AsyncFn(&str, Clock) -> Store) {
     let store = open("conflict", world::clock()).await;
@@ -79,7 +79,7 @@ pub(super) async fn no_decision_outlives_what_it_was_made_on(open: &impl AsyncFn
     let (mut permits, mut denials) = (0, 0);
     for (person, task) in people.iter().zip(tasks) {
         let changes = task.await.unwrap();
-        for line in store.access_log(*person, u64::MAX, usize::MAX).unwrap() {
+        for line in store.access_log(*person, u64::MAX, usize::MAX).unwrap().into_iter().filter_map(LogLine::decision) {
             let explained = store.explain(line.entry).unwrap();
             assert!(explained.agrees, "made again on the records that it names, the decision is the same");
             // The last change before it in the ledger says whether there was a consent.

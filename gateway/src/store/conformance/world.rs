@@ -46,6 +46,7 @@ pub fn registry() -> RegistryText {
         label_ja: "試験".to_owned(),
         label_en: "Test".to_owned(),
         own_consent_age: 18,
+        quiet: false,
         covers: Vec::new(),
     };
     RegistryText {

@@ -1,5 +1,5 @@
-//! The index (sled): where in the ledger things stand. It holds locations and random ids, never content, and can be
-//! rebuilt from ledger and vault at any time.
+//! The index (sled): where in the ledger things stand, and when consents were used last. It holds locations, times and
+//! random ids, never content, and can be rebuilt from ledger and vault at any time.
 //!
 //! sled's flush does not survive power cuts, so the index carries a watermark: how many entries it had taken in when it
 //! was last flushed, the root of the tree of those, what of them was pruned, in which boot, and whether the process then
@@ -9,22 +9,25 @@
 //!
 //! What shapes records is written at once. Decisions are noted in memory and written behind, in `pages`.
 
+mod look_ups;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+pub use look_ups::login_key;
 use quick_cache::sync::Cache;
-use sekisho_policy::{ConsentId, PartyId, PersonId};
+use sekisho_policy::{ConsentId, PersonId};
 use sled::Tree;
 
 use super::disk;
 use super::index_files::{open_database, opening};
 use super::lines::{Line, Open};
 use super::log::Location;
-use super::pages::{self, Behind, log_key, window};
-use crate::ids::{EntryId, PairwiseId};
-use crate::ledger::event::{Event, LinkTarget};
+use super::pages::{self, Behind, Used, log_key, window};
+use crate::ids::EntryId;
+use crate::ledger::event::Event;
 use crate::ledger::merkle::{Hash, sha256};
 use crate::sabotage::{self, Check};
 
@@ -60,9 +63,15 @@ pub struct Index {
     pairwise: Tree,
     consents: Tree,
     wards: Tree,
+    /// Requests to erase that a recipient has not answered: by party and consent, whose.
+    erasures: Tree,
     idempotency: Tree,
+    /// One-time codes by their keyed hash: where each was issued, and whether it is used.
+    codes: Tree,
     /// Permits without outcome, as of the last mark.
     open_then: Tree,
+    /// When each consent about a person permitted something.
+    uses: Tree,
     /// Decisions that are not in `log` and `decisions` yet.
     behind: Mutex<Behind>,
     /// Held while pages are written: one at a time.
@@ -75,7 +84,8 @@ pub struct Index {
 
 /// Look-ups of people held in memory, at most.
 const CACHED_PEOPLE: usize = 100_000;
-const WATERMARK: &[u8] = b"watermark";
+/// The name says which form the index has: one of an older form has no mark, and is rebuilt.
+const WATERMARK: &[u8] = b"watermark-3";
 /// How far an index had come: so many entries, under this root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
@@ -139,8 +149,11 @@ impl Index {
             pairwise: db.open_tree("pairwise")?,
             consents: db.open_tree("consents")?,
             wards: db.open_tree("wards")?,
+            erasures: db.open_tree("erasures")?,
             idempotency: db.open_tree("idempotency")?,
+            codes: db.open_tree("codes")?,
             open_then: db.open_tree("open")?,
+            uses: db.open_tree("uses")?,
             behind: Mutex::default(),
             writing: Mutex::default(),
             people: Cache::new(CACHED_PEOPLE),
@@ -188,7 +201,7 @@ impl Index {
         self.behind.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn trees(&self) -> [&Tree; 8] {
+    fn trees(&self) -> [&Tree; 11] {
         [
             &self.state,
             &self.log,
@@ -197,7 +210,10 @@ impl Index {
             &self.pairwise,
             &self.consents,
             &self.wards,
+            &self.erasures,
             &self.idempotency,
+            &self.codes,
+            &self.uses,
         ]
     }
 
@@ -234,9 +250,19 @@ impl Index {
                 }
                 (Some(person), Some(Event::Decided(decided))) => {
                     behind.decide(person, decided.kept != 0, one.position, one.id, one.location);
+                    let told = !decided.by_basis || sabotage::off(Check::UsesTold);
+                    for consent in decided.consents.iter().flatten().filter(|_| told) {
+                        behind.fresh.used(person, ConsentId::from_bytes(consent.0), decided.now_ms);
+                    }
                 }
+                (None, Some(Event::LinkCodeIssued(issued))) => self.note_code(issued.code.0, one.location)?,
                 (Some(person), event) => {
                     self.append_state(*person.bytes(), one.location)?;
+                    match event {
+                        Some(Event::EnrolmentCodeIssued(issued)) => self.note_code(issued.code.0, one.location)?,
+                        Some(Event::CounterLooked(_)) => behind.look(person, one.position, one.location),
+                        _ => {}
+                    }
                     self.look_ups(person, event)?;
                 }
                 (None, event) if event.is_some_and(|e| e.entry_type().changes_registry()) => {
@@ -264,76 +290,47 @@ impl Index {
     pub fn write_behind(&self) -> Result<(), IndexError> {
         let _one_at_a_time = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let pages = self.behind().take();
-        let new = pages.write(&self.log, &self.decisions)?;
+        let new = pages.write(&self.log, &self.decisions, &self.uses)?;
         self.known.fetch_add(new, Ordering::AcqRel);
         self.behind().written(&pages);
         Ok(())
     }
 
-    fn look_ups(&self, person: PersonId, event: Option<&Event>) -> Result<(), IndexError> {
-        match event {
-            Some(Event::Linked(linked)) => {
-                // An issuer is a URL and a party's code is none: the two can't be taken for each other.
-                let (LinkTarget::Login { issuer: at, sub: id } | LinkTarget::Source { party: at, id }) = &linked.to;
-                let key = login_key(at, id);
-                self.logins.insert(key, person.bytes())?;
-                self.people.insert(key, Some(person));
-            }
-            Some(Event::PairwiseMinted(minted)) => {
-                let party = crate::ids::party_id(&minted.party);
-                let key = pair_key(party, minted.id.0);
-                self.pairwise.insert(key, person.bytes())?;
-                self.people.insert(key, Some(person));
-            }
-            Some(Event::PairwiseRetired(retired)) => {
-                for one in &retired.ids {
-                    let key = pair_key(crate::ids::party_id(&one.party), one.id.0);
-                    if !sabotage::off(Check::PairwiseRetired) {
-                        self.pairwise.remove(key)?;
-                        self.people.insert(key, None);
-                    }
-                }
-            }
-            Some(Event::ConsentProposed(proposed)) => {
-                // An approval that was taken in earlier (a second pass) stays.
-                let _ = self.consents.compare_and_swap(
-                    proposed.consent.0,
-                    None as Option<&[u8]>,
-                    Some(person.bytes().as_slice()),
-                )?;
-            }
-            Some(Event::ConsentApproved(approved)) => {
-                self.consents.insert(approved.consent.0, person.bytes())?;
-            }
-            Some(Event::Refused(refused)) => {
-                self.consents.insert(refused.refusal.0, person.bytes())?;
-            }
-            Some(Event::AuthorityRecorded(authority)) => {
-                self.wards.insert([authority.guardian.0, *person.bytes()].concat(), &[])?;
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
+    /// In pages, each full before the next one begins: one more entry costs the same however many there are.
     fn append_state(&self, key: [u8; 16], location: Location) -> Result<(), IndexError> {
         let number = location.number().to_be_bytes();
-        let mut list = self.state.get(key)?.map(|old| old.to_vec()).unwrap_or_default();
+        let (mut page, mut list) = match self.state.scan_prefix(key).next_back().transpose()? {
+            Some((key, list)) => (state_page(&key), list.to_vec()),
+            None => (0, Vec::new()),
+        };
         // In order, each once: a second pass over the same entries changes nothing.
         if list.last_chunk::<STATE_BYTES>().is_none_or(|last| *last < number) {
+            if list.len() >= STATE_PAGE * STATE_BYTES {
+                (page, list) = (page.saturating_add(1), Vec::new());
+            }
             list.extend_from_slice(&number);
-            self.state.insert(key, list)?;
+            self.state.insert(state_key(key, page), list)?;
             self.known.fetch_add(1, Ordering::AcqRel);
         }
         Ok(())
     }
 
-    /// The entries that shaped a person's records, in order.
+    /// The entries that shaped a person's records, in order, but for the first `skip`.
     ///
     /// # Errors
     /// When sled fails.
-    pub fn state_of(&self, person: PersonId) -> Result<Vec<Location>, IndexError> {
-        self.locations(*person.bytes())
+    pub fn state_of(&self, person: PersonId, skip: usize) -> Result<Vec<Location>, IndexError> {
+        self.locations(*person.bytes(), skip)
+    }
+
+    /// The last entry that shaped a person's records.
+    ///
+    /// # Errors
+    /// When sled fails.
+    pub fn last_state_of(&self, person: PersonId) -> Result<Option<Location>, IndexError> {
+        let last = self.state.scan_prefix(person.bytes()).next_back().transpose()?;
+        let number = last.as_ref().and_then(|(_, list)| list.last_chunk::<STATE_BYTES>());
+        Ok(number.map(|number| Location::from_number(u64::from_be_bytes(*number))))
     }
 
     /// The entries that shaped the registry, in order.
@@ -341,16 +338,22 @@ impl Index {
     /// # Errors
     /// When sled fails.
     pub fn global(&self) -> Result<Vec<Location>, IndexError> {
-        self.locations(GLOBAL)
+        self.locations(GLOBAL, 0)
     }
 
-    fn locations(&self, key: [u8; 16]) -> Result<Vec<Location>, IndexError> {
-        let list = self.state.get(key)?;
-        let (numbers, _) = list.as_deref().unwrap_or_default().as_chunks::<STATE_BYTES>();
-        Ok(numbers.iter().map(|n| Location::from_number(u64::from_be_bytes(*n))).collect())
+    fn locations(&self, key: [u8; 16], skip: usize) -> Result<Vec<Location>, IndexError> {
+        let first = u32::try_from(skip / STATE_PAGE).unwrap_or(u32::MAX);
+        let (mut skip, mut all) = (skip % STATE_PAGE, Vec::new());
+        for list in self.state.range(state_key(key, first)..=state_key(key, u32::MAX)).values() {
+            let list = list?;
+            let (numbers, _) = list.as_chunks::<STATE_BYTES>();
+            let fresh = numbers.iter().skip(std::mem::take(&mut skip));
+            all.extend(fresh.map(|n| Location::from_number(u64::from_be_bytes(*n))));
+        }
+        Ok(all)
     }
 
-    /// Decisions about a person before a position, newest first, at most `limit`.
+    /// Decisions about a person, and looks at a counter, before a position, newest first, at most `limit`.
     ///
     /// # Errors
     /// When sled fails.
@@ -374,6 +377,25 @@ impl Index {
         Ok(lines)
     }
 
+    /// When each consent about a person permitted something.
+    ///
+    /// # Errors
+    /// When sled fails.
+    pub fn uses_of(&self, person: PersonId) -> Result<HashMap<ConsentId, Used>, IndexError> {
+        let mut all: HashMap<ConsentId, Used> = HashMap::new();
+        let waiting = self.behind().uses_of(person);
+        for item in self.uses.scan_prefix(person.bytes()) {
+            let (key, used) = item?;
+            let consent = key.last_chunk::<16>().map(|id| ConsentId::from_bytes(*id));
+            all.extend(consent.zip(Used::read(&used)));
+        }
+        for (consent, used) in waiting {
+            let known = all.entry(consent).or_insert(used);
+            *known = known.and(used);
+        }
+        Ok(all)
+    }
+
     /// Where a decision lies. For an operator's question now and then: it reads through all of them.
     ///
     /// # Errors
@@ -388,65 +410,6 @@ impl Index {
             }
         }
         Ok(None)
-    }
-
-    /// Whom a login is linked to, or once was: the person's own links say whether it still holds.
-    ///
-    /// # Errors
-    /// When sled fails.
-    pub fn login(&self, issuer: &str, sub: &str) -> Result<Option<PersonId>, IndexError> {
-        self.person(&self.logins, login_key(issuer, sub))
-    }
-
-    /// Whom a party knows by this id.
-    ///
-    /// # Errors
-    /// When sled fails.
-    pub fn pairwise(&self, party: PartyId, id: PairwiseId) -> Result<Option<PersonId>, IndexError> {
-        self.person(&self.pairwise, pair_key(party, *id.bytes()))
-    }
-
-    /// A look-up by way of the cache. A change that comes while sled is asked takes the place in the cache, and stays.
-    fn person(&self, tree: &Tree, key: [u8; 32]) -> Result<Option<PersonId>, IndexError> {
-        self.people.get_or_insert_with(&key, || Ok(tree.get(key)?.and_then(|p| person(&p))))
-    }
-
-    /// Whose a consent, proposal or refusal is.
-    ///
-    /// # Errors
-    /// When sled fails.
-    pub fn consent(&self, id: ConsentId) -> Result<Option<PersonId>, IndexError> {
-        Ok(self.consents.get(id.bytes())?.and_then(|p| person(&p)))
-    }
-
-    /// Over whom a person holds or held authority.
-    pub fn wards(&self, guardian: PersonId) -> impl Iterator<Item = PersonId> {
-        self.wards
-            .scan_prefix(guardian.bytes())
-            .keys()
-            .filter_map(|key| key.ok()?.last_chunk::<16>().map(|p| PersonId::from_bytes(*p)))
-    }
-
-    /// Guardians and those over whom they hold or held authority, in the order of their ids, after this pair.
-    ///
-    /// # Errors
-    /// When sled fails.
-    pub fn guardians(&self, after: Option<[u8; 32]>, limit: usize) -> Result<Vec<(PersonId, PersonId)>, IndexError> {
-        let keys = self.wards.range(after_key(after.as_ref().map(<[u8; 32]>::as_slice))..).keys().take(limit);
-        let pair = |key: sled::IVec| person(&key).zip(key.get(16..).and_then(person));
-        keys.map(|key| Ok(pair(key?))).filter_map(Result::transpose).collect()
-    }
-
-    /// Consents, proposals and refusals and whose they are, in the order of their ids, after this one.
-    ///
-    /// # Errors
-    /// When sled fails.
-    pub fn consents(&self, after: Option<ConsentId>, limit: usize) -> Result<Vec<(ConsentId, PersonId)>, IndexError> {
-        let items = self.consents.range(after_key(after.as_ref().map(|id| id.bytes().as_slice()))..).take(limit);
-        let pair = |(key, value): (sled::IVec, sled::IVec)| {
-            key.first_chunk::<16>().map(|id| ConsentId::from_bytes(*id)).zip(person(&value))
-        };
-        items.map(|item| Ok(pair(item?))).filter_map(Result::transpose).collect()
     }
 
     /// The entry that came with an idempotency key.
@@ -487,30 +450,24 @@ impl Index {
 
 /// Bytes of one location in a list of `state`.
 const STATE_BYTES: usize = 8;
+/// Locations in one page of such a list.
+const STATE_PAGE: usize = 128;
+
+fn state_key(key: [u8; 16], page: u32) -> [u8; 20] {
+    let mut whole = [0; 20];
+    let (whose, which) = whole.split_at_mut(16);
+    whose.copy_from_slice(&key);
+    which.copy_from_slice(&page.to_be_bytes());
+    whole
+}
+
+fn state_page(key: &[u8]) -> u32 {
+    key.last_chunk::<4>().map_or(0, |page| u32::from_be_bytes(*page))
+}
+
 /// The registry's list of entries stands under the id that no person has.
 const GLOBAL: [u8; 16] = [0xff; 16];
 
 fn number(bytes: &[u8]) -> Location {
     Location::from_number(bytes.first_chunk::<8>().map_or(0, |n| u64::from_be_bytes(*n)))
-}
-
-/// The first key that may stand after this one.
-fn after_key(key: Option<&[u8]>) -> Vec<u8> {
-    key.map_or_else(Vec::new, |key| [key, &[0]].concat())
-}
-
-fn person(bytes: &[u8]) -> Option<PersonId> {
-    bytes.first_chunk::<16>().map(|p| PersonId::from_bytes(*p))
-}
-
-fn pair_key(party: PartyId, id: [u8; 16]) -> [u8; 32] {
-    // A hash, like a login's key: the two share a cache.
-    sha256(&[*party.bytes(), id].concat())
-}
-
-/// A login's key: a hash, so that the index holds no name that a provider gave.
-#[must_use]
-pub fn login_key(issuer: &str, sub: &str) -> Hash {
-    let length = (issuer.len() as u64).to_le_bytes();
-    sha256(&[length.as_slice(), issuer.as_bytes(), sub.as_bytes()].concat())
 }

@@ -12,12 +12,13 @@ pub(super) struct Open {
     pub(super) location: Location,
 }
 
-/// A decision about a person: its number, where it lies, and where its outcome lies once that is recorded.
+/// A decision about a person, or a look at them: its number, where it lies, and where a decision's outcome lies once that is
+/// recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line {
     /// Number of the entry.
     pub position: u64,
-    /// Where the decision lies.
+    /// Where the entry lies.
     pub decided: Location,
     /// Where its outcome lies.
     pub closed: Option<Location>,

@@ -8,7 +8,7 @@ mod indexer;
 mod lines;
 pub mod log;
 pub mod pace;
-mod pages;
+pub mod pages;
 mod reader;
 mod scan;
 pub mod vault;

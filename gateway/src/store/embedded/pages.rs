@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use sekisho_policy::PersonId;
+use sekisho_policy::{ConsentId, PersonId, Timestamp};
 use sled::Tree;
 
 use super::lines::{Line, Open};
@@ -23,11 +23,44 @@ pub(super) const fn window(position: u64) -> u64 {
     position / WINDOW
 }
 
+/// When a consent permitted something, the first and the last time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Used {
+    /// The first time.
+    pub first: Timestamp,
+    /// The last time.
+    pub last: Timestamp,
+}
+
+impl Used {
+    /// Both, whichever came first.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self { first: self.first.min(other.first), last: self.last.max(other.last) }
+    }
+
+    fn bytes(self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        let (first, last) = bytes.split_at_mut(8);
+        first.copy_from_slice(&self.first.millis().to_be_bytes());
+        last.copy_from_slice(&self.last.millis().to_be_bytes());
+        bytes
+    }
+
+    /// As it stands in the tree.
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+        let at = |bytes: &[u8; 8]| Timestamp::from_millis(i64::from_be_bytes(*bytes));
+        Some(Self { first: at(bytes.first_chunk()?), last: at(bytes.last_chunk()?) })
+    }
+}
+
 /// Decisions not written yet.
 #[derive(Default)]
 pub(super) struct Pages {
     lines: HashMap<PersonId, Vec<Line>>,
     ids: Vec<(u64, EntryId, Location)>,
+    /// When a consent about a person permitted something.
+    uses: HashMap<(PersonId, ConsentId), Used>,
     len: usize,
 }
 
@@ -44,12 +77,28 @@ impl Pages {
         self.len += 1;
     }
 
+    /// A consent about a person permitted something.
+    pub(super) fn used(&mut self, person: PersonId, consent: ConsentId, at_ms: i64) {
+        let at = Timestamp::from_millis(at_ms);
+        let used = Used { first: at, last: at };
+        let known = self.uses.entry((person, consent)).or_insert(used);
+        *known = known.and(used);
+    }
+
     pub(super) const fn len(&self) -> usize {
         self.len
     }
 
     /// Merges all of it into the trees; gives how many decisions were new there. Writing twice changes nothing.
-    pub(super) fn write(&self, log: &Tree, decisions: &Tree) -> Result<u64, sled::Error> {
+    pub(super) fn write(&self, log: &Tree, decisions: &Tree, uses: &Tree) -> Result<u64, sled::Error> {
+        for ((person, consent), used) in &self.uses {
+            let key = [*person.bytes(), *consent.bytes()].concat();
+            let known = uses.get(&key)?.and_then(|known| Used::read(&known));
+            let both = known.map_or(*used, |known| known.and(*used));
+            if known != Some(both) {
+                uses.insert(key, &both.bytes())?;
+            }
+        }
         for (person, lines) in &self.lines {
             for in_window in by_window(lines, |line| line.position) {
                 let position = in_window.first().map_or(0, |line| line.position);
@@ -87,6 +136,11 @@ impl Behind {
         }
     }
 
+    /// A look at a person at a counter: a line that nothing comes of.
+    pub(super) fn look(&mut self, person: PersonId, position: u64, location: Location) {
+        self.fresh.line(person, Line { position, decided: location, closed: None });
+    }
+
     /// A permit's line, with its outcome. A second pass finds it closed already.
     pub(super) fn close(&mut self, person: PersonId, decision: EntryId, closed: Location) {
         if let Entry::Occupied(open) = self.open.entry(decision)
@@ -103,6 +157,12 @@ impl Behind {
         let open = open.map(|open| Line { position: open.position, decided: open.location, closed: None });
         let waiting = self.pages().filter_map(|pages| pages.lines.get(&person)).flatten().copied();
         open.chain(waiting).filter(|line| line.position < before).collect()
+    }
+
+    /// Uses of consents about a person that wait.
+    pub(super) fn uses_of(&self, person: PersonId) -> Vec<(ConsentId, Used)> {
+        let all = self.pages().flat_map(|pages| &pages.uses);
+        all.filter(|((of, _), _)| *of == person).map(|((_, consent), used)| (*consent, *used)).collect()
     }
 
     /// Where a decision lies.
@@ -221,17 +281,19 @@ mod tests {
 
     /// What the trees hold after these decisions were written in these portions.
     fn written(portions: &[&[u64]]) -> (Vec<[Vec<u8>; 2]>, u64) {
-        let (log, decisions) = (tree(), tree());
+        let (log, decisions, uses) = (tree(), tree(), tree());
         let mut new = 0;
         for portion in portions {
             let mut pages = Pages::default();
             for position in *portion {
                 pages.decision(*position, EntryId::from_bytes([*position as u8; 16]), Location::from_number(*position));
-                pages.line(PersonId::from_bytes([(position % 3) as u8; 16]), line(*position));
+                let person = PersonId::from_bytes([(position % 3) as u8; 16]);
+                pages.line(person, line(*position));
+                pages.used(person, ConsentId::from_bytes([(position % 2) as u8; 16]), *position as i64);
             }
-            new += pages.write(&log, &decisions).unwrap();
+            new += pages.write(&log, &decisions, &uses).unwrap();
         }
-        let all = log.iter().chain(decisions.iter()).map(|item| item.unwrap());
+        let all = log.iter().chain(decisions.iter()).chain(uses.iter()).map(|item| item.unwrap());
         (all.map(|(key, value)| [key.to_vec(), value.to_vec()]).collect(), new)
     }
 
@@ -240,7 +302,7 @@ mod tests {
         let all: Vec<u64> = (4_090..4_110).collect();
         let (expected, new) = written(&[&all]);
         assert_eq!(new, 20);
-        assert_eq!(expected.len(), 3 * 2 + 2, "three people and the ids, in two windows");
+        assert_eq!(expected.len(), 3 * 2 + 2 + 6, "three people and the ids, in two windows; two consents of each");
         let (early, late) = all.split_at(7);
         assert_eq!(written(&[early, late]), (expected.clone(), 20));
         assert_eq!(written(&[late, early]), (expected.clone(), 20));
@@ -255,7 +317,7 @@ mod tests {
             pages.decision(position, EntryId::from_bytes([position as u8; 16]), Location::from_number(position + 40));
             pages.line(person, line(position));
         }
-        pages.write(&log, &decisions).unwrap();
+        pages.write(&log, &decisions, &tree()).unwrap();
         let page = log.get(log_key(person, 0)).unwrap().unwrap();
         assert_eq!(lines(&page).collect::<Vec<_>>(), [line(1), line(2), line(3)]);
         let page = decisions.get(0u64.to_be_bytes()).unwrap().unwrap();

@@ -9,10 +9,14 @@ use quick_cache::sync::Cache;
 
 use super::log::{Location, LogError, io, segment_path};
 use crate::ledger::entry::ENTRY_BYTES_MAX;
-use crate::ledger::frame::{self, FRAME_HEADER_BYTES};
+use crate::ledger::frame::{self, FRAME_HEADER_BYTES, SEGMENT_MAGIC};
+use crate::ledger::merkle::Hash;
 
 /// What is read of an entry at first: more than most are.
 const FIRST_READ_BYTES: usize = 1 << 10;
+
+/// What is read at once of entries in a row: more than the longest takes.
+const CHUNK_BYTES: usize = ENTRY_BYTES_MAX + FRAME_HEADER_BYTES;
 
 /// Segment files that are held open for reading, at most.
 const OPEN_FILES: usize = 256;
@@ -34,6 +38,40 @@ impl LogReader {
     #[must_use]
     pub fn directory(&self) -> &Path {
         &self.dir
+    }
+
+    /// The leaf hashes of so many entries in a row, from the one at this location on; of fewer, where the ledger ends.
+    ///
+    /// # Errors
+    /// When they can't be read, or are damaged.
+    pub fn leaves(&self, from: Location, count: usize) -> Result<Vec<Hash>, LogError> {
+        let (mut segment, mut offset) = from.parts();
+        let mut leaves = Vec::with_capacity(count);
+        while leaves.len() < count {
+            let path = segment_path(&self.dir, segment);
+            if !path.exists() {
+                break;
+            }
+            let file =
+                self.files.get_or_insert_with(&segment, || File::open(path).map(Arc::new).map_err(io("open")))?;
+            let mut bytes = vec![0; CHUNK_BYTES];
+            loop {
+                let found = read_up_to(&file, &mut bytes, offset).map_err(io("read"))?;
+                let mut at = 0;
+                while leaves.len() < count
+                    && let Some(Ok(frame)) = bytes.get(at..found).map(frame::get)
+                {
+                    leaves.push(frame.stored.leaf());
+                    at += frame.length;
+                }
+                offset += at as u64;
+                if leaves.len() == count || at == 0 {
+                    break;
+                }
+            }
+            (segment, offset) = (segment + 1, SEGMENT_MAGIC.len() as u64);
+        }
+        Ok(leaves)
     }
 
     /// The entry at a location, its checksum compared.
@@ -80,6 +118,7 @@ fn read_up_to(file: &File, buffer: &mut [u8], offset: u64) -> std::io::Result<us
 mod tests {
     use super::super::log::Log;
     use super::*;
+    use crate::ledger::merkle::leaf_hash;
 
     #[test]
     fn entries_of_any_length_are_read_back_also_at_the_end_of_the_file() {
@@ -93,6 +132,9 @@ mod tests {
         let reader = LogReader::new(dir.path());
         let read = |places: &[Location]| places.iter().map(|at| reader.read(*at).unwrap()).collect::<Vec<_>>();
         assert_eq!(read(&places), entries);
+        let leaves: Vec<Hash> = entries.iter().map(|entry| leaf_hash(entry)).collect();
+        assert_eq!(reader.leaves(places[0], 7).unwrap(), leaves);
+        assert_eq!(reader.leaves(places[5], 9).unwrap(), leaves[5..], "the ledger ends");
         // Without the zeros ahead the last one ends where the file does.
         drop(log);
         assert_eq!(read(&places), entries);

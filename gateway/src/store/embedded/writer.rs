@@ -17,14 +17,14 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use super::disk::stop_the_process;
 use super::index::{Index, Mark, Placed};
 use super::indexer::Indexer;
-use super::log::{Log, LogError};
+use super::log::{Location, Log, LogError};
 use super::pace::Workers;
 use crate::clock::{BACKWARD_TOLERANCE_MS, Clock};
 use crate::ids::EntryId;
 use crate::ledger::checkpoint::LedgerKey;
 use crate::ledger::entry::{Entry, Header};
 use crate::ledger::event::Event;
-use crate::ledger::merkle::{Frontier, Hash, leaf_hash};
+use crate::ledger::merkle::{Frontier, Hash, WINDOW, leaf_hash};
 use crate::sabotage::{self, Check};
 use crate::store::Watch;
 
@@ -161,6 +161,8 @@ pub(crate) struct Append {
 pub(crate) enum Message {
     Append(Append),
     Checkpoint(oneshot::Sender<Vec<u8>>),
+    /// A checkpoint, and what proofs under it are made from.
+    Proving(oneshot::Sender<Proving>),
     Mark(oneshot::Sender<()>),
     /// Something about this slot has changed that is not in the ledger: look again.
     Touch(Slot, oneshot::Sender<()>),
@@ -176,11 +178,24 @@ pub struct Writer {
     pub(crate) workers: Arc<OnceLock<Arc<Workers>>>,
 }
 
+/// A signed checkpoint, and what proofs under it are made from.
+#[derive(Clone, Default)]
+pub(crate) struct Proving {
+    pub(crate) checkpoint: Vec<u8>,
+    pub(crate) size: u64,
+    /// The root of every whole window of leaves.
+    pub(crate) roots: Vec<Hash>,
+    /// Where each window begins.
+    pub(crate) begins: Vec<Location>,
+}
+
 /// What the writer works on.
 pub(crate) struct Parts {
     pub(crate) log: Log,
     pub(crate) index: Arc<Index>,
     pub(crate) frontier: Frontier,
+    /// Where each window of leaves begins.
+    pub(crate) begins: Vec<Location>,
     /// What was pruned where.
     pub(crate) layout: Hash,
     pub(crate) key: Arc<LedgerKey>,
@@ -246,7 +261,7 @@ struct Thread {
     keys: HashSet<[u8; 32]>,
 }
 
-type Placing = (Prepared, super::log::Location, u64);
+type Placing = (Prepared, Location, u64);
 type Answer = (oneshot::Sender<Result<Appended, Refused>>, Appended);
 
 impl Thread {
@@ -287,6 +302,12 @@ impl Thread {
             match message {
                 Message::Append(_) => {}
                 Message::Checkpoint(reply) => drop(reply.send(self.checkpoint())),
+                Message::Proving(reply) => drop(reply.send(Proving {
+                    checkpoint: self.checkpoint(),
+                    size: self.parts.frontier.size(),
+                    roots: self.parts.frontier.windows().to_vec(),
+                    begins: self.parts.begins.clone(),
+                })),
                 Message::Mark(reply) => self.indexer.mark(self.mark(), reply),
                 Message::Touch(slot, reply) => {
                     self.versions.count(slot);
@@ -341,6 +362,9 @@ impl Thread {
             let position = self.parts.log.count();
             let location = self.parts.log.append(&entry.bytes, number < last);
             self.parts.frontier.push(entry.leaf);
+            if position.is_multiple_of(WINDOW) {
+                self.parts.begins.push(location);
+            }
             let appended = Appended { entry: entry.header.id(), leaf: entry.leaf, position, at: entry.header.at() };
             first.get_or_insert(appended);
             placed.push((entry, location, position));

@@ -1,6 +1,6 @@
-//! Upstream tokens in the vault: what a source gave a person's sign-in, sealed under the KEK.
+//! What goes with a person, sealed under the KEK: what a source gave their sign-in, and where notices go.
 
-use redb::ReadableDatabase;
+use redb::{ReadableDatabase, ReadableTable};
 use sekisho_policy::PersonId;
 
 use super::{TOKENS, Vault, VaultError, database};
@@ -28,6 +28,25 @@ impl Vault {
         let tokens = read.open_table(TOKENS).map_err(database)?;
         let Some(sealed) = tokens.get(&at).map_err(database)? else { return Ok(None) };
         self.kek(&read)?.open(&at, sealed.value()).map(Some).map_err(|_| VaultError::Damaged)
+    }
+
+    /// Of whom something is kept under this source.
+    ///
+    /// # Errors
+    /// When the vault can't be read.
+    pub fn with_token(&self, source: [u8; 16]) -> Result<Vec<PersonId>, VaultError> {
+        let read = self.db.begin_read().map_err(database)?;
+        let tokens = read.open_table(TOKENS).map_err(database)?;
+        let mut people = Vec::new();
+        for item in tokens.iter().map_err(database)? {
+            let (key, _) = item.map_err(database)?;
+            if let (Some(person), Some(of)) = (key.value().first_chunk::<16>(), key.value().last_chunk::<16>())
+                && *of == source
+            {
+                people.push(PersonId::from_bytes(*person));
+            }
+        }
+        Ok(people)
     }
 
     /// Forgets an upstream token.

@@ -1,0 +1,296 @@
+//! A summary as a document: an International Patient Summary 2.0 Bundle (FHIR R4) of what may pass of several sources, with JP
+//! Core's codes beside the international ones. Pure: narrowing came before, and nothing is added about the person here.
+//!
+//! What is withheld and what there is not look alike: an absent section, or an `emptyReason`. Only that a source which may be
+//! asked could not be is said, for the whole document. All ids but the party's own for the person are made for this document.
+//! Which constraint of IPS and JP Core is held by which test: `docs/ips.md`.
+
+mod codes;
+mod line;
+mod section;
+#[cfg(test)]
+mod tests;
+
+use jiff::civil::Date;
+use sekisho_policy::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+pub use line::{Line, line};
+pub use section::{SECTIONS, Section};
+
+use crate::ids::{PairwiseId, random};
+use crate::sabotage::{self, Check};
+use crate::store::registry::PartyText;
+
+/// What stands at the head of every summary.
+pub const NOT_NONE: (&str, &str) =
+    ("記載がないことは「なし」を意味しません。", "What is not listed here is not thereby absent.");
+
+/// Whose summary it is.
+pub struct About<'a> {
+    /// The receiving party's own id for the person.
+    pub patient: &'a str,
+    /// Date of birth as it was verified at enrolment.
+    pub birth: Date,
+    /// Our own URL.
+    pub base: &'a str,
+}
+
+/// What came from one source.
+#[derive(Debug)]
+pub enum Came {
+    /// Narrowed Bundle entries, a comma between two; not all that was asked for, where something failed.
+    Items {
+        /// The entries.
+        json: Vec<u8>,
+        /// Something that was asked for is missing.
+        incomplete: bool,
+    },
+    /// It could not be asked.
+    Missing,
+    /// It holds nothing.
+    Nothing,
+}
+
+/// A source, and what came from it.
+pub struct Contribution<'a> {
+    /// Which party.
+    pub party: &'a PartyText,
+    /// What came.
+    pub came: &'a Came,
+}
+
+/// A summary.
+pub struct Document {
+    /// The Bundle.
+    pub json: Vec<u8>,
+    /// How many items of each contribution are in it.
+    pub items: Vec<u32>,
+}
+
+/// No source gave name and date of birth, so that nobody could tell whose summary it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoIdentity {
+    /// One that might have could not be asked.
+    pub missing: bool,
+}
+
+/// What is wrong with the document as a whole, by source.
+enum Lack<'a> {
+    /// It could not be asked, or not for everything.
+    Missing(&'a PartyText),
+    /// It says another date of birth than was verified: nothing of it is in the document.
+    OtherBirth(&'a PartyText),
+}
+
+/// One item of a source.
+struct Item<'a> {
+    from: usize,
+    party: &'a PartyText,
+    resource: Value,
+}
+
+/// Puts a document together.
+///
+/// # Errors
+/// When no source gave name and date of birth.
+pub fn compose(about: &About<'_>, contributions: &[Contribution<'_>], now: Timestamp) -> Result<Document, NoIdentity> {
+    let (items, lacks) = gathered(about, contributions);
+    let missing = lacks.iter().any(|lack| matches!(lack, Lack::Missing(_)));
+    let (patients, others): (Vec<Item<'_>>, Vec<Item<'_>>) =
+        items.into_iter().partition(|item| is_patient(&item.resource));
+    let patient = patients.into_iter().find(|item| names_somebody(&item.resource)).ok_or(NoIdentity { missing })?;
+    let mut counts = vec![0_u32; contributions.len()];
+    let at = jiff::Timestamp::from_millisecond(now.millis()).unwrap_or_default().to_string();
+    let (document, author) = (fresh_id(), fresh_id());
+    let mut sections = section::sorted(others);
+    let mut entries = vec![
+        entry(about, composition(about, &document, &author, &at, &sections, &lacks)),
+        entry(about, patient.resource),
+        entry(about, device(&author)),
+    ];
+    count(&mut counts, patient.from);
+    for item in sections.iter_mut().flat_map(|(_, listed)| listed.items.drain(..)) {
+        count(&mut counts, item.from);
+        entries.push(entry(about, item.resource));
+    }
+    let bundle = with(
+        json!({
+            "resourceType": "Bundle",
+            "id": fresh_id(),
+            "meta": {"profile": ["http://hl7.org/fhir/uv/ips/StructureDefinition/Bundle-uv-ips"]},
+            "identifier": {"system": "urn:ietf:rfc:3986", "value": fresh_uuid()},
+            "type": "document",
+            "timestamp": at,
+        }),
+        "entry",
+        Value::Array(entries),
+    );
+    // A value made of JSON always is JSON again.
+    Ok(Document { json: serde_json::to_vec(&bundle).unwrap_or_default(), items: counts })
+}
+
+/// An object with one member more, which is moved into it: `json!` would copy it.
+fn with(mut object: Value, name: &str, value: Value) -> Value {
+    if let Some(object) = object.as_object_mut() {
+        object.insert(name.to_owned(), value);
+    }
+    object
+}
+
+fn count(counts: &mut [u32], from: usize) {
+    if let Some(count) = counts.get_mut(from) {
+        *count = count.saturating_add(1);
+    }
+}
+
+/// The items of all sources that know the same person, and what is lacking.
+fn gathered<'a>(about: &About<'_>, contributions: &[Contribution<'a>]) -> (Vec<Item<'a>>, Vec<Lack<'a>>) {
+    let (mut items, mut lacks) = (Vec::new(), Vec::new());
+    for (from, one) in contributions.iter().enumerate() {
+        let (json, incomplete) = match one.came {
+            Came::Items { json, incomplete } => (json.as_slice(), *incomplete),
+            Came::Missing => (&[][..], true),
+            Came::Nothing => (&[][..], false),
+        };
+        let resources = resources(json);
+        // A link to somebody else, or a source that mixes people up: better nothing of it than another's allergies.
+        if resources.iter().any(|r| is_patient(r) && is_born_otherwise(r, about.birth))
+            && !sabotage::off(Check::SameBirth)
+        {
+            tracing::warn!(
+                source = one.party.code,
+                "a source says another date of birth than was verified at enrolment"
+            );
+            lacks.push(Lack::OtherBirth(one.party));
+            continue;
+        }
+        if incomplete || (resources.is_empty() && !json.is_empty()) {
+            lacks.push(Lack::Missing(one.party));
+        }
+        items.extend(resources.into_iter().map(|resource| Item { from, party: one.party, resource }));
+    }
+    (items, lacks)
+}
+
+/// The resources of narrowed Bundle entries.
+fn resources(json: &[u8]) -> Vec<Value> {
+    let list = [b"[", json, b"]"].concat();
+    let entries: Vec<Entry> = serde_json::from_slice(&list).unwrap_or_default();
+    entries.into_iter().map(|entry| entry.resource).collect()
+}
+
+/// Of a narrowed entry, what is in it.
+#[derive(Deserialize)]
+struct Entry {
+    resource: Value,
+}
+
+fn is_patient(resource: &Value) -> bool {
+    resource.get("resourceType").and_then(Value::as_str) == Some("Patient")
+}
+
+/// A year or a month alone agrees with every day in it.
+fn is_born_otherwise(patient: &Value, birth: Date) -> bool {
+    let said = patient.get("birthDate").and_then(Value::as_str);
+    said.is_some_and(|said| !birth.to_string().starts_with(said))
+}
+
+/// A name and a whole date of birth: without them a doctor could take one patient for another.
+fn names_somebody(patient: &Value) -> bool {
+    let written = |name: &Value| ["text", "family"].iter().any(|part| name.get(part).is_some_and(Value::is_string));
+    let named = patient.get("name").and_then(Value::as_array).is_some_and(|names| names.iter().any(written));
+    let born = patient.get("birthDate").and_then(Value::as_str);
+    named && born.is_some_and(|born| born.parse::<Date>().is_ok())
+}
+
+fn fresh_id() -> String {
+    PairwiseId::from_bytes(random()).text()
+}
+
+/// RFC 9562 §5.4.
+fn fresh_uuid() -> String {
+    let mut bytes: [u8; 16] = random();
+    bytes[6] = (bytes[6] & 0x0f) | 0x40;
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
+    let hex = data_encoding::HEXLOWER.encode(&bytes);
+    let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
+    format!("urn:uuid:{}-{}-{}-{}-{}", part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32))
+}
+
+fn entry(about: &About<'_>, resource: Value) -> Value {
+    let text = |name: &str| resource.get(name).and_then(Value::as_str).unwrap_or_default();
+    let full_url = format!("{}/fhir/{}/{}", about.base, text("resourceType"), text("id"));
+    with(json!({"fullUrl": full_url}), "resource", resource)
+}
+
+/// What put the document together.
+fn device(id: &str) -> Value {
+    json!({
+        "resourceType": "Device",
+        "id": id,
+        "deviceName": [{"name": "関所 Sekisho", "type": "user-friendly-name"}],
+    })
+}
+
+fn composition(
+    about: &About<'_>,
+    id: &str,
+    author: &str,
+    at: &str,
+    sections: &[(&'static Section, section::Listed<'_>)],
+    lacks: &[Lack<'_>],
+) -> Value {
+    let composition = json!({
+        "resourceType": "Composition",
+        "id": id,
+        "meta": {"profile": ["http://hl7.org/fhir/uv/ips/StructureDefinition/Composition-uv-ips"]},
+        "language": "ja",
+        "text": {"status": "generated", "div": line::head(&heads(lacks))},
+        "status": "final",
+        "type": {"coding": [{"system": codes::LOINC, "code": "60591-5", "display": "Patient summary Document"}]},
+        "subject": {"reference": format!("Patient/{}", about.patient)},
+        "date": at,
+        "author": [{"reference": format!("Device/{author}")}],
+        "title": "患者サマリー / Patient summary",
+    });
+    let written = sections.iter().map(|(of, listed)| section::written(of, listed)).collect();
+    let composition = with(composition, "section", Value::Array(written));
+    if lacks.is_empty() {
+        return composition;
+    }
+    with(composition, "extension", Value::Array(lacks.iter().map(Lack::extension).collect()))
+}
+
+/// Sentences for the head of the document.
+fn heads(lacks: &[Lack<'_>]) -> Vec<(String, String)> {
+    let always = (NOT_NONE.0.to_owned(), NOT_NONE.1.to_owned());
+    std::iter::once(always).chain(lacks.iter().map(Lack::sentence)).collect()
+}
+
+impl Lack<'_> {
+    fn sentence(&self) -> (String, String) {
+        match self {
+            Self::Missing(party) => (
+                format!("{}から受け取れなかった情報があります。", party.name_ja),
+                format!("Some information could not be had from {}.", party.name_en),
+            ),
+            Self::OtherBirth(party) => (
+                format!("{}の情報は、生年月日が本人確認の記録と違うため、載せていません。", party.name_ja),
+                format!(
+                    "Nothing from {} is included: it gives another date of birth than was verified.",
+                    party.name_en
+                ),
+            ),
+        }
+    }
+
+    fn extension(&self) -> Value {
+        let (url, party) = match self {
+            Self::Missing(party) => ("urn:sekisho:extension:source-missing", party),
+            Self::OtherBirth(party) => ("urn:sekisho:extension:source-mismatch", party),
+        };
+        json!({"url": url, "valueString": party.name_ja})
+    }
+}

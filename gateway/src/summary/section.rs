@@ -1,0 +1,120 @@
+//! Which section an item belongs to, in which order, and what a section says when there is nothing.
+//!
+//! Codes: IPS 2.0 (`CompositionUvIps`), LOINC. A required section is always there; an optional one only with items.
+
+use std::cmp::Reverse;
+
+use serde_json::{Value, json};
+
+use super::{Item, codes, line};
+
+/// Items of one section; older ones are left out, and said to be.
+const ITEMS_MAX: usize = 500;
+
+/// A section of the summary.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Section {
+    /// LOINC; none for what no section of IPS is for.
+    pub code: Option<&'static str>,
+    /// Title in Japanese.
+    pub ja: &'static str,
+    /// Title in English.
+    pub en: &'static str,
+    /// It is there even without items.
+    pub required: bool,
+}
+
+const fn section(code: &'static str, ja: &'static str, en: &'static str, required: bool) -> Section {
+    Section { code: Some(code), ja, en, required }
+}
+
+/// All of them, in the order in which a doctor needs them.
+pub static SECTIONS: [Section; 9] = [
+    section("48765-2", "アレルギー", "Allergies and intolerances", true),
+    section("10160-0", "服用中の薬", "Medication", true),
+    section("11450-4", "持病・症状", "Problems", true),
+    section("8716-3", "体重・体温など", "Vital signs", false),
+    section("11369-6", "予防接種", "Immunizations", false),
+    section("11348-0", "過去の病気", "Past illness", false),
+    section("47519-4", "手術・処置", "Procedures", false),
+    section("30954-2", "検査結果", "Results", false),
+    Section { code: None, ja: "その他", en: "Other", required: false },
+];
+
+/// Its place in [`SECTIONS`].
+fn place(resource: &Value) -> usize {
+    let kind = resource.get("resourceType").and_then(Value::as_str).unwrap_or_default();
+    match kind {
+        "AllergyIntolerance" => 0,
+        "MedicationStatement" | "MedicationRequest" | "MedicationDispense" | "MedicationAdministration" => 1,
+        "Condition" if is_over(resource) => 5,
+        "Condition" => 2,
+        "Observation" if codes::is_vital_sign(resource) => 3,
+        "Immunization" => 4,
+        "Procedure" => 6,
+        "Observation" | "DiagnosticReport" => 7,
+        _ => 8,
+    }
+}
+
+/// A condition that is over (FHIR R4 `condition-clinical`).
+fn is_over(condition: &Value) -> bool {
+    let codings = condition.pointer("/clinicalStatus/coding").and_then(Value::as_array);
+    codings.into_iter().flatten().any(|coding| {
+        let code = coding.get("code").and_then(Value::as_str);
+        matches!(code, Some("inactive" | "remission" | "resolved"))
+    })
+}
+
+/// The items of a section, the newest first.
+pub(super) struct Listed<'a> {
+    pub items: Vec<Item<'a>>,
+    /// Older ones that are not listed.
+    pub left_out: usize,
+}
+
+/// All sections that are there, with their items made ready.
+pub(super) fn sorted(items: Vec<Item<'_>>) -> Vec<(&'static Section, Listed<'_>)> {
+    let mut placed: [Vec<Item<'_>>; SECTIONS.len()] = std::array::from_fn(|_| Vec::new());
+    for mut item in items {
+        codes::complete(&mut item.resource);
+        codes::say_source(&mut item.resource, item.party);
+        if let Some(section) = placed.get_mut(place(&item.resource)) {
+            section.push(item);
+        }
+    }
+    let there = SECTIONS.iter().zip(placed).filter(|(section, items)| section.required || !items.is_empty());
+    there.map(|(section, items)| (section, listed(items))).collect()
+}
+
+fn listed(mut items: Vec<Item<'_>>) -> Listed<'_> {
+    items.sort_by_cached_key(|item| Reverse(line::when(&item.resource).unwrap_or_default().to_owned()));
+    let left_out = items.len().saturating_sub(ITEMS_MAX);
+    items.truncate(ITEMS_MAX);
+    Listed { items, left_out }
+}
+
+/// A section as it stands in the Composition.
+pub(super) fn written(section: &Section, listed: &Listed<'_>) -> Value {
+    let lines: Vec<line::Line> = listed.items.iter().map(|item| line::line(&item.resource, item.party)).collect();
+    let mut written = json!({
+        "title": format!("{} / {}", section.ja, section.en),
+        "text": {"status": "generated", "div": line::narrative(&lines, listed.left_out)},
+    });
+    let Some(object) = written.as_object_mut() else { return written };
+    if let Some(code) = section.code {
+        object.insert("code".to_owned(), json!({"coding": [{"system": codes::LOINC, "code": code}]}));
+    }
+    if listed.items.is_empty() {
+        object.insert("emptyReason".to_owned(), codes::empty_reason());
+    } else {
+        let references: Vec<Value> = listed.items.iter().map(|item| reference(&item.resource)).collect();
+        object.insert("entry".to_owned(), Value::Array(references));
+    }
+    written
+}
+
+fn reference(resource: &Value) -> Value {
+    let text = |name: &str| resource.get(name).and_then(Value::as_str).unwrap_or_default();
+    json!({"reference": format!("{}/{}", text("resourceType"), text("id"))})
+}
