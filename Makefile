@@ -17,12 +17,13 @@ test: ## Every test, and the deliberate mistakes that tests must notice
 	$(CARGO) test --workspace
 	$(CARGO) test -p sekisho-tests --test durability -- --ignored
 	$(CARGO) test -p sekisho-tests --test tls -- --ignored
+	$(CARGO) test -p sekisho-tests --test stories proofs:: -- --ignored --nocapture
 	$(CARGO) test -p sekisho-tests --test browser -- --ignored
 	$(CARGO) test -p sekisho-tests --test crash -- --ignored --nocapture
 	$(CARGO) test -p sekisho --test it thousand -- --ignored --nocapture
 	fuzz/run
 	tests/mutations/run
-	@if [ -x tests/sabotage/run ]; then tests/sabotage/run; fi
+	tests/sabotage/run
 
 check: ## Formatting, lints and documentation
 	$(CARGO) fmt --all --check

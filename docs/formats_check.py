@@ -79,6 +79,8 @@ def attestation(way):
     return record("city", choice(way), "e", "c", "d", 13)
 
 
+TEXT = ("2026-11", "同意します", "I agree", "利点", "a benefit", "断ると", "when refused")
+
 EVENTS = {
     "registry-activated": (1, record("{}")),
     "enrolled": (2, record(i(1), "1980-01-01", "e", "v")),
@@ -104,13 +106,23 @@ EVENTS = {
     "basis-ended": (16, record(i(8), 10)),
     "pairwise-minted": (17, record(i(1), "app", i(9), h(10))),
     "decided": (18, record(QUESTION, "r", 1795305600000, 12, h(13), 14, h(15), 1, False)),
+    "decided-on-consents": (18, record(QUESTION, "r", 1795305600000, 12, h(13), 14, h(15), 1, False, [i(5), i(6)])),
     "closed": (19, record(i(16), choice(0), 1, 2, 3, h(17))),
     "closed-unknown": (19, record(i(16), choice(3), 0, 0, 0, None)),
     "standing-changed": (20, record("app", True, "r")),
     "key-destroyed": (21, record(i(18))),
     "operator-read": (22, record("o", "w", None)),
     "pairwise-retired": (24, record(i(1), [record("app", i(9))])),
+    "text-published": (26, record(record(*TEXT))),
+    "erasure-asked": (27, record(i(5), "app", 3)),
+    "erasure-answered": (28, record(i(5), "app", choice(0), 4)),
+    "erasure-refused": (28, record(i(5), "app", choice(1, "医師法24条"), 4)),
+    "channel-changed": (29, record(True, 3)),
     "specially-adopted": (25, record(i(1), 11, 12, "e", "v")),
+    "enrolment-code-issued": (30, record(i(1), h(19), 14, attestation(2))),
+    "link-code-issued": (31, record("app", h(19), bytes([20] * 20), 14)),
+    "code-used": (32, record(i(1), h(19))),
+    "counter-looked": (33, record(i(1), "city", "d")),
     "pruned": (23, record(11, [record(1, 2, pruned_digest([5, 7])), record(2, 2, pruned_digest([5, 7]))])),
 }
 
@@ -281,7 +293,7 @@ def vectors():
         "checkpoint": checkpoint(3, h(5)).rstrip("\n"),
         "verifier-key": f"{ORIGIN}+{KEY_ID.hex()}+{b64(PUBLIC)}",
         "records-digest": digest_chain(clear(i(0xA0)), sealed()).hex(),
-        "text-hash": counted("2026-11".encode(), "同意します".encode(), "I agree".encode()).hex(),
+        "text-hash": counted(*(part.encode() for part in TEXT)).hex(),
         "idempotency-key": counted(i(11), i(1), b"POST /v1/consents", b"k-1").hex(),
         "proof": proof(),
         "consent-receipt": re.sub(r"(.{118})(?=.)", r"\1\n", consent_receipt()),

@@ -29,7 +29,7 @@ pub fn measure() -> Result<Vec<Bar>, Failure> {
     let registry = registry();
     let permit = permit(&registry)?;
     let pairwise = Pairwise { party: world::APP.to_owned(), id: PairwiseId::from_bytes([5; 16]), secret: [6; 32] };
-    let narrowing = Narrowing::new(&permit, &registry, &pairwise, &id, "https://localhost");
+    let narrowing = Narrowing::new(&permit, &registry, &pairwise, ("city", &id), "https://localhost");
     let (before, peak, left) = (memory(myself(), "VmRSS")?, reset_peak(), once(&narrowing, &body, entries)?);
     peak?;
     let peak = memory(myself(), "VmHWM")?.saturating_sub(before);

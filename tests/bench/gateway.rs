@@ -23,7 +23,15 @@ use crate::world::{World, now_ms};
 
 const OWN_CLIENT: &str = "sekisho-pages";
 const APP_CLIENT: &str = "bench-app-client";
-const TEXT: [&str; 3] = ["1", "予防接種の記録を提供することに同意します。", "I agree to share vaccination records."];
+const TEXT: [&str; 7] = [
+    "1",
+    "予防接種の記録を提供することに同意します。",
+    "I agree to share vaccination records.",
+    "記録が手元で見られます。",
+    "The records are at hand.",
+    "断っても不利益はありません。",
+    "Refusing has no disadvantage.",
+];
 
 /// What the set-up talks to.
 struct Gateway<'a> {
@@ -214,7 +222,7 @@ fn text(value: &Value, pointer: &str) -> Result<String, Failure> {
     found.map(str::to_owned).ok_or_else(|| format!("no {pointer} in {value}").into())
 }
 
-/// SHA-256 over version, Japanese and English text, each preceded by its length (`docs/formats.md` §8).
+/// SHA-256 over what is shown, each part preceded by its length (`docs/formats.md` §8).
 fn text_hash() -> Result<String, Failure> {
     let mut all = Vec::new();
     for part in TEXT {
@@ -227,7 +235,7 @@ fn text_hash() -> Result<String, Failure> {
 fn configuration(world: &World, port: u16, upstream: u16, issuer: &str, workers: u8) -> String {
     let thumbprint = world.client.thumbprint();
     let uid = rustix::process::getuid().as_raw();
-    let [version, ja, en] = TEXT;
+    let [version, ja, en, benefit_ja, benefit_en, refusing_ja, refusing_en] = TEXT;
     format!(
         r#"[server]
 listen = "127.0.0.1:{port}"
@@ -273,6 +281,10 @@ purpose_of_use = "PATRQT"
 text_version = "{version}"
 text_ja = "{ja}"
 text_en = "{en}"
+benefit_ja = "{benefit_ja}"
+benefit_en = "{benefit_en}"
+refusing_ja = "{refusing_ja}"
+refusing_en = "{refusing_en}"
 
 [[category]]
 version = "vaccination@1"

@@ -8,8 +8,10 @@ mod child;
 mod decision;
 mod envoy;
 mod gateway;
+mod import;
 mod load;
 mod nginx;
+mod pages;
 mod portal;
 mod relay;
 mod report;
@@ -18,6 +20,7 @@ mod rounds;
 mod serve;
 mod served;
 mod subjects;
+mod summary;
 mod world;
 mod writes;
 
@@ -86,6 +89,20 @@ enum Role {
     Writes,
     /// Only the My Portal relay.
     Portal,
+    /// Only a clinic's summary from three sources.
+    Summary,
+    /// Only a table of consents that comes in.
+    Import {
+        /// Rows; the bars are about the default.
+        #[arg(long, default_value_t = import::ROWS)]
+        rows: usize,
+    },
+    /// Only citizens' pages, while the log of others grows.
+    Pages {
+        /// Entries of others; the bars are about the default.
+        #[arg(long, default_value_t = pages::OTHERS)]
+        others: u64,
+    },
     /// The upstream of all proxies.
     #[command(hide = true)]
     Upstream { work: PathBuf },
@@ -149,6 +166,9 @@ async fn only(what: &Role, options: &RoundsOptions) -> Result<bool, Failure> {
         Role::Subjects { people } => subjects::measure(&target, *people).await?,
         Role::Writes => writes::measure(&target).await?,
         Role::Portal => portal::measure(&target).await?,
+        Role::Summary => summary::measure(&target).await?,
+        Role::Import { rows } => import::measure(&target, *rows).await?,
+        Role::Pages { others } => pages::measure(&target, *others).await?,
         _ => proxies(&target, options).await?.0,
     };
     report::table(&bars);
@@ -167,8 +187,11 @@ async fn all(options: &RoundsOptions) -> Result<bool, Failure> {
     bars.extend(compared);
     bars.extend(writes::measure(&target).await?);
     bars.extend(portal::measure(&target).await?);
+    bars.extend(summary::measure(&target).await?);
     bars.extend(subjects::measure(&target, subjects::MANY).await?);
     bars.extend(restart::measure(&target, restart::ENTRIES).await?);
+    bars.extend(pages::measure(&target, pages::OTHERS).await?);
+    bars.extend(import::measure(&target, import::ROWS).await?);
     report::table(&bars);
     report::write(&target, &bars, &measured)?;
     Ok(bars.iter().all(|bar| bar.holds))

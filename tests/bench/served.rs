@@ -94,6 +94,11 @@ impl Bench {
         Ok(Store::open(options).await?)
     }
 
+    /// The key that the gateway's store is under.
+    pub const fn master_key(&self) -> [u8; 32] {
+        self.master_key
+    }
+
     /// Starts the gateway and waits for its first answer.
     pub async fn start(&self) -> Result<Child, Failure> {
         let log = self.data.with_extension("log");

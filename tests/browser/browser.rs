@@ -17,6 +17,7 @@ use thirtyfour::{CapabilitiesHelper as _, ChromiumLikeCapabilities as _, Desired
 use tokio::time::timeout;
 use url::Url;
 
+use crate::pictures;
 use crate::process::Program;
 
 /// Longer than any page here takes; what takes longer has failed.
@@ -113,7 +114,12 @@ impl Browser {
             "width": look.width, "height": look.height(), "deviceScaleFactor": 1, "mobile": look.is_phone()
         });
         self.tell("Emulation.setDeviceMetricsOverride", metrics).await;
-        let (scheme, forced) = match look.colours {
+        self.show_on("").await;
+    }
+
+    /// Shows the page as on paper (`print`) or, with no medium named, on the screen, in the colours asked for.
+    async fn show_on(&self, medium: &str) {
+        let (scheme, forced) = match self.look.colours {
             Colours::Light => ("light", "none"),
             Colours::Dark => ("dark", "none"),
             Colours::Forced => ("light", "active"),
@@ -121,7 +127,39 @@ impl Browser {
         let features = json!([
             {"name": "prefers-color-scheme", "value": scheme}, {"name": "forced-colors", "value": forced}
         ]);
-        self.tell("Emulation.setEmulatedMedia", json!({"features": features})).await;
+        self.tell("Emulation.setEmulatedMedia", json!({"media": medium, "features": features})).await;
+    }
+
+    /// The page as it is printed, kept as a picture: nothing to press is on it, and what is folded away on the screen is.
+    pub async fn is_printable(&self, name: &str) {
+        self.show_on("print").await;
+        let seen = "return [...document.querySelectorAll('button, .button, nav, .leave')].filter(e => e.checkVisibility()).length";
+        let seen = self.execute(seen, vec![]).await.unwrap();
+        let folded = "return [...document.querySelectorAll('details.receipt')].map(e => {
+            const printed = e.nextElementSibling, code = e.querySelector('code').textContent;
+            return !e.checkVisibility() && printed.checkVisibility() && printed.innerText.includes(code) && code.length > 100 })";
+        let folded = self.execute(folded, vec![]).await.unwrap();
+        let ink = "const s = getComputedStyle(document.body); return [s.color, s.backgroundColor]";
+        let ink = self.execute(ink, vec![]).await.unwrap();
+        self.screenshot(name).await;
+        self.show_on("").await;
+        assert_eq!(*seen.json(), json!(0), "{name}: there are buttons on paper");
+        let receipts = folded.json().as_array().unwrap().clone();
+        assert!(receipts.iter().all(|printed| *printed == json!(true)), "{name}: a receipt is not on paper");
+        let twice = "return [...document.querySelectorAll('.on-paper')].filter(e => e.checkVisibility()).length";
+        assert_eq!(
+            *self.execute(twice, vec![]).await.unwrap().json(),
+            json!(0),
+            "{name}: what is for paper is on the screen"
+        );
+        // Forced colours are the person's own.
+        if self.look.colours != Colours::Forced {
+            assert_eq!(
+                *ink.json(),
+                json!(["rgb(26, 26, 26)", "rgb(255, 255, 255)"]),
+                "{name}: dark ink on white paper"
+            );
+        }
     }
 
     /// Waits until its address begins like this, and tells the whole of it: a click returns before what it leads to is there.
@@ -145,15 +183,25 @@ impl Browser {
         self.driver.cdp().send_raw(command, parameters).await.unwrap_or_else(|error| panic!("{command}: {error}"))
     }
 
-    /// The whole page, also what is below the fold, as `target/screenshots/{name}.png`; tells where.
+    /// The whole page, also what is below the fold, as `target/screenshots/{name}.png`; tells where. What the documentation
+    /// shows goes there as well, when asked for.
     pub async fn screenshot(&self, name: &str) -> PathBuf {
-        let size = self.tell("Page.getLayoutMetrics", json!({})).await["cssContentSize"].clone();
-        let clip = json!({"x": 0, "y": 0, "width": self.look.width, "height": size["height"], "scale": 1});
-        let shot = self.tell("Page.captureScreenshot", json!({"captureBeyondViewport": true, "clip": clip})).await;
         let path = target().join("screenshots").join(format!("{name}.png"));
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, BASE64.decode(shot["data"].as_str().unwrap().as_bytes()).unwrap()).unwrap();
+        std::fs::write(&path, self.picture(f64::INFINITY).await).unwrap();
+        if let Some(page) = pictures::wanted(name) {
+            page.keep(&self.picture(pictures::HEIGHT_MAX).await);
+        }
         path
+    }
+
+    /// The page from its top, no longer than this.
+    async fn picture(&self, height_max: f64) -> Vec<u8> {
+        let size = self.tell("Page.getLayoutMetrics", json!({})).await["cssContentSize"].clone();
+        let height = size["height"].as_f64().unwrap().min(height_max);
+        let clip = json!({"x": 0, "y": 0, "width": self.look.width, "height": height, "scale": 1});
+        let shot = self.tell("Page.captureScreenshot", json!({"captureBeyondViewport": true, "clip": clip})).await;
+        BASE64.decode(shot["data"].as_str().unwrap().as_bytes()).unwrap()
     }
 
     /// How it is looked at.

@@ -1,14 +1,19 @@
 //! Citizens' pages in a real browser: from sign-in to the proof of a stop, with scripts off, by hand and by keyboard, on a
 //! phone and on a desk, in both languages. Each page is judged by axe-core, and kept as a picture.
 
-use sekisho_tests::town::Town;
+use std::sync::Arc;
+
+use sekisho_adapters::certs::client_config;
+use sekisho_adapters::fhir_server::stand_in::Knobs;
+use sekisho_tests::reader::{Pace, Reader};
+use sekisho_tests::town::{Town, history};
 use thirtyfour::prelude::ElementQueryable;
 use thirtyfour::{By, Key};
 
 use crate::browser::{Browser, Colours, Look};
 
 /// Presses what this selects.
-async fn press(browser: &Browser, selector: &str) {
+pub async fn press(browser: &Browser, selector: &str) {
     let found = browser.query(By::Css(selector)).first().await.unwrap_or_else(|error| panic!("{selector}: {error}"));
     found.click().await.unwrap();
 }
@@ -18,7 +23,7 @@ async fn text(browser: &Browser) -> String {
 }
 
 /// What every page must be: accessible, as wide as its window, its targets large enough.
-async fn is_good(browser: &Browser, name: &str) {
+pub async fn is_good(browser: &Browser, name: &str) {
     browser.assert_accessible().await;
     let small = "return [...document.querySelectorAll('a, button, select')].filter(e => {
         const r = e.getBoundingClientRect(); return !e.closest('.skip') && !e.matches('.skip') && (r.height < 44 || r.width < 44) })
@@ -62,7 +67,7 @@ async fn whole_story(look: Look, tag: &str) {
     sign_in(&browser, &town, town.mother()).await;
     is_good(&browser, &format!("{tag}-proposal")).await;
     press(&browser, &format!("input[value='{}']", town.child())).await;
-    press(&browser, "form[action$='/agree'] button").await;
+    press(&browser, "form[action$='/agree'] button.quiet").await;
     browser.arrives_at(&format!("{home}/proposals/{id}/agree")).await;
     assert!(text(&browser).await.contains(if english { "You have agreed" } else { "同意しました" }));
     is_good(&browser, &format!("{tag}-agreed")).await;
@@ -91,7 +96,16 @@ async fn whole_story(look: Look, tag: &str) {
     browser.arrives_at(&format!("{home}/log/ent-")).await;
     is_good(&browser, &format!("{tag}-line")).await;
 
-    // Two taps from the first page.
+    assert!(browser.find(By::Css("a[href*='/proof?']")).await.is_ok(), "the proof can be kept");
+
+    // Two taps from the first page, while the app is reading.
+    town.world.city.set_knobs(Knobs { entries: Some(3_000), ..Knobs::default() });
+    let tls = client_config(town.world.ca.roots().unwrap(), Some(&town.world.app), &[b"h2"]).unwrap();
+    let reader = Reader::connect(town.gateway.address, Arc::new(tls), Some(1 << 24), Some(4_096)).await;
+    let reading = tokio::spawn(Arc::clone(&reader).read(Pace::Stalled));
+    let host = town.world.url.trim_start_matches("https://").to_owned();
+    let stream = reader.ask(&host, &history(patient), &token).await;
+    reader.until(stream, |got| got.bytes > 0 || got.is_over()).await;
     browser.goto(&home).await.unwrap();
     press(&browser, "a.stop").await;
     browser.arrives_at(&format!("{home}/consents/{id}/stop")).await;
@@ -99,7 +113,10 @@ async fn whole_story(look: Look, tag: &str) {
     press(&browser, "button.stop").await;
     let stopped = if english { "Stopped on" } else { "に止めました" };
     browser.query(By::Css(".big")).first().await.unwrap();
-    assert!(text(&browser).await.contains(stopped), "{}", text(&browser).await);
+    let shown = text(&browser).await;
+    assert!(shown.contains(stopped), "{shown}");
+    assert!(shown.contains(if english { "Transfers cut\n1" } else { "途中で止めた提供\n1件" }), "{shown}");
+    reading.abort();
     is_good(&browser, &format!("{tag}-stopped")).await;
     assert_eq!(town.items(patient).await, 0);
     press(&browser, "nav form button").await;
@@ -117,6 +134,52 @@ async fn a_mother_on_a_phone_without_scripts() {
 #[ignore = "needs Chromium; make test runs it"]
 async fn a_mother_at_a_desk_in_english_in_the_dark() {
     whole_story(Look { language: "en", colours: Colours::Dark, ..Look::DESK }, "desk-en-dark").await;
+}
+
+/// The father sees what the mother agreed to for the child, and refuses; of what is her own he finds nothing, before or after.
+async fn the_father(look: Look, tag: &str) {
+    let town = Town::open().await;
+    let (consent, patient) = town.consent().await;
+    let server = std::fs::read_to_string(town.directory.path().join("server.pem")).unwrap();
+    let browser = Browser::open(look, &[&server]).await;
+    let home = format!("{}/my", town.world.url);
+    browser.goto(format!("{home}/sign-in/dev")).await.unwrap();
+    sign_in(&browser, &town, town.father()).await;
+    let pages = ["", "/consents", "/log", "/refusals"];
+    let mut before = Vec::new();
+    for page in pages {
+        browser.goto(format!("{home}{page}")).await.unwrap();
+        before.push(text(&browser).await);
+    }
+    let own = town.world.consent(town.mother(), &town.people.parents[0], &town.in_seconds(86_400)).await.unwrap();
+    town.items(&own.1).await;
+    for (page, before) in pages.iter().zip(before) {
+        browser.goto(format!("{home}{page}")).await.unwrap();
+        assert_eq!(text(&browser).await, before, "{page}");
+    }
+    for hers in [format!("/consents/{}", own.0), format!("/log?about={}", town.people.parents[0])] {
+        browser.goto(format!("{home}{hers}")).await.unwrap();
+        assert!(text(&browser).await.contains("ページが見つかりません"), "{hers}");
+    }
+    browser.goto(format!("{home}/consents/{consent}")).await.unwrap();
+    is_good(&browser, &format!("{tag}-consent")).await;
+    press(&browser, "form[action$='/refuse'] button").await;
+    browser.arrives_at(&format!("{home}/refusals")).await;
+    browser.query(By::Css("article")).first().await.unwrap();
+    is_good(&browser, &format!("{tag}-refusals")).await;
+    assert_eq!(town.items(&patient).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Chromium; make test runs it"]
+async fn a_father_refuses_and_finds_nothing_of_the_mothers_own_on_a_phone() {
+    the_father(Look { scripts: false, ..Look::PHONE }, "father-phone").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Chromium; make test runs it"]
+async fn a_father_refuses_and_finds_nothing_of_the_mothers_own_at_a_desk() {
+    the_father(Look::DESK, "father-desk").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,12 +16,15 @@
 //! - [`browser`]: a Chromium of its own for each test: width, language, colours, scripts on or off; screenshots.
 //! - [`axe`]: what axe-core finds on the page that is shown.
 //! - [`provider`]: npm `oidc-provider`, a certified OpenID provider, as a process of its own.
+//! - [`pictures`]: which of the pictures `docs/pages.md` shows; written with `SEKISHO_WRITE_DOCS=1`.
 //! - [`process`]: how all of these end with the test, also when it panics.
 
 #[cfg(test)]
 mod axe;
 #[cfg(test)]
 mod browser;
+#[cfg(test)]
+mod pictures;
 #[cfg(test)]
 mod process;
 #[cfg(test)]
@@ -30,10 +33,18 @@ mod provider;
 #[cfg(test)]
 mod citizens;
 #[cfg(test)]
+mod counter;
+#[cfg(test)]
+mod grown;
+#[cfg(test)]
 mod harness;
+#[cfg(test)]
+mod looks;
 #[cfg(test)]
 mod persona_page;
 #[cfg(test)]
 mod relying_party;
+#[cfg(test)]
+mod seen;
 #[cfg(test)]
 mod sign_in;

@@ -25,7 +25,7 @@ async fn issuer() -> (DevIssuer, Identity) {
         ),
         ("script", "<script>document.title='owned'</script> & \u{202e}RTL 👶"),
     ];
-    options.personas = people.map(|(sub, label)| Persona { sub: sub.to_owned(), label: label.to_owned() }).to_vec();
+    options.personas = people.map(|(sub, label)| Persona::new(sub, label)).to_vec();
     (DevIssuer::start(options).await.unwrap(), server)
 }
 

@@ -13,6 +13,7 @@ mod framing;
 mod http1;
 mod http2;
 mod misframing;
+mod page_timing;
 mod paths;
 mod pseudo;
 mod public;

@@ -13,19 +13,19 @@ use crate::dice::{Campaign, long};
 use crate::http1::{self, Http1};
 
 /// The bar, for at least 5,000 pairs: how far the area may lie from one half.
-const AUC_MAX: f64 = 0.55;
+pub(super) const AUC_MAX: f64 = 0.55;
 /// A difference that must be noticed.
-const INJECTED: Duration = Duration::from_micros(200);
+pub(super) const INJECTED: Duration = Duration::from_micros(200);
 /// Pairs of each two, in the short form as in the long one: what the bar needs.
 const ROUNDS: usize = 6_000;
 /// Requests before anything is measured.
-const WARM_UP: usize = 200;
+pub(super) const WARM_UP: usize = 200;
 /// In memory, on Linux.
-const MEMORY: &str = "/dev/shm";
+pub(super) const MEMORY: &str = "/dev/shm";
 const REASONS: [&str; 5] = ["unknown", "malformed", "no consent", "refused", "blocked"];
 
 /// The probability that one of `b` took longer than one of `a`.
-fn auc(a: &[f64], b: &[f64]) -> f64 {
+pub(super) fn auc(a: &[f64], b: &[f64]) -> f64 {
     let mut all: Vec<(f64, bool)> = a.iter().map(|t| (*t, false)).chain(b.iter().map(|t| (*t, true))).collect();
     all.sort_by(|x, y| x.0.total_cmp(&y.0));
     // Ranks of `b`, ties in the middle.

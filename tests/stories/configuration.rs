@@ -52,3 +52,30 @@ async fn routes_that_one_request_could_match_both_are_a_mistake() {
     assert!(broken.iter().any(|p| p.line == 1), "{broken:#?}");
     town.gateway.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn staff_sign_in_for_one_registered_party_that_has_a_counter() {
+    let town = Town::open().await;
+    let good = std::fs::read_to_string(&town.world.config).unwrap();
+    let citizens = format!("url = \"{}\"", town.world.issuer.base_url());
+    let staff = format!("url = \"{}\"", town.world.staff.base_url());
+    let roles = "counter_roles = [\"counter\", \"registrar\"]";
+    for (from, to, says) in [
+        ("party = \"fuchu-city\"\nrole_claim", "party = \"nobody\"\nrole_claim", "a registered municipality or clinic"),
+        (
+            "party = \"fuchu-city\"\nrole_claim",
+            "party = \"yotsuba-phr\"\nrole_claim",
+            "a registered municipality or clinic",
+        ),
+        ("role_claim = \"roles\"\n", "", "`role_claim` is missing"),
+        (roles, "counter_roles = []", "`counter_roles` is missing or empty"),
+        (roles, "counter_roles = [\"counter\"]", "not among `counter_roles`"),
+        ("code = \"fuchu-staff\"", "code = \"dev\"", "`code` dev stands twice"),
+        (staff.as_str(), citizens.as_str(), "stands twice: one issuer is described once"),
+    ] {
+        assert!(good.contains(from), "{from}");
+        let problems = Config::parse(&good.replacen(from, to, 1), &town.world.config).unwrap_err();
+        assert!(problems.iter().any(|p| p.message.contains(says)), "{says}: {problems:#?}");
+    }
+    town.gateway.stop().await;
+}

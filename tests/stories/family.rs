@@ -212,7 +212,7 @@ async fn link_of(town: &Town, source: &str) -> String {
     snapshot.subject.links.iter().find(of).unwrap().id.text()
 }
 
-async fn end_link(town: &Town, source: &str) {
+pub(super) async fn end_link(town: &Town, source: &str) {
     let path = format!("/people/{}/links/{}/end", town.child(), link_of(town, source).await);
     town.act(&path, json!({"reason": "別人の記録だった"})).await;
 }

@@ -68,18 +68,18 @@ async fn consents(town: &Town) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_comes_in_once_however_often_and_in_whatever_form_it_is_read() {
     let town = town().await;
-    let text = table(&town, 40);
+    let text = table(&town, 140);
     let (checked, problems) = import(&town, text.as_bytes(), true).await;
     assert_eq!(problems, []);
-    assert_eq!(checked.unwrap(), Summary { rows: 40, problems: 0, recorded: 40, already: 0 });
+    assert_eq!(checked.unwrap(), Summary { rows: 140, problems: 0, recorded: 140, already: 0 });
     assert_eq!(consents(&town).await, 0, "a dry run records nothing");
 
     // It broke off after the first half; then the whole.
-    let (half, _) = import(&town, table(&town, 20).as_bytes(), false).await;
-    assert_eq!((half.unwrap().recorded, consents(&town).await), (20, 20));
+    let (half, _) = import(&town, table(&town, 70).as_bytes(), false).await;
+    assert_eq!((half.unwrap().recorded, consents(&town).await), (70, 70));
     let (whole, _) = import(&town, text.as_bytes(), false).await;
-    assert_eq!(whole.unwrap(), Summary { rows: 40, problems: 0, recorded: 20, already: 20 });
-    // Sorted otherwise, in another encoding, with dates written otherwise and rows twice: the same forty.
+    assert_eq!(whole.unwrap(), Summary { rows: 140, problems: 0, recorded: 70, already: 70 });
+    // Sorted otherwise, in another encoding, with dates written otherwise and rows twice: the same ones.
     let mut rows: Vec<&str> = text.lines().collect();
     rows[1..].reverse();
     rows.push(rows[7]);
@@ -87,9 +87,9 @@ async fn a_table_comes_in_once_however_often_and_in_whatever_form_it_is_read() {
     for bytes in [shift_jis(&other), [&[0xef, 0xbb, 0xbf], other.as_bytes()].concat()] {
         let (again, problems) = import(&town, &bytes, false).await;
         assert_eq!(problems, []);
-        assert_eq!(again.unwrap(), Summary { rows: 41, problems: 0, recorded: 0, already: 41 });
+        assert_eq!(again.unwrap(), Summary { rows: 141, problems: 0, recorded: 0, already: 141 });
     }
-    assert_eq!(consents(&town).await, 40);
+    assert_eq!(consents(&town).await, 140);
 
     let (_, list) = town.person(Method::GET, "/v1/consents?limit=1", town.mother(), None).await;
     let first = &list["items"][0];

@@ -1,23 +1,32 @@
 //! The stories: what users and attackers do, told against a running gateway over real TLS.
 
+mod access;
 mod adoption;
 mod backup;
 mod callers;
 mod configuration;
 mod consents;
 mod counter;
+mod counter_pages;
 mod denials;
 mod erasure;
+mod erasures;
 mod family;
 mod import;
+mod linking;
+mod looks;
 mod management;
+mod notices;
 mod officials;
 mod operators;
 mod pages;
 mod paths;
 mod portal;
+mod preview;
+mod proofs;
 mod reload;
 mod revocation;
 mod sign_in;
 mod sources;
+mod summary;
 mod time;

@@ -11,7 +11,7 @@ fn browser(town: &Town) -> Browser {
     Browser::new(town.world.browser.clone(), &town.world.url)
 }
 
-async fn signed_in(town: &Town, sub: &str) -> Browser {
+pub(super) async fn signed_in(town: &Town, sub: &str) -> Browser {
     let mut browser = browser(town);
     let home = browser.sign_in("/my/sign-in/dev", sub).await;
     assert_eq!(
@@ -23,13 +23,13 @@ async fn signed_in(town: &Town, sub: &str) -> Browser {
     browser
 }
 
-async fn proposed(town: &Town) -> String {
+pub(super) async fn proposed(town: &Town) -> String {
     let proposal = town.world.propose(town.mother(), &town.in_seconds(86_400)).await.unwrap();
     proposal["id"].as_str().unwrap().to_owned()
 }
 
 /// Signs in anew, strongly, and comes back to the proposal.
-async fn ready_to_agree(town: &Town, mother: &mut Browser, id: &str) -> Page {
+pub(super) async fn ready_to_agree(town: &Town, mother: &mut Browser, id: &str) -> Page {
     let shown = mother.open(&format!("/my/proposals/{id}")).await;
     assert!(
         shown.says("よつば母子手帳アプリ") && shown.says("予防接種の記録") && !shown.says("checked"),
@@ -184,8 +184,18 @@ async fn nobody_opens_what_is_not_theirs() {
             } else {
                 browser.send(&path, &[("csrf", &csrf)]).await
             };
-            let own =
-                ["/my/consents", "/my/refusals", "/my/stop-all"].contains(&path.as_str()) && name == "somebody else";
+            if path.starts_with("/my/channel") && name == "somebody else" {
+                // Their own channel: nothing there is anybody else's.
+                assert!(!answer.says("よつば"), "{method} {path}: {}", answer.text);
+                continue;
+            }
+            if name == "somebody else" && path == "/my/links" && *method == "POST" {
+                assert_eq!(answer.status, StatusCode::BAD_REQUEST, "of whom is not said");
+                assert!(!answer.says("よつば") && !answer.says(town.child()), "{}", answer.text);
+                continue;
+            }
+            let own = ["/my/consents", "/my/refusals", "/my/stop-all", "/my/links"].contains(&path.as_str())
+                && name == "somebody else";
             if own {
                 assert_eq!(answer.status, StatusCode::OK, "{method} {path}: their own, which is nothing");
                 assert!(!answer.says("よつば"), "{method} {path}: {}", answer.text);
@@ -338,10 +348,13 @@ async fn on_the_eighteenth_birthday_the_young_adult_decides() {
     town.pass_seconds(left - 10 * day);
     let until = town.in_seconds(30 * day);
     let (_, patient) = town.world.consent(town.mother(), town.child(), &until).await.unwrap();
+    assert_eq!(town.refuse(town.mother(), json!({"recipient": "midori-clinic"})).await.0, 201);
     town.pass_seconds(9 * day);
     assert!(town.items(&patient).await > 0, "the day before");
     let mut mother = signed_in(&town, town.mother()).await;
     assert!(mother.open("/my").await.says("提供中"));
+    let standing = mother.open("/my/refusals").await;
+    assert!(standing.says("みどり") && !standing.says("終わった「同意しない」"), "{}", standing.text);
     let child = town.world.families[0].children[0].person.id.clone();
     let link = json!({
         "to": {"issuer": town.world.issuer.base_url(), "sub": child}, "evidence": "対面での確認", "verified_by": "fuchu-city"
@@ -363,10 +376,44 @@ async fn on_the_eighteenth_birthday_the_young_adult_decides() {
     let mut grown = signed_in(&town, town.mother()).await;
     let all = grown.open("/my/consents").await;
     assert!(all.says("いまは提供されていません") && !all.says("/stop\""), "{}", all.text);
+    let home = grown.open("/my").await;
+    assert!(home.says("18歳になったので") && !home.says("期限が切れる同意"), "{}", home.text);
+    // Nobody must believe that something is refused still.
+    let refusals = grown.open("/my/refusals").await;
+    let over = refusals.text.split("終わった「同意しない」").nth(1).expect("it is over");
+    assert!(over.contains("みどり") && refusals.says("もう提供を止めていません"), "{}", refusals.text);
+    let (_, list) = town.person(Method::GET, "/v1/refusals", &child, None).await;
+    assert_eq!(list["items"][0]["status"], "ended", "{list}");
     let proposal = town.world.propose(&child, &town.in_seconds(day)).await.unwrap();
     let page = grown.open(&format!("/my/proposals/{}", proposal["id"].as_str().unwrap())).await;
     let page = grown.sign_in(&page.link("again=1"), town.mother()).await;
     assert!(page.says("/agree") && page.says(town.child()), "asked anew, about themself: {}", page.text);
+}
+
+/// Born on a leap day, somebody is eighteen when the 28th of February ends in Japan, in a year that has no 29th.
+#[tokio::test(flavor = "multi_thread")]
+async fn born_on_a_leap_day_one_decides_from_the_first_of_march() {
+    let town = Town::open_with(standing_clock(), |text| text).await;
+    let person = json!({"birth": "2012-02-29", "evidence": "戸籍", "verified_by": "fuchu-city"});
+    let child = town.act("/people", json!({"people": [person]})).await["people"][0].as_str().unwrap().to_owned();
+    let authority = json!({
+        "guardian": town.people.parents[0], "from": "2012-02-29T00:00:00+09:00", "kind": "親権者", "evidence": "戸籍",
+        "verified_by": "fuchu-city",
+    });
+    town.act(&format!("/people/{child}/authorities"), authority).await;
+    let at = |text: &str| text.parse::<jiff::Timestamp>().unwrap().as_millisecond();
+    let left = |text: &str| (at(text) - town.clock.now().unwrap().millis()) / 1_000;
+    town.pass_seconds(left("2030-02-20T00:00:00+09:00"));
+    let until = town.in_seconds(30 * 86_400);
+    town.world.consent(town.mother(), &child, &until).await.unwrap();
+    town.pass_seconds(left("2030-02-28T23:59:58+09:00"));
+    let mut mother = signed_in(&town, town.mother()).await;
+    assert!(mother.open("/my").await.says("提供中"), "on the last day");
+    town.pass_seconds(left("2030-03-01T00:00:01+09:00"));
+    let mut mother = signed_in(&town, town.mother()).await;
+    let home = mother.open("/my").await;
+    assert!(home.says("いま、どこにも提供していません"), "{}", home.text);
+    assert_eq!(mother.open(&format!("/my/log?about={child}")).await.status, StatusCode::NOT_FOUND);
 }
 
 /// Two parents: either may refuse, it stands against the other's grant, and only who refused can lift it.
@@ -430,4 +477,33 @@ async fn what_rests_on_a_legal_basis_is_on_no_page() {
     let home = mother.open("/my").await;
     assert!(!home.says("みどり") && !after.text.split("</form>").last().unwrap().contains("みどり"), "{}", home.text);
     assert_eq!(mother.open(&format!("/my/consents/{consent}")).await.status, StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_are_shown_as_they_are_and_do_nothing() {
+    let town = Town::open().await;
+    // What would run, turn the line round, or break it; and what a spreadsheet would run.
+    let name = format!("=1+1<script>alert(1)</script>\u{202e}逆\"'&👩‍👧‍👦{}", "あ".repeat(300));
+    let quoted = json!(name).to_string();
+    town.reload_with(|text| text.replace("\"よつば母子手帳アプリ\"", &quoted)).await.unwrap();
+    let proposal = proposed(&town).await;
+    let (consent, patient) = town.consent().await;
+    town.items(&patient).await;
+    let mut mother = signed_in(&town, town.mother()).await;
+    let log = format!("/my/log?about={}", town.child());
+    for path in ["/my", "/my/consents", &format!("/my/consents/{consent}"), &format!("/my/proposals/{proposal}"), &log]
+    {
+        let page = mother.open(path).await;
+        assert_eq!(page.status, StatusCode::OK, "{path}");
+        assert!(!page.says("<script") && page.says("&#60;script&#62;alert(1)"), "{path}: {}", page.text);
+        // Isolated, so that what surrounds it is not turned round with it.
+        assert!(page.says("<bdi>=1+1&#60;script"), "{path}: {}", page.text);
+    }
+    let table = mother.open(&log.replace("/my/log", "/my/log.csv")).await;
+    assert!(table.says("'=1+1<script>") && !table.says(",=1+1"), "{}", table.text);
+    let data = mother.open(&log.replace("/my/log", "/my/log.json")).await;
+    let data: Value = serde_json::from_str(&data.text).unwrap();
+    let named = data["records"].as_array().unwrap().iter().any(|line| line["organisation"] == json!(name));
+    assert!(named, "{data}");
+    town.gateway.stop().await;
 }
