@@ -123,6 +123,12 @@ EVENTS = {
     "link-code-issued": (31, record("app", h(19), bytes([20] * 20), 14)),
     "code-used": (32, record(i(1), h(19))),
     "counter-looked": (33, record(i(1), "city", "d")),
+    "forward-asked": (34, record(i(21), i(1), i(5), "s", "app", i(1), 15)),
+    "forward-asked-for-the-visit": (34, record(i(21), i(1), i(5), "s", "app", i(1), None)),
+    "forward-delivered": (35, record(i(21), choice(0), 1, h(22))),
+    "forward-stopped": (35, record(i(21), choice(1), 1, None)),
+    "forward-late": (35, record(i(21), choice(2), 1, None)),
+    "forward-refused": (35, record(i(21), choice(3), 1, None)),
     "pruned": (23, record(11, [record(1, 2, pruned_digest([5, 7])), record(2, 2, pruned_digest([5, 7]))])),
 }
 
@@ -276,7 +282,7 @@ def consent_receipt():
 
 def vectors():
     count = bytes(range(16))
-    prefixes = ["ent", "lnk", "key", "psn", "prt", "cns", "rfs", "blk", "aut", "bss"]
+    prefixes = ["ent", "lnk", "key", "psn", "prt", "cns", "rfs", "blk", "aut", "bss", "fwd"]
     out = {
         "ids": "\n".join(f"{p}-{base32(count)}" for p in prefixes),
         "pairwise-id": base32(count),

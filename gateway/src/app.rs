@@ -8,12 +8,14 @@ use data_encoding::{BASE64, BASE64URL_NOPAD};
 use rustls::ServerConfig;
 use sekisho_adapters::http::{HttpClient, Limits};
 use sekisho_adapters::mail::Mailer;
-use sekisho_adapters::webhook::Webhook;
+use sekisho_adapters::webhook::{Secret, Webhook};
 use sekisho_policy::{PartyId, Timestamp};
 
 use crate::clock::Clock;
-use crate::config::{Config, Credentials, Issuer, Source};
+use crate::config::{Config, Credentials, Forward, Issuer, Source};
 use crate::consent::barrier::Barrier;
+use crate::forward::Recipient;
+use crate::forward::outbox::Outbox;
 use crate::ledger::entry::Cause;
 use crate::ledger::event::{Event, RegistryActivated, TextPublished};
 use crate::metrics::Metrics;
@@ -126,7 +128,10 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// Our own certificates and the list of revoked ones by name, and when each ends.
     pub certificates: Vec<(String, Timestamp)>,
+    /// What waits to be delivered.
+    pub outbox: Arc<Outbox>,
     clients: HashMap<PartyId, HttpClient>,
+    recipients: Vec<Recipient>,
     current: Weak<Current>,
 }
 
@@ -136,6 +141,7 @@ struct Lasting {
     releases: Arc<Releases>,
     sign_ins: Arc<SignIns>,
     sessions: Arc<Sessions>,
+    outbox: Arc<Outbox>,
     metrics: Arc<Metrics>,
 }
 
@@ -160,7 +166,9 @@ impl App {
         let store = Store::open_watched(options, watch).await?;
         activate(&store, &config, Cause::Gateway).await?;
         let releases = Releases::new(store.clone(), Arc::clone(&metrics));
-        let lasting = Lasting { store, releases, sign_ins: Arc::default(), sessions: Arc::default(), metrics };
+        let outbox = Outbox::open(&store).await?;
+        let (sign_ins, sessions) = (Arc::default(), Arc::default());
+        let lasting = Lasting { store, releases, sign_ins, sessions, outbox, metrics };
         Ok(Current::new(|current| Self::assemble(config, parts, lasting, current, None)))
     }
 
@@ -175,14 +183,15 @@ impl App {
             releases: Arc::clone(&self.releases),
             sign_ins: Arc::clone(&self.sign_ins),
             sessions: Arc::clone(&self.web.sessions),
+            outbox: Arc::clone(&self.outbox),
             metrics: Arc::clone(&self.metrics),
         };
         Ok(Self::assemble(config, parts, lasting, self.current.clone(), Some(self)))
     }
 
     fn assemble(config: Config, parts: Parts, lasting: Lasting, current: Weak<Current>, before: Option<&Self>) -> Self {
-        let Parts { trust, tls, clients, issuers, providers, notifier, certificates } = parts;
-        let Lasting { store, releases, sign_ins, sessions, metrics } = lasting;
+        let Parts { trust, tls, clients, recipients, issuers, providers, notifier, certificates } = parts;
+        let Lasting { store, releases, sign_ins, sessions, outbox, metrics } = lasting;
         let with_client = |s: &Source| clients.get(&s.party).map(|c| (s.clone(), c.clone()));
         let known = config.sources.iter().filter_map(with_client);
         let authority = config.server.url.trim_start_matches("https://").to_owned();
@@ -201,7 +210,9 @@ impl App {
             metrics,
             certificates,
             releases,
+            outbox,
             clients,
+            recipients,
             store,
             config,
             current,
@@ -212,6 +223,12 @@ impl App {
     #[must_use]
     pub fn http_of(&self, source: &Source) -> Option<&HttpClient> {
         self.clients.get(&source.party)
+    }
+
+    /// Who takes deliveries of this summary for a party.
+    #[must_use]
+    pub fn recipient(&self, party: PartyId, summary: &str) -> Option<&Recipient> {
+        self.recipients.iter().find(|to| to.config.party == party && to.config.summary.name == summary)
     }
 
     /// What is in force now, for whoever has worked on under this one; `None` when the gateway is gone.
@@ -226,6 +243,7 @@ struct Parts {
     trust: Trust,
     tls: Arc<ServerConfig>,
     clients: HashMap<PartyId, HttpClient>,
+    recipients: Vec<Recipient>,
     issuers: Vec<(Issuer, HttpClient)>,
     providers: Vec<Provider>,
     notifier: Notifier,
@@ -253,7 +271,8 @@ impl Parts {
             issuers.push((issuer.clone(), http));
         }
         let notifier = notifier(config)?;
-        Ok(Self { trust, tls, clients, issuers, providers, notifier, certificates })
+        let recipients = config.forwards.iter().map(recipient).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { trust, tls, clients, recipients, issuers, providers, notifier, certificates })
     }
 }
 
@@ -318,6 +337,14 @@ fn notifier(config: &Config) -> Result<Notifier, BuildError> {
         apps.push((app.party.clone(), webhook));
     }
     Ok(Notifier { mailer, apps })
+}
+
+fn recipient(config: &Arc<Forward>) -> Result<Recipient, BuildError> {
+    let identity = config.identity.as_ref().map(|(c, k)| (c.as_path(), k.as_path()));
+    let mut tls = tls::client(&config.ca, identity)?;
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let secret = Secret::parse(&config.secret).map_err(|e| unusable("secret of [[forward]]", &config.ca, e))?;
+    Ok(Recipient { config: Arc::clone(config), tls: Arc::new(tls), secret })
 }
 
 fn source_client(source: &Source) -> Result<HttpClient, BuildError> {

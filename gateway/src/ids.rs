@@ -122,6 +122,8 @@ own_ids! {
     LinkId "lnk";
     /// A key under which personal fields are sealed.
     KeyId "key";
+    /// A delivery of a summary that a person's app asked for.
+    ForwardId "fwd";
 }
 
 text_ids! {

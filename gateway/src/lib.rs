@@ -14,6 +14,7 @@ pub mod clock;
 pub mod config;
 pub mod consent;
 pub mod demo;
+pub mod forward;
 pub mod ids;
 pub mod import;
 pub mod ledger;

@@ -15,7 +15,7 @@ use prometheus::{
 };
 
 use crate::config::Config;
-use crate::ledger::event::Outcome;
+use crate::ledger::event::{ForwardEnd, Outcome};
 use crate::request::token::TokenError;
 
 /// How a request for data ended.
@@ -41,6 +41,8 @@ pub enum Ended {
 /// In the order of [`Ended`].
 const ENDED: [&str; 7] =
     ["permitted", "partly", "denied", "unauthenticated", "not-a-question", "failed-source", "busy"];
+/// In the order of [`ForwardEnd`].
+const DELIVERIES: [&str; 4] = ["delivered", "stopped", "late", "refused"];
 const OUTCOMES: [&str; 4] = ["complete", "cut", "failed", "nothing-sent"];
 /// In the order of [`TokenError`], which is what they are counted by; and one for certificates.
 const REFUSALS: [&str; 14] = [
@@ -107,6 +109,7 @@ pub struct Metrics {
     /// Releases under way.
     pub releases: IntGauge,
     outcomes: ByLabel<4>,
+    deliveries: ByLabel<4>,
     /// A barrier, until nothing more can leave.
     pub barrier: Histogram,
     /// The ledger's writer.
@@ -126,6 +129,8 @@ pub struct Metrics {
 pub struct Looked {
     /// Index records that wait to be written.
     pub backlog: IntGauge,
+    /// Deliveries that wait.
+    pub deliveries_waiting: IntGauge,
     /// Seconds since the newest checkpoint.
     pub checkpoint_age: Gauge,
     /// Free space of the data directory's disk, in bytes.
@@ -201,6 +206,7 @@ impl Metrics {
             &["route", "ended"],
         )?;
         let outcomes = maker.by("sekisho_releases_total", "Releases that are over, by outcome.", &["outcome"])?;
+        let deliveries = maker.by("sekisho_deliveries_total", "Deliveries that are over, by how.", &["end"])?;
         let refusals = maker.by("sekisho_callers_refused_total", "Callers that were not accepted.", &["reason"])?;
         let fetches = maker.by("sekisho_issuer_key_fetches_failed_total", "Failed fetches of keys.", &["issuer"])?;
         let build = maker.by("sekisho_build_info", "The version that runs.", &["version"])?;
@@ -213,6 +219,7 @@ impl Metrics {
             source: maker.time("sekisho_source_seconds", "Asking a source, all pages.")?,
             releases: maker.gauge("sekisho_releases_under_way", "Releases under way.")?,
             outcomes: fixed(&outcomes, OUTCOMES),
+            deliveries: fixed(&deliveries, DELIVERIES),
             barrier: maker.time("sekisho_barrier_seconds", "Barriers, until nothing more can leave.")?,
             writing: Writing {
                 group: maker.histogram("sekisho_ledger_group_entries", "Entries made durable together.", &ENTRIES)?,
@@ -225,6 +232,7 @@ impl Metrics {
             refusals: fixed(&refusals, REFUSALS),
             looked: Looked {
                 backlog: maker.gauge("sekisho_index_backlog_records", "Index records that wait to be written.")?,
+                deliveries_waiting: maker.gauge("sekisho_deliveries_waiting", "Deliveries that wait.")?,
                 checkpoint_age: maker
                     .add(Gauge::new("sekisho_checkpoint_age_seconds", "Since the newest checkpoint."))?,
                 disk_free: maker.gauge("sekisho_disk_free_bytes", "Free on the disk of the data directory.")?,
@@ -271,6 +279,11 @@ impl Metrics {
             Outcome::Failed | Outcome::Unknown => 2,
             Outcome::NothingSent => 3,
         });
+    }
+
+    /// A delivery is over.
+    pub fn forwarded(&self, end: ForwardEnd) {
+        self.deliveries.inc(end as usize);
     }
 
     /// A caller's token was not accepted.

@@ -123,6 +123,7 @@ impl Gateway {
         beside.spawn(Arc::clone(&app.releases).sweep());
         beside.spawn(housekeeping(app.store.clone()));
         beside.spawn(crate::notify::run(Arc::clone(&current)));
+        beside.spawn(crate::forward::outbox::run(Arc::clone(&current)));
         beside.spawn(async move { app.tokens.fetch_first_keys().await });
         health.serves(&current);
         Ok(Self { current, address, health, stop, serving, beside, management })

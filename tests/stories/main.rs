@@ -12,6 +12,7 @@ mod denials;
 mod erasure;
 mod erasures;
 mod family;
+mod forward;
 mod import;
 mod linking;
 mod looks;

@@ -36,7 +36,7 @@ pub async fn opened(bend: impl FnOnce(String) -> String) -> Town {
     opened_on(Clock::system(), bend).await
 }
 
-async fn opened_on(clock: Clock, bend: impl FnOnce(String) -> String) -> Town {
+pub async fn opened_on(clock: Clock, bend: impl FnOnce(String) -> String) -> Town {
     let town = Town::open_with(clock, bend).await;
     town.world.link_app(town.child(), &town.family.children[0].person.id).await.unwrap();
     town
@@ -63,12 +63,12 @@ async fn propose_for(town: &Town, categories: &[&str], source: Option<&str>, sec
 }
 
 /// A consent in the clinic's favour: its id, and the child's id at the clinic.
-async fn grant(town: &Town, categories: &[&str], source: Option<&str>) -> (String, String) {
+pub async fn grant(town: &Town, categories: &[&str], source: Option<&str>) -> (String, String) {
     grant_for(town, categories, source, 86_400).await
 }
 
 /// The same, for so many seconds.
-async fn grant_for(town: &Town, categories: &[&str], source: Option<&str>, seconds: i64) -> (String, String) {
+pub async fn grant_for(town: &Town, categories: &[&str], source: Option<&str>, seconds: i64) -> (String, String) {
     let (status, proposal) = propose_for(town, categories, source, seconds).await;
     assert_eq!(status, 201, "{proposal}");
     let id = proposal["id"].as_str().unwrap().to_owned();

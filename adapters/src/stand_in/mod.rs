@@ -34,7 +34,7 @@ const CONNECTIONS_MAX: usize = 4096;
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
 const HEADERS_WITHIN: Duration = Duration::from_secs(10);
 const STOP_WITHIN: Duration = Duration::from_secs(1);
-const REQUEST_BODY_MAX: usize = 64 * 1024;
+const REQUEST_BODY_MAX: usize = 16 << 20;
 
 /// Why a stand-in didn't start.
 #[derive(Debug, thiserror::Error)]

@@ -28,12 +28,40 @@ pub enum WebhookError {
     NotNow,
 }
 
+/// What webhooks to one receiver are signed under.
+#[derive(Clone)]
+pub struct Secret(hmac::Key);
+
+impl Secret {
+    /// Of its text: `whsec_` and base64.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn parse(text: &str) -> Result<Self, WebhookError> {
+        let encoded = text.trim().strip_prefix("whsec_").ok_or(WebhookError::Secret)?;
+        let bytes = BASE64.decode(encoded.as_bytes()).map_err(|_| WebhookError::Secret)?;
+        if bytes.len() < SECRET_BYTES_MIN {
+            return Err(WebhookError::Secret);
+        }
+        Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, &bytes)))
+    }
+
+    /// The `webhook-signature` of a body that goes out under this id, at this time in seconds since the epoch.
+    #[must_use]
+    pub fn sign(&self, id: &str, at_s: i64, body: &[u8]) -> String {
+        let mut signing = hmac::Context::with_key(&self.0);
+        signing.update(format!("{id}.{at_s}.").as_bytes());
+        signing.update(body);
+        format!("v1,{}", BASE64.encode(signing.sign().as_ref()))
+    }
+}
+
 /// One receiver.
 #[derive(Clone)]
 pub struct Webhook {
     url: String,
     http: HttpClient,
-    key: hmac::Key,
+    secret: Secret,
 }
 
 impl Webhook {
@@ -42,12 +70,7 @@ impl Webhook {
     /// # Errors
     /// When the secret is none.
     pub fn new(url: String, http: HttpClient, secret: &str) -> Result<Self, WebhookError> {
-        let encoded = secret.trim().strip_prefix("whsec_").ok_or(WebhookError::Secret)?;
-        let bytes = BASE64.decode(encoded.as_bytes()).map_err(|_| WebhookError::Secret)?;
-        if bytes.len() < SECRET_BYTES_MIN {
-            return Err(WebhookError::Secret);
-        }
-        Ok(Self { url, http, key: hmac::Key::new(hmac::HMAC_SHA256, &bytes) })
+        Ok(Self { url, http, secret: Secret::parse(secret)? })
     }
 
     /// Sends one. Who gets the same `id` twice has had it before.
@@ -56,12 +79,12 @@ impl Webhook {
     /// Why it was not taken.
     pub async fn send(&self, id: &str, at_s: i64, body: &serde_json::Value) -> Result<(), WebhookError> {
         let body = body.to_string();
-        let tag = hmac::sign(&self.key, format!("{id}.{at_s}.{body}").as_bytes());
+        let signature = self.secret.sign(id, at_s, body.as_bytes());
         let request = Request::post(&self.url)
             .header("content-type", "application/json")
             .header("webhook-id", id)
             .header("webhook-timestamp", at_s)
-            .header("webhook-signature", format!("v1,{}", BASE64.encode(tag.as_ref())))
+            .header("webhook-signature", signature)
             .body(Bytes::from(body))
             .map_err(|_| WebhookError::Refused)?;
         match self.http.send(request).await {

@@ -1,11 +1,12 @@
 //! A stand-in of a receiver of webhooks: keeps what comes, answers as told. It checks no signature: tests do.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use crate::stand_in::{Running, StartError, answer, url_of};
 
@@ -14,14 +15,37 @@ use crate::stand_in::{Running, StartError, answer, url_of};
 pub struct Received {
     /// Its header fields.
     pub headers: HeaderMap,
-    /// Its body.
+    /// Its body; nothing where bodies are not kept.
     pub body: Bytes,
+}
+
+impl Received {
+    /// The id under which it came.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.headers.get("webhook-id").and_then(|id| id.to_str().ok()).unwrap_or_default()
+    }
+}
+
+/// How it answers.
+#[derive(Clone, Debug, Default)]
+pub struct Knobs {
+    /// With this status, taking nothing; takes what comes where there is none.
+    pub status: Option<u16>,
+    /// With this header field.
+    pub header: Option<(&'static str, String)>,
+    /// Takes what comes, and never answers.
+    pub silent: bool,
+    /// Forgets the bodies of what comes.
+    pub forgets: bool,
 }
 
 #[derive(Default)]
 struct State {
     received: Mutex<Vec<Received>>,
-    status: Mutex<Option<u16>>,
+    knobs: Mutex<Knobs>,
+    asked: watch::Sender<usize>,
+    taken: watch::Sender<usize>,
 }
 
 /// A running receiver; ends when dropped.
@@ -38,19 +62,36 @@ impl WebhookStandIn {
     pub async fn start(tls: rustls::ServerConfig) -> Result<Self, StartError> {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let listener = TcpListener::bind(any).await.map_err(StartError::Bind)?;
+        Self::start_on(listener, tls)
+    }
+
+    /// Starts on a port that is open.
+    ///
+    /// # Errors
+    /// When its address can't be told.
+    pub fn start_on(listener: TcpListener, tls: rustls::ServerConfig) -> Result<Self, StartError> {
         let state = Arc::<State>::default();
         let shared = Arc::clone(&state);
         let running = Running::serve(listener, tls, move |asked| {
             let state = Arc::clone(&shared);
             async move {
-                let told = *state.status.lock().unwrap_or_else(PoisonError::into_inner);
-                let status =
-                    told.and_then(|status| StatusCode::from_u16(status).ok()).unwrap_or(StatusCode::NO_CONTENT);
-                if status.is_success() {
-                    let received = Received { headers: asked.headers, body: asked.body };
-                    state.received.lock().unwrap_or_else(PoisonError::into_inner).push(received);
+                state.asked.send_modify(|asked| *asked += 1);
+                let knobs = held(&state.knobs).clone();
+                let refused = knobs.status.and_then(|status| StatusCode::from_u16(status).ok());
+                if refused.is_none_or(|status| status.is_success()) {
+                    let body = if knobs.forgets { Bytes::new() } else { asked.body };
+                    held(&state.received).push(Received { headers: asked.headers, body });
+                    state.taken.send_modify(|taken| *taken += 1);
                 }
-                answer(status, "text/plain", "")
+                if knobs.silent {
+                    return std::future::pending().await;
+                }
+                let mut response = answer(refused.unwrap_or(StatusCode::NO_CONTENT), "text/plain", "");
+                let field = knobs.header.and_then(|(name, value)| {
+                    Some((HeaderName::from_static(name), HeaderValue::from_str(&value).ok()?))
+                });
+                response.headers_mut().extend(field);
+                response
             }
         })?;
         Ok(Self { running, state })
@@ -65,11 +106,41 @@ impl WebhookStandIn {
     /// What was taken so far.
     #[must_use]
     pub fn received(&self) -> Vec<Received> {
-        self.state.received.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        held(&self.state.received).clone()
+    }
+
+    /// How many requests have come, taken or not.
+    #[must_use]
+    pub fn asked(&self) -> usize {
+        *self.state.asked.borrow()
+    }
+
+    /// Returns once so many requests have come, taken or not.
+    pub async fn was_asked(&self, times: usize) {
+        reached(&self.state.asked, times).await;
+    }
+
+    /// Returns once so many were taken.
+    pub async fn has_taken(&self, times: usize) {
+        reached(&self.state.taken, times).await;
     }
 
     /// Answers with this status from now on, taking nothing; or takes what comes again.
     pub fn answer_with(&self, status: Option<u16>) {
-        *self.state.status.lock().unwrap_or_else(PoisonError::into_inner) = status;
+        self.set_knobs(Knobs { status, ..Knobs::default() });
     }
+
+    /// Answers so from now on.
+    pub fn set_knobs(&self, knobs: Knobs) {
+        *held(&self.state.knobs) = knobs;
+    }
+}
+
+async fn reached(count: &watch::Sender<usize>, times: usize) {
+    // The sender lives in the state: waiting can't fail.
+    let _ = count.subscribe().wait_for(|count| *count >= times).await;
+}
+
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

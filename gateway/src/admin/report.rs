@@ -11,7 +11,7 @@ use super::{Acting, AdminError};
 use crate::app::App;
 use crate::consent::attested::way_word;
 use crate::consent::people::{parse_instant, rfc3339};
-use crate::ids::{LinkId, TextId, party_id};
+use crate::ids::{ForwardId, LinkId, TextId, party_id};
 use crate::ledger::entry::Bytes16;
 use crate::ledger::event::{Attestation, BlockedFrom, Event, LinkTarget, Outcome, Terms};
 use crate::store::state::Global;
@@ -215,6 +215,13 @@ fn told(event: &Event) -> Value {
         }
         Event::CodeUsed(_) => json!({}),
         Event::CounterLooked(e) => json!({"party": e.party, "by": e.by}),
+        Event::ForwardAsked(e) => json!({
+            "forward": id::<ForwardId>(e.forward), "consent": id::<ConsentId>(e.consent), "summary": e.summary,
+            "asked_by": e.asked_by, "by": e.by_ms.map(instant),
+        }),
+        Event::ForwardEnded(e) => json!({
+            "forward": id::<ForwardId>(e.forward), "end": e.end.code(), "attempts": e.attempts,
+        }),
         Event::RegistryActivated(_)
         | Event::TextPublished(_)
         | Event::Decided(_)

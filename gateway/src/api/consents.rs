@@ -97,7 +97,7 @@ fn hash(text: &str) -> Result<Bytes32, Problem> {
     bytes.map(Bytes32).ok_or_else(|| Problem::field("text_hash", "must be SHA-256 in lower-case hex"))
 }
 
-fn consent_id(text: &str) -> Result<ConsentId, Problem> {
+pub(super) fn consent_id(text: &str) -> Result<ConsentId, Problem> {
     ConsentId::parse(text).map_err(|_| Problem::not_found())
 }
 

@@ -7,6 +7,7 @@
 mod attested;
 mod consents;
 mod erasures;
+mod forwards;
 mod link_codes;
 mod problem;
 mod relay;
@@ -66,6 +67,8 @@ routes! {
     Approve "POST" "/v1/consents/{id}/approve";
     Decline "POST" "/v1/consents/{id}/refuse";
     Revoke "POST" "/v1/consents/{id}/revoke";
+    Deliveries "GET" "/v1/consents/{id}/deliveries";
+    Deliver "POST" "/v1/consents/{id}/deliveries";
     AttestConsent "POST" "/v1/attested/consents";
     AttestRefusal "POST" "/v1/attested/refusals";
     AttestWithdrawal "POST" "/v1/attested/withdrawals";
@@ -181,6 +184,8 @@ async fn answer(
         Which::Approve => consents::approve(&call, id).await,
         Which::Decline => consents::decline(&call, id).await,
         Which::Revoke => consents::revoke(&call, id).await,
+        Which::Deliveries => forwards::list(&call, id).await,
+        Which::Deliver => forwards::ask(&call, id).await,
         Which::AttestConsent => attested::consent(&call).await,
         Which::AttestRefusal => attested::refusal(&call).await,
         Which::AttestWithdrawal => attested::withdrawal(&call).await,

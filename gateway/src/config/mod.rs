@@ -3,6 +3,7 @@
 //! [`Config::read`] reports every problem at once with its line (`sekisho check`). What it returns is checked: every
 //! route names registered parties, purposes and categories; every file that is named could be read.
 
+mod forward;
 mod pages;
 mod read;
 mod registry;
@@ -19,6 +20,7 @@ use sekisho_adapters::my_portal::PortalCodes;
 use sekisho_policy::PartyId;
 use toml::de::DeTable;
 
+pub use forward::Forward;
 pub use pages::{Pages, SignIn, Staff};
 pub use read::Problem;
 use read::{At, Problems, Section};
@@ -50,6 +52,8 @@ pub struct Config {
     pub routes: Vec<Arc<Route>>,
     /// What is put together from several sources.
     pub summaries: Vec<Arc<Summary>>,
+    /// Where summaries are delivered.
+    pub forwards: Vec<Arc<Forward>>,
     /// People who may use the operators' socket, by user id.
     pub operators: Vec<Operator>,
     /// The citizens' pages.
@@ -275,6 +279,9 @@ impl Config {
         top.each("summary", |s| summaries.extend(summary::read(s, &registry, &sources).map(Arc::new)));
         routes.extend(summaries.iter().flat_map(|summary| &summary.parts).map(Arc::clone));
         routes::compare(&mut top, &routes, &summaries);
+        let mut forwards = Vec::new();
+        top.each("forward", |s| forwards.extend(forward::read(s, base, &registry, &summaries).map(Arc::new)));
+        forward::compare(&mut top, &forwards);
         let mut operators = Vec::new();
         top.each("operator", |s| {
             let name = s.text("name", "the name that goes into the ledger").value;
@@ -300,6 +307,7 @@ impl Config {
                 sources,
                 routes,
                 summaries,
+                forwards,
                 operators,
                 pages,
             });

@@ -48,7 +48,7 @@ pub const OTHER_STAFF: &str = "other-suzuki";
 /// Authentication context that may grant.
 pub const STEP_UP_ACR: &str = "aal3";
 /// What an app's token must carry to read and to propose.
-pub const APP_SCOPE: &str = "patient/Immunization.rs patient/Patient.r consent/propose";
+pub const APP_SCOPE: &str = "patient/Immunization.rs patient/Patient.r consent/propose summary/forward";
 /// What a clinic's token carries: what an app's does, and every type of a summary.
 pub const CLINIC_SCOPE: &str = "patient/Immunization.rs patient/Patient.r consent/propose system/*.rs";
 

@@ -52,10 +52,12 @@ pub enum EntryType {
     LinkCodeIssued = 31,
     CodeUsed = 32,
     CounterLooked = 33,
+    ForwardAsked = 34,
+    ForwardEnded = 35,
 }
 
 impl EntryType {
-    const ALL: [Self; 33] = [
+    const ALL: [Self; 35] = [
         Self::RegistryActivated,
         Self::Enrolled,
         Self::Linked,
@@ -89,6 +91,8 @@ impl EntryType {
         Self::LinkCodeIssued,
         Self::CodeUsed,
         Self::CounterLooked,
+        Self::ForwardAsked,
+        Self::ForwardEnded,
     ];
 
     /// The type with this number.

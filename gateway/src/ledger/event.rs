@@ -7,8 +7,8 @@ use minicbor::{Decode, Encode};
 
 use super::entry::{Bytes16, Bytes32, EntryType, encode};
 pub use super::parts::{
-    Attestation, BlockedFrom, ConsentText, ErasureAnswer, LinkTarget, Outcome, PrunedOf, Question, RetiredId, Terms,
-    Way,
+    Attestation, BlockedFrom, ConsentText, ErasureAnswer, ForwardEnd, LinkTarget, Outcome, PrunedOf, Question,
+    RetiredId, Terms, Way,
 };
 
 /// Bytes that are not the body of the entry's type.
@@ -466,5 +466,35 @@ events! {
         1 party: String,
         /// The login of the member of staff.
         2 by: String,
+    }
+
+    /// A person's app asks to have a summary delivered to the recipient of a consent.
+    ForwardAsked {
+        /// Which delivery.
+        0 forward: Bytes16,
+        /// About whom.
+        1 subject: Bytes16,
+        /// Under which consent.
+        2 consent: Bytes16,
+        /// Which summary: its name.
+        3 summary: String,
+        /// The app's code.
+        4 asked_by: String,
+        /// The person who asked through it.
+        5 person: Bytes16,
+        /// Until when it is of use, ms since the epoch, where the app said so.
+        6 by_ms: Option<i64>,
+    }
+
+    /// What became of a delivery.
+    ForwardEnded {
+        /// Which delivery.
+        0 forward: Bytes16,
+        /// How it ended.
+        1 end: ForwardEnd,
+        /// How often it was handed to the recipient, or tried to be.
+        2 attempts: u32,
+        /// SHA-256 of what was delivered.
+        3 digest: Option<Bytes32>,
     }
 }

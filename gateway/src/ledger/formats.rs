@@ -11,7 +11,7 @@ use super::frame::{self, FrameError, Stored};
 use super::merkle::{Frontier, leaf_hash, sha256};
 use super::proof;
 use super::seal::SealKey;
-use crate::ids::{EntryId, KeyId, LinkId, PairwiseId, TextId, party_id};
+use crate::ids::{EntryId, ForwardId, KeyId, LinkId, PairwiseId, TextId, party_id};
 
 const PAGE: &str = include_str!("../../../docs/formats.md");
 
@@ -191,6 +191,17 @@ fn records() -> Vec<(&'static str, Event)> {
     });
     let code_issued = EnrolmentCodeIssued { person: i(1), code: h(19), until_ms: 14, attestation: attestation() };
     let link_code_issued = LinkCodeIssued { party: s("app"), code: h(19), sealed: vec![20; 20], until_ms: 14 };
+    let forward = ForwardAsked {
+        forward: i(21),
+        subject: i(1),
+        consent: i(5),
+        summary: s("s"),
+        asked_by: s("app"),
+        person: i(1),
+        by_ms: Some(15),
+    };
+    let without_end = ForwardAsked { by_ms: None, ..forward.clone() };
+    let forward_ended = |end, digest| Event::ForwardEnded(ForwardEnded { forward: i(21), end, attempts: 1, digest });
     let looked = CounterLooked { subject: i(1), party: s("city"), by: s("d") };
     let adopted = SpeciallyAdopted { subject: i(1), from_ms: 11, at_ms: 12, evidence: s("e"), verified_by: s("v") };
     vec![
@@ -199,6 +210,12 @@ fn records() -> Vec<(&'static str, Event)> {
         ("link-code-issued", Event::LinkCodeIssued(link_code_issued)),
         ("code-used", Event::CodeUsed(CodeUsed { person: i(1), code: h(19) })),
         ("counter-looked", Event::CounterLooked(looked)),
+        ("forward-asked", Event::ForwardAsked(forward)),
+        ("forward-asked-for-the-visit", Event::ForwardAsked(without_end)),
+        ("forward-delivered", forward_ended(ForwardEnd::Delivered, Some(h(22)))),
+        ("forward-stopped", forward_ended(ForwardEnd::Stopped, None)),
+        ("forward-late", forward_ended(ForwardEnd::Late, None)),
+        ("forward-refused", forward_ended(ForwardEnd::Refused, None)),
         ("consent-proposed", Event::ConsentProposed(proposed)),
         ("consent-attested", Event::ConsentApproved(attested)),
         ("consent-approved", Event::ConsentApproved(approved)),
@@ -298,6 +315,7 @@ fn ids() {
         BlockId::of(bytes).text(),
         AuthorityId::of(bytes).text(),
         BasisId::of(bytes).text(),
+        ForwardId::of(bytes).text(),
     ];
     assert_eq!(golden("ids").lines().collect::<Vec<_>>(), expected);
     assert_eq!(PairwiseId::from_bytes(bytes).text(), golden("pairwise-id"));
@@ -327,11 +345,11 @@ fn every_event() {
     assert_eq!(Event::decode(EntryType::OperatorRead, &spelled_out), Err(BodyError), "an absent field at the end");
     let named = PAGE.matches("```golden event-").count();
     assert_eq!(all.len(), named);
-    for number in 1..=33 {
+    for number in 1..=35 {
         assert!(all.iter().any(|(_, event)| event.entry_type() as u8 == number), "no vector of type {number}");
     }
     assert_eq!(EntryType::from_number(0), None);
-    assert_eq!(EntryType::from_number(34), None);
+    assert_eq!(EntryType::from_number(36), None);
 }
 
 #[test]

@@ -198,6 +198,36 @@ pub enum Outcome {
     NothingSent,
 }
 
+/// How a delivery ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum ForwardEnd {
+    /// The recipient says that it has it.
+    #[n(0)]
+    Delivered,
+    /// It was not permitted any more when it was to be sent.
+    #[n(1)]
+    Stopped,
+    /// Its time was over before it could be delivered.
+    #[n(2)]
+    Late,
+    /// The recipient says that it will never take it.
+    #[n(3)]
+    Refused,
+}
+
+impl ForwardEnd {
+    /// As the API names it.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Stopped => "stopped",
+            Self::Late => "late",
+            Self::Refused => "refused",
+        }
+    }
+}
+
 /// How a person's word reached the party that attests it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Way {

@@ -123,6 +123,7 @@ impl Health {
             looked.checkpoint_age.set(age.as_secs_f64());
         }
         if let Some(app) = self.app() {
+            looked.deliveries_waiting.set(i64::try_from(app.outbox.len()).unwrap_or(i64::MAX));
             looked.backlog.set(i64::try_from(app.store.index_backlog()).unwrap_or(i64::MAX));
             // Where the clock is not believed, what was told last stands.
             let Ok(now) = self.clock.now() else { return self.metrics.text() };

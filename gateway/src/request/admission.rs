@@ -6,7 +6,7 @@ use super::authenticate::{Caller, KnownParty, party_of};
 use super::connection::Connection;
 use super::token::Claims;
 use crate::app::App;
-use crate::config::Route;
+use crate::config::{Forward, Route};
 
 /// The configuration, who asked, and the route that a release was admitted under.
 pub struct Admission {
@@ -22,6 +22,8 @@ enum Of {
     Caller { claims: Arc<Claims>, party: Option<KnownParty> },
     /// A person who signed in at our pages, at this issuer.
     Person { issuer: String },
+    /// A delivery, as it was configured.
+    Delivery { to: Arc<Forward> },
 }
 
 impl Admission {
@@ -36,6 +38,13 @@ impl Admission {
     #[must_use]
     pub fn of_person(app: &Arc<App>, issuer: &str, route: &Arc<Route>) -> Self {
         let of = Of::Person { issuer: issuer.to_owned() };
+        Self { app: Arc::clone(app), of, route: Arc::clone(route), others: Vec::new() }
+    }
+
+    /// Of a delivery to this recipient.
+    #[must_use]
+    pub fn of_delivery(app: &Arc<App>, to: &Arc<Forward>, route: &Arc<Route>) -> Self {
+        let of = Of::Delivery { to: Arc::clone(to) };
         Self { app: Arc::clone(app), of, route: Arc::clone(route), others: Vec::new() }
     }
 
@@ -65,6 +74,7 @@ impl Admission {
             Of::Person { issuer } => {
                 now.web.provider_of(issuer).is_some() && now.config.pages.purpose == self.app.config.pages.purpose
             }
+            Of::Delivery { to } => now.config.forwards.contains(to),
         };
         let same =
             |route: &Arc<Route>| now.config.routes.contains(route) && source(&self.app, route) == source(now, route);

@@ -76,12 +76,28 @@ impl Connection {
         tcp: Weak<TcpStream>,
     ) -> Arc<Self> {
         let chain: Vec<_> = session.peer_certificates().unwrap_or_default().to_vec();
+        let chain = chain.into_iter().map(CertificateDer::into_owned).collect();
+        Self::made(peer, chain, generation, session.alpn_protocol() == Some(b"h2"), tcp)
+    }
+
+    /// One that we opened: HTTP/1.1, and nobody showed a client certificate.
+    pub(crate) fn outgoing(peer: SocketAddr, tcp: Weak<TcpStream>) -> Arc<Self> {
+        Self::made(peer, Vec::new(), 0, false, tcp)
+    }
+
+    fn made(
+        peer: SocketAddr,
+        chain: Vec<CertificateDer<'static>>,
+        generation: u64,
+        http2: bool,
+        tcp: Weak<TcpStream>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             peer,
             certificate: chain.first().map(|own| sha256(own)),
-            chain: chain.into_iter().map(CertificateDer::into_owned).collect(),
+            chain,
             trusted: AtomicU64::new(generation),
-            http2: session.alpn_protocol() == Some(b"h2"),
+            http2,
             tcp,
             abort: Notify::new(),
             nudge: Notify::new(),
@@ -125,7 +141,7 @@ impl Connection {
         silent
     }
 
-    pub(super) async fn abort_asked(&self) {
+    pub(crate) async fn abort_asked(&self) {
         self.abort.notified().await;
     }
 
@@ -147,7 +163,7 @@ impl Connection {
 
     /// The connection's task is over: what the protocol still held will never leave. What the kernel held was discarded when
     /// the socket was dropped, unless every release on it was finished.
-    pub(super) fn is_closed(&self) {
+    pub(crate) fn is_closed(&self) {
         self.closed.send_replace(true);
         let mut owed = self.owed();
         owed.closed = true;
@@ -296,14 +312,14 @@ impl Connection {
 }
 
 /// What the protocol writes to: counts the DATA bytes of HTTP/2 streams and notices flushes, above TLS.
-pub(super) struct Watched<T> {
+pub(crate) struct Watched<T> {
     inner: T,
     connection: Arc<Connection>,
     frames: Frames,
 }
 
 impl<T> Watched<T> {
-    pub(super) fn new(inner: T, connection: Arc<Connection>) -> Self {
+    pub(crate) fn new(inner: T, connection: Arc<Connection>) -> Self {
         Self { inner, connection, frames: Frames::default() }
     }
 

@@ -24,7 +24,7 @@ pub mod releases;
 mod respond;
 pub mod scope;
 pub mod server;
-mod socket;
+pub(crate) mod socket;
 mod summary;
 mod to_the_end;
 pub mod token;
@@ -302,13 +302,13 @@ fn untold(error: &StoreError) -> Reply {
 async fn still_linked(
     app: &App,
     request: &AccessRequest,
-    caller: &Caller,
+    caller: Option<&Caller>,
     links: &[(&RouteSource, &str)],
 ) -> Result<bool, Reply> {
     let snapshot = app.store.snapshot(request.subject).await.map_err(|error| untold(&error))?;
     let same_ids = links.iter().all(|(source, id)| snapshot.subject.id_at(&source.code) == Some(*id));
-    let same_login = match caller.person {
-        Some(person) if person != app.store.nobody() => {
+    let same_login = match caller.and_then(|caller| Some((caller, caller.person?))) {
+        Some((caller, person)) if person != app.store.nobody() => {
             let now = app.store.person_of_login(&caller.claims.iss, &caller.claims.sub).await;
             now.map_err(|error| untold(&error))? == Some(person)
         }
@@ -317,9 +317,14 @@ async fn still_linked(
     Ok(same_ids && same_login)
 }
 
-/// Looks at everything once more, and says whether the body may be handed over. The handle was registered before: from
+/// Looks at everything once more, and says whether the body may be handed over; a delivery has no caller whose login could end. The handle was registered before: from
 /// then on, whatever narrows finds this release; whatever narrowed before is seen here.
-async fn last_look(app: &App, handle: &Handle, caller: &Caller, links: &[(&RouteSource, &str)]) -> Result<bool, Reply> {
+pub(crate) async fn last_look(
+    app: &App,
+    handle: &Handle,
+    caller: Option<&Caller>,
+    links: &[(&RouteSource, &str)],
+) -> Result<bool, Reply> {
     // A reload since then is seen here, or sees this release.
     let admitted = app.now().is_some_and(|now| handle.is_admitted_by(&now)) || sabotage::off(Check::AdmittedStill);
     let permitted = handle.still_permitted().await.map_err(|error| untold(&error))? && !handle.is_expired();
@@ -341,7 +346,7 @@ async fn release(
     let part = Part { recorded, contents: prepared.contents };
     let admission = Admission::new(app, caller, asked.route);
     let handle = app.releases.register(part, Vec::new(), admission, connection);
-    let refused = match last_look(app, &handle, caller, &[(&asked.route.source, &prepared.id_at_source)]).await {
+    let refused = match last_look(app, &handle, Some(caller), &[(&asked.route.source, &prepared.id_at_source)]).await {
         Ok(true) => {
             let body = ReplyBody::release(prepared.reply.body.clone(), handle);
             return Ok(prepared.reply.into_response(body));

@@ -38,7 +38,7 @@ pub(super) const HEADER_BYTES_MAX: usize = 32 << 10;
 /// Largest write buffer of hyper, in bytes: what is behind it is still ours to hold back.
 const WRITE_BUFFER_BYTES: usize = 64 << 10;
 /// What TLS may hold of a connection when the kernel takes nothing, in bytes: one record.
-const TLS_BUFFER_BYTES: usize = 16 << 10;
+pub(crate) const TLS_BUFFER_BYTES: usize = 16 << 10;
 /// Requests worked on at once; more are told to come back.
 const REQUESTS_MAX: usize = 4096;
 /// Revocations worked on at once, beside those.

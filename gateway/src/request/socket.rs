@@ -42,24 +42,24 @@ pub(super) fn kernel_queue_empty(tcp: &TcpStream) -> io::Result<()> {
 }
 
 /// The socket under TLS. It belongs to the connection's task alone; the [`Connection`] only looks at it.
-pub(super) struct Socket {
+pub(crate) struct Socket {
     tcp: Arc<TcpStream>,
     connection: std::sync::OnceLock<Arc<Connection>>,
 }
 
 impl Socket {
     /// Takes a fresh socket: small unsent buffers, no Nagle.
-    pub(super) fn new(tcp: TcpStream) -> io::Result<Self> {
+    pub(crate) fn new(tcp: TcpStream) -> io::Result<Self> {
         tcp.set_nodelay(true)?;
         SockRef::from(&tcp).set_tcp_notsent_lowat(1)?;
         Ok(Self { tcp: Arc::new(tcp), connection: std::sync::OnceLock::new() })
     }
 
-    pub(super) fn weak(&self) -> Weak<TcpStream> {
+    pub(crate) fn weak(&self) -> Weak<TcpStream> {
         Arc::downgrade(&self.tcp)
     }
 
-    pub(super) fn belongs_to(&self, connection: &Arc<Connection>) {
+    pub(crate) fn belongs_to(&self, connection: &Arc<Connection>) {
         let _ = self.connection.set(Arc::clone(connection));
     }
 

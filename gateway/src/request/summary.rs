@@ -10,7 +10,7 @@ use super::authenticate::Caller;
 use super::body::ReplyBody;
 use super::classify::{self, Unclassified, matched, segments};
 use super::connection::Connection;
-use super::gather::{Gathered, NotGathered, Questions, gather};
+use super::gather::{Gathered, NotGathered, Questions, gather, is_enough};
 use super::respond::Reply;
 use super::{Admission, bounded, count_denial, last_look, scope, unclassified, untold};
 use crate::app::App;
@@ -75,11 +75,15 @@ fn questions(app: &App, caller: &Caller, asked: &Asked<'_>) -> Result<Questions,
         Some((Arc::clone(route), categories))
     };
     let granted: Vec<(Arc<Route>, Categories)> = asked.summary.parts.iter().filter_map(by_source).collect();
+    let lacking = || Unclassified::Scope("of the types of a summary".to_owned());
+    // Before anything else that depends on the caller: who lacks the scope is told so.
+    if !is_enough(app, purpose, &granted) {
+        return Err(lacking());
+    }
     let party = caller.party.as_ref().ok_or(Unclassified::NotAParty)?;
     let subject = classify::subject(app, party.id, asked.named)?;
     let receiver = Receiver::Party { party: party.id, actor: caller.actor_for(subject) };
-    let questions = Questions::new(app, purpose, granted, subject, receiver);
-    questions.ok_or_else(|| Unclassified::Scope("of the types of a summary".to_owned()))
+    Questions::new(app, purpose, granted, subject, receiver).ok_or_else(lacking)
 }
 
 /// Registers the release, looks at everything once more, and hands it over.
@@ -95,7 +99,7 @@ async fn release(
     let admission = Admission::new(app, caller, &first_route).and(routes.collect());
     let handle = app.releases.register(first, parts.collect(), admission, connection);
     let links: Vec<(&RouteSource, &str)> = links.iter().map(|(source, id)| (source, id.as_str())).collect();
-    let refused = match (last_look(app, &handle, caller, &links).await, document) {
+    let refused = match (last_look(app, &handle, Some(caller), &links).await, document) {
         (Ok(true), Ok(document)) => {
             let reply = Reply::ok(document.json.into());
             let body = ReplyBody::release(reply.body.clone(), handle);

@@ -8,10 +8,13 @@
 
 use sekisho_policy::{AuthorityId, ConsentId, PersonId, SubjectRecords, Timestamp};
 
-use crate::ids::{EntryId, LinkId, TextId};
+use crate::ids::{EntryId, ForwardId, LinkId, TextId};
 use crate::ledger::entry::Header;
-use crate::ledger::event::{Attestation, ErasureAnswer, Event, Terms};
+use crate::ledger::event::{Attestation, ErasureAnswer, Event, ForwardEnd, Terms};
 use crate::ledger::merkle::Hash;
+
+/// Deliveries that ended and are still known, at most.
+const FORWARDS_ENDED_MAX: usize = 100;
 
 /// The papers of one person.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,6 +27,8 @@ pub struct Papers {
     pub authorities: Vec<AuthorityPaper>,
     /// What links rest on, of those that hold.
     pub links: Vec<LinkPaper>,
+    /// Deliveries that apps asked for: those that wait, and the newest of those that ended.
+    pub forwards: Vec<Forward>,
     /// The newest enrolment code, by its keyed hash: it takes the place of those before.
     pub code: Option<Hash>,
 }
@@ -88,6 +93,38 @@ pub struct ErasureRequest {
     pub answer: Option<(ErasureAnswer, Timestamp)>,
     /// How often it has answered.
     pub answers: u32,
+}
+
+/// A delivery that an app asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forward {
+    /// Which.
+    pub id: ForwardId,
+    /// Under which consent.
+    pub consent: ConsentId,
+    /// Which summary.
+    pub summary: String,
+    /// The app's code.
+    pub asked_by: String,
+    /// When.
+    pub at: Timestamp,
+    /// Until when it is of use, where the app said so.
+    pub by: Option<Timestamp>,
+    /// What became of it.
+    pub ended: Option<ForwardEnded>,
+}
+
+/// What became of a delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForwardEnded {
+    /// How it ended.
+    pub end: ForwardEnd,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// SHA-256 of what was delivered.
+    pub digest: Option<Hash>,
+    /// The entry that says so.
+    pub entry: Ending,
 }
 
 /// What a record of authority says beyond what the policy needs.
@@ -182,6 +219,25 @@ impl Papers {
                     request.answers = request.answers.saturating_add(1);
                 }
             }
+            Event::ForwardAsked(e) => {
+                self.forwards.push(Forward {
+                    id: ForwardId::of(e.forward.0),
+                    consent: ConsentId::of(e.consent.0),
+                    summary: e.summary.clone(),
+                    asked_by: e.asked_by.clone(),
+                    at: header.at(),
+                    by: e.by_ms.map(Timestamp::from_millis),
+                    ended: None,
+                });
+                self.forget_forwards();
+            }
+            Event::ForwardEnded(e) => {
+                let entry = Ending { entry: header.id(), leaf: *leaf, at: header.at() };
+                let (end, attempts, digest) = (e.end, e.attempts, e.digest.map(|digest| digest.0));
+                for one in self.forwards.iter_mut().filter(|f| f.id == ForwardId::of(e.forward.0)) {
+                    one.ended = Some(ForwardEnded { end, attempts, digest, entry });
+                }
+            }
             Event::AuthorityRecorded(e) => self.authorities.push(AuthorityPaper {
                 id: AuthorityId::of(e.authority.0),
                 guardian: PersonId::of(e.guardian.0),
@@ -199,6 +255,7 @@ impl Papers {
                 self.links.clear();
                 self.code = None;
                 self.proposals.clear();
+                self.forwards.clear();
                 self.agreements.retain(|a| a.grantor == PersonId::of(e.subject.0));
                 for a in self.agreements.iter_mut().filter(|a| a.ended.is_none()) {
                     a.revision = revision;
@@ -206,6 +263,16 @@ impl Papers {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Of those that ended only the newest are known.
+    fn forget_forwards(&mut self) {
+        let ended = self.forwards.iter().filter(|forward| forward.ended.is_some()).count();
+        if ended > FORWARDS_ENDED_MAX
+            && let Some(oldest) = self.forwards.iter().position(|forward| forward.ended.is_some())
+        {
+            self.forwards.remove(oldest);
         }
     }
 

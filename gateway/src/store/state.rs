@@ -20,7 +20,9 @@ use crate::store::codes::{categories, category_code, purpose};
 /// Why records are unreadable when a key that sealed one of them was destroyed.
 pub(crate) const ERASED: Field = Field::Record("erased");
 pub use crate::store::global::Global;
-pub use crate::store::papers::{Agreement, AuthorityPaper, Ending, ErasureRequest, LinkPaper, Papers, Proposal};
+pub use crate::store::papers::{
+    Agreement, AuthorityPaper, Ending, ErasureRequest, Forward, ForwardEnded, LinkPaper, Papers, Proposal,
+};
 
 /// What is recorded about one person, as subject, as guardian and as user: all that decisions and releases look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -177,7 +179,9 @@ impl Subject {
             | Event::ProposalClosed(_)
             | Event::ErasureAsked(_)
             | Event::ErasureAnswered(_)
-            | Event::ChannelChanged(_) => {}
+            | Event::ChannelChanged(_)
+            | Event::ForwardAsked(_)
+            | Event::ForwardEnded(_) => {}
             Event::EnrolmentCodeIssued(_) | Event::CodeUsed(_) | Event::CounterLooked(_) => {}
             _ => self.take_record(event)?,
         }
@@ -311,6 +315,7 @@ fn about(event: &Event) -> Option<PersonId> {
         Event::EnrolmentCodeIssued(e) => e.person,
         Event::CodeUsed(e) => e.person,
         Event::CounterLooked(e) => e.subject,
+        Event::ForwardAsked(e) => e.subject,
         _ => return None,
     };
     Some(PersonId::of(person.0))

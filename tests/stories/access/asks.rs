@@ -136,7 +136,7 @@ pub fn api(route: Api, (method, pattern): (&str, &str), of: &Target, texts: &Tex
         path += &format!("?subject={}", of.subject);
     }
     let mark = match route {
-        Api::Consents | Api::Consent | Api::Erasures => of.consent.clone(),
+        Api::Consents | Api::Consent | Api::Erasures | Api::Deliveries => of.consent.clone(),
         Api::AccessLog => of.entry.clone(),
         Api::Refusals => of.refusal.clone(),
         Api::Me => of.subject.clone(),
@@ -182,6 +182,7 @@ pub fn data(name: &str, of: &Target, attested: &Target) -> Ask {
         "portal-history" => format!("/portal/Immunization?patient={patient}"),
         "clinic-history" => format!("/clinic/Immunization?patient={}", attested.patient),
         "patient" => format!("/fhir/Patient/{patient}"),
+        "app-summary" => format!("/fhir/Patient/{patient}/$app-summary"),
         "summary" => format!("/fhir/Patient/{}/$summary", attested.patient),
         other => panic!("{other}: say how it is asked"),
     };

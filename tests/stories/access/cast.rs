@@ -52,6 +52,26 @@ const LOGINS: [(Seat, &str); 12] = [
 /// Clients beside those of the demo: party, kind, client.
 const PARTIES: [(&str, &str, &str); 2] =
     [("aoba-phr", "phr-app", "aoba-app"), ("chofu-city", "municipality", "chofu-desk")];
+/// The app takes deliveries as well: there are no others' consents to ask for one under. Nobody answers there.
+const DELIVERIES: &str = r#"
+[[summary]]
+name = "app-summary"
+path = "/fhir/Patient/{patient}/$app-summary"
+purpose = "phr-view"
+
+[[summary.part]]
+source = "fuchu-city"
+categories = ["identity@1", "vaccination@1"]
+
+[[forward]]
+party = "yotsuba-phr"
+summary = "app-summary"
+url = "https://localhost:1/deliveries"
+ca = "ca.pem"
+secret_file = "deliveries.secret"
+addresses = ["192.0.2.1"]
+"#;
+
 const CITY_CLIENT: &str = "fuchu-desk";
 
 impl Cast {
@@ -107,8 +127,10 @@ impl Cast {
         let bend = |text: String| {
             let text = text.replace("name_en = \"Fuchu City\"", &city);
             let text = text.replace("name_en = \"My Portal (stand-in)\"\ncertificates = [", &portal);
-            text.replacen("\n[[purpose]]", &format!("{parties}\n[[purpose]]"), 1)
+            text.replacen("\n[[purpose]]", &format!("{parties}\n[[purpose]]"), 1) + DELIVERIES
         };
+        let secret = format!("whsec_{}", data_encoding::BASE64.encode(&[9; 32]));
+        std::fs::write(self.town.world.config.with_file_name("deliveries.secret"), secret).unwrap();
         self.town.reload_with(bend).await.unwrap();
     }
 

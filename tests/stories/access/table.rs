@@ -153,6 +153,8 @@ pub const fn api(route: Api) -> &'static str {
         Api::Approve =>            "s k  + + + - - -  - - + - -  k s k k k  k k k k s  s s s s s",
         Api::Decline =>            "s k  + + + - - -  - - + - -  k s k k k  k k k k s  s s s s s",
         Api::Revoke =>             "s -  + + + + + -  - - + - -  + s + - -  + + - - s  s s s s s",
+        Api::Deliveries =>         "s k  k k k k k k  k k k k k  + s k - +  k k k k s  s s s s s",
+        Api::Deliver =>            "s k  k k k k k k  k k k k k  + s k - +  k k k k s  s s s s s",
         Api::AttestConsent =>      "s k  k k k k k k  k k k k k  k s k k k  + k + - s  s s s s s",
         Api::AttestRefusal =>      "s k  k k k k k k  k k k k k  k s k k k  + k + - s  s s s s s",
         Api::AttestWithdrawal =>   "s k  k k k k k k  k k k k k  k s k k k  + k + - s  s s s s s",
@@ -182,6 +184,7 @@ pub fn data(route: &str) -> Option<&'static str> {
         "portal-history" =>        "s k  k k k k k k  k k k k k  + s + - -  - - - - s  s s s s s",
         "clinic-history" =>        "s k  k k k k k k  k k k k k  - s - - -  - + - - s  s s s s s",
         "patient" =>               "s k  k k k k k k  k k k k k  + s + - -  - - - - s  s s s s s",
+        "app-summary" =>           "s k  k k k k k k  k k k k k  + s + - -  - - - - s  s s s s s",
         "summary" =>               "s k  k k k k k k  k k k k k  - s - - -  - + - - s  s s s s s",
         _ => return None,
     })

@@ -4,7 +4,10 @@
 //! open entries. Erasure destroys a slot and makes a new KEK (`erasure`).
 
 mod erasure;
+mod forwards;
 mod tokens;
+
+pub use forwards::{Change, Waiting};
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -29,6 +32,9 @@ const KEYS: TableDefinition<&[u8; 16], &[u8]> = TableDefinition::new("keys");
 const OWNERS: TableDefinition<&[u8; 17], &[u8; 16]> = TableDefinition::new("owners");
 /// Person ‖ source party → token, sealed under the KEK.
 const TOKENS: TableDefinition<&[u8; 32], &[u8]> = TableDefinition::new("tokens");
+
+/// Delivery that waits → whom it is about and when it is tried next, sealed under the KEK.
+const FORWARDS: TableDefinition<&[u8; 16], &[u8]> = TableDefinition::new("forwards");
 
 /// What the KEK is bound to under the master key.
 const KEK_AAD: &[u8] = b"sekisho kek 1";
@@ -117,6 +123,7 @@ impl Vault {
             write.open_table(KEYS).map_err(database)?;
             write.open_table(OWNERS).map_err(database)?;
             write.open_table(TOKENS).map_err(database)?;
+            write.open_table(FORWARDS).map_err(database)?;
             let stored = meta.get("kek").map_err(database)?.map(|v| v.value().to_vec());
             match stored {
                 Some(wrapped) => {

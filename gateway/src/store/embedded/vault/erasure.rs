@@ -8,7 +8,9 @@ use std::sync::Arc;
 use redb::{Database, ReadableDatabase, ReadableTable};
 use sekisho_policy::PersonId;
 
-use super::{KEK_AAD, KEYS, META, OWNER_BYTES, OWNERS, TOKENS, Vault, VaultError, database, owner_parts, slot_aad};
+use super::{
+    FORWARDS, KEK_AAD, KEYS, META, OWNER_BYTES, OWNERS, TOKENS, Vault, VaultError, database, owner_parts, slot_aad,
+};
 use crate::ids::{KeyId, TextId};
 use crate::ledger::entry::KeyClass;
 use crate::ledger::seal::SealKey;
@@ -64,6 +66,16 @@ impl Vault {
             }
             for (at, sealed) in anew {
                 tokens.insert(&at, sealed.as_slice()).map_err(database)?;
+            }
+            let mut forwards = write.open_table(FORWARDS).map_err(database)?;
+            let mut anew = Vec::new();
+            for forward in forwards.iter().map_err(database)? {
+                let (at, sealed) = forward.map_err(database)?;
+                let plain = old.open(at.value(), sealed.value()).map_err(|_| VaultError::Damaged)?;
+                anew.push((*at.value(), new.seal(at.value(), &plain)));
+            }
+            for (at, sealed) in anew {
+                forwards.insert(&at, sealed.as_slice()).map_err(database)?;
             }
             let mut meta = write.open_table(META).map_err(database)?;
             let mut secrets = Vec::new();
@@ -138,6 +150,7 @@ impl Vault {
         table!(KEYS);
         table!(OWNERS);
         table!(TOKENS);
+        table!(FORWARDS);
         write.commit().map_err(database)
     }
 }
