@@ -52,10 +52,11 @@ pub enum EntryType {
     LinkCodeIssued = 31,
     CodeUsed = 32,
     CounterLooked = 33,
+    VisitMoved = 36,
 }
 
 impl EntryType {
-    const ALL: [Self; 33] = [
+    const ALL: [Self; 34] = [
         Self::RegistryActivated,
         Self::Enrolled,
         Self::Linked,
@@ -89,6 +90,7 @@ impl EntryType {
         Self::LinkCodeIssued,
         Self::CodeUsed,
         Self::CounterLooked,
+        Self::VisitMoved,
     ];
 
     /// The type with this number.
@@ -143,6 +145,7 @@ impl EntryType {
                 | Self::BasisEnded
                 | Self::StandingChanged
                 | Self::KeyDestroyed
+                | Self::VisitMoved
         )
     }
 }
