@@ -262,7 +262,7 @@ fn real(written: &str, may_lie_ahead: bool) {
 fn measured(part: Part, written: &str, item: &Map<String, Value>) {
     let given = item["value"].as_number().expect("a number").as_str();
     let digits = |text: &str| text.replace('.', "").trim_start_matches('0').to_owned();
-    let factor = match text(item, "unit") {
+    let factor = match text(item, "unit").trim() {
         "kg" | "cm" | "Cel" => 1.0,
         "g" => 0.001,
         "m" => 100.0,

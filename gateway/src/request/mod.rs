@@ -12,6 +12,7 @@ pub mod connection;
 pub mod cut;
 pub mod fetch;
 mod frames;
+pub(crate) mod gather;
 mod http2;
 pub mod incoming;
 mod json;

@@ -55,10 +55,11 @@ fn codes(concept: &Value) -> Vec<(&str, &str)> {
 fn what_is_measured_has_codes_and_categories_of_both_whichever_it_came_with() {
     let loinc = ("http://loinc.org", "8310-5");
     let japanese = ("http://medis.or.jp/CodeSystem/master-nursingObservationKeyCode", "31001368");
+    let quantity: Value = serde_json::from_str(r#"{"value": 36.50}"#).unwrap();
     for (system, code) in [loinc, japanese] {
         let found = document(&[json!({
             "resourceType": "Observation", "id": "o", "status": "final",
-            "code": {"coding": [{"system": system, "code": code}]}, "valueQuantity": {"value": 36.50},
+            "code": {"coding": [{"system": system, "code": code}]}, "valueQuantity": quantity,
         })]);
         let observation = items(&found, "Observation")[0];
         let mut both = codes(&observation["code"]);
