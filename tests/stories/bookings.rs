@@ -179,6 +179,7 @@ async fn a_booking_leads_to_nobody_once_its_consent_does_not_count() {
     let block = town.act(&path, json!({"party": CLINIC, "evidence": "支援措置"})).await;
     assert_eq!(find(&town, "B-1").await, nothing, "blocked");
     town.act(&format!("{path}/{}/end", block["block"].as_str().unwrap()), json!({})).await;
+    town.pass_seconds(1);
     here("not blocked any more").await;
     let town = town.restart().await;
     assert_eq!(find(&town, "B-1").await.0, 200, "after a restart");

@@ -103,8 +103,7 @@ impl Questions {
         subject: PersonId,
         receiver: Receiver,
     ) -> Option<Self> {
-        let asked_for = |code: &String| wanted.iter().any(|(_, all)| all.as_slice().iter().any(|v| is(*v, code)));
-        if wanted.is_empty() || !compulsory(app, purpose).iter().all(asked_for) {
+        if !covers_compulsory(app, purpose, &wanted) {
             return None;
         }
         let question = |(route, categories): (Arc<Route>, Categories)| {
@@ -148,6 +147,12 @@ pub(crate) async fn gather(
     let about = About { patient: &pairwise.id.text(), birth: snapshot.records.birth, base: &app.config.server.url };
     let answered = ask(app, permitted, within, &snapshot, &global, pairwise).await;
     Ok(put_together(&about, answered, now, partly))
+}
+
+/// Whether there is anything at all, and everything without which nothing goes.
+pub(crate) fn covers_compulsory(app: &App, purpose: PurposeCode, wanted: &[(Arc<Route>, Categories)]) -> bool {
+    let asked_for = |code: &String| wanted.iter().any(|(_, all)| all.as_slice().iter().any(|v| is(*v, code)));
+    !wanted.is_empty() && compulsory(app, purpose).iter().all(asked_for)
 }
 
 /// What nobody gets a summary for this purpose without.
