@@ -91,6 +91,7 @@ EVENTS = {
     "authority-ended": (6, record(i(3), 2, "r")),
     "consent-proposed": (7, record(i(5), i(1), TERMS, "app")),
     "consent-approved": (8, record(i(5), i(1), i(1), TERMS, 1, None, "h")),
+    "consent-booked": (8, record(i(5), i(1), i(1), TERMS + [record("B-1", 21)], 1, None, "h", None, "phr")),
     "consent-attested": (8, record(i(5), i(1), i(1), TERMS, 1, "city", "h", attestation(0))),
     "withdrawal-attested": (9, record(i(5), 3, i(1), None, attestation(1))),
     "refusal-attested": (11, record(i(6), i(1), i(1), "app", None, ["vaccination"], 4, attestation(2))),
@@ -129,6 +130,7 @@ EVENTS = {
     "forward-stopped": (35, record(i(21), choice(1), 1, None)),
     "forward-late": (35, record(i(21), choice(2), 1, None)),
     "forward-refused": (35, record(i(21), choice(3), 1, None)),
+    "visit-moved": (36, record(i(5), 22, 23, 3, "app")),
     "pruned": (23, record(11, [record(1, 2, pruned_digest([5, 7])), record(2, 2, pruned_digest([5, 7]))])),
 }
 

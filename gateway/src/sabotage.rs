@@ -128,6 +128,11 @@ pub enum Check {
     LookOwn,
     RefusalOver,
     PartyBlocked,
+    ProposedFor,
+    ProposerSees,
+    VisitEnd,
+    BookingCounts,
+    BookingOf,
 }
 
 /// Whether a check is switched off: never, in a build that is not made for sabotage.

@@ -7,6 +7,7 @@ mod bundle;
 mod child;
 mod decision;
 mod envoy;
+mod forwards;
 mod gateway;
 mod import;
 mod load;
@@ -89,6 +90,12 @@ enum Role {
     Writes,
     /// Only the My Portal relay.
     Portal,
+    /// Only deliveries to a clinic, with kills.
+    Forwards {
+        /// How many.
+        #[arg(long, default_value_t = forwards::DELIVERIES)]
+        deliveries: usize,
+    },
     /// Only a clinic's summary from three sources.
     Summary,
     /// Only a table of consents that comes in.
@@ -166,6 +173,7 @@ async fn only(what: &Role, options: &RoundsOptions) -> Result<bool, Failure> {
         Role::Subjects { people } => subjects::measure(&target, *people).await?,
         Role::Writes => writes::measure(&target).await?,
         Role::Portal => portal::measure(&target).await?,
+        Role::Forwards { deliveries } => forwards::measure(&target, *deliveries).await?,
         Role::Summary => summary::measure(&target).await?,
         Role::Import { rows } => import::measure(&target, *rows).await?,
         Role::Pages { others } => pages::measure(&target, *others).await?,
@@ -188,6 +196,7 @@ async fn all(options: &RoundsOptions) -> Result<bool, Failure> {
     bars.extend(writes::measure(&target).await?);
     bars.extend(portal::measure(&target).await?);
     bars.extend(summary::measure(&target).await?);
+    bars.extend(forwards::measure(&target, forwards::DELIVERIES).await?);
     bars.extend(subjects::measure(&target, subjects::MANY).await?);
     bars.extend(restart::measure(&target, restart::ENTRIES).await?);
     bars.extend(pages::measure(&target, pages::OTHERS).await?);

@@ -17,7 +17,8 @@ use tokio::io::AsyncReadExt;
 use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 
-use super::summary::{ALL, grant, grant_for, opened_on, summary};
+use super::bookings::{booked, booked_in};
+use super::summary::{ALL, grant, opened_on, summary};
 
 const DAY: i64 = 86_400;
 
@@ -193,7 +194,7 @@ async fn a_refusal_stops_what_waits() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clinic_that_fails_for_a_day_has_it_once_it_is_back() {
     let (town, clinic) = opened(standing_clock()).await;
-    let (consent, _) = grant_for(&town, &ALL, None, 2 * DAY).await;
+    let consent = booked_in(&town, "Y-17", town.child(), 2 * DAY).await;
     clinic.answer_with(Some(500));
     let forward = asked(&town, &consent).await;
     let begun = town.clock.now().unwrap();
@@ -222,7 +223,7 @@ async fn a_clinic_that_fails_for_a_day_has_it_once_it_is_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn after_the_visit_nothing_is_sent_any_more() {
     let (town, clinic) = opened(standing_clock()).await;
-    let (consent, _) = grant_for(&town, &ALL, None, 2 * DAY).await;
+    let consent = booked_in(&town, "Y-17", town.child(), 2 * DAY).await;
     clinic.answer_with(Some(500));
     let (status, _) = ask(&town, &consent, &json!({"by": town.in_seconds(60)})).await;
     assert_eq!(status, 202);
@@ -413,5 +414,51 @@ async fn only_the_persons_app_asks_and_once_each_time() {
     }
     assert_eq!(ids[0], ids[1], "asked for once");
     assert_eq!(kept(&town).len(), 1);
+    town.gateway.stop().await;
+}
+
+/// What is sent says for which visit it is, and is sent until then, also when the visit moves.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_is_for_the_visit_wherever_it_moves() {
+    let (town, clinic) = opened(standing_clock()).await;
+    let consent = booked(&town, "Y-17", town.child()).await;
+    clinic.answer_with(Some(500));
+    asked(&town, &consent).await;
+    tried(&town, 1).await;
+    let by = newest(&town, &consent).await["by"].clone();
+    assert_eq!(by, json!(town.in_seconds(3_600)), "the visit");
+    let machine = town.world.clinic_token().unwrap();
+    let later = json!({"visit_at": town.in_seconds(7_200)});
+    let (status, moved) =
+        town.call(&town.world.clinic_http, Method::POST, "/v1/bookings/Y-17/moved", &machine, Some(&later)).await;
+    assert_eq!(status, 200, "{moved}");
+    assert_eq!(newest(&town, &consent).await["by"], json!(town.in_seconds(7_200)));
+    let visit = town.in_seconds(7_200);
+    town.pass_seconds(3_600);
+    clinic.answer_with(None);
+    clinic.has_taken(1).await;
+    let envelope = delivered(&clinic.received()[0]);
+    let data = &envelope["data"];
+    assert_eq!((&data["booking"], &data["visit_at"], &data["by"]), (&json!("Y-17"), &json!(visit), &json!(visit)));
+    nothing_waits(&town).await;
+    town.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_booking_stops_what_waits() {
+    let (town, clinic) = opened(standing_clock()).await;
+    let consent = booked(&town, "Y-17", town.child()).await;
+    clinic.answer_with(Some(500));
+    asked(&town, &consent).await;
+    let resting = tried(&town, 1).await;
+    let machine = town.world.clinic_token().unwrap();
+    let path = "/v1/bookings/Y-17/cancelled";
+    let (status, ended) = town.call(&town.world.clinic_http, Method::POST, path, &machine, Some(&json!({}))).await;
+    assert_eq!(status, 200, "{ended}");
+    assert_eq!(newest(&town, &consent).await["state"], "stopped");
+    clinic.answer_with(None);
+    town.clock.set(resting.next);
+    nothing_waits(&town).await;
+    assert_eq!(clinic.received().len(), 0);
     town.gateway.stop().await;
 }

@@ -3,6 +3,7 @@
 mod access;
 mod adoption;
 mod backup;
+mod bookings;
 mod callers;
 mod configuration;
 mod consents;

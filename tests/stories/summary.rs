@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use super::family::end_link;
 
-const PURPOSE: &str = "online-consultation";
+pub const PURPOSE: &str = "online-consultation";
 pub const ALL: [&str; 8] = [
     "identity@1",
     "condition@1",
@@ -43,7 +43,7 @@ pub async fn opened_on(clock: Clock, bend: impl FnOnce(String) -> String) -> Tow
 }
 
 /// The text to agree to, by its hash.
-async fn text(town: &Town) -> Value {
+pub async fn text(town: &Town) -> Value {
     let token = town.world.clinic_token().unwrap();
     let path = format!("/v1/texts/{PURPOSE}");
     town.call(&town.world.clinic_http, Method::GET, &path, &token, None).await.1["text_hash"].clone()
@@ -57,7 +57,7 @@ async fn propose_for(town: &Town, categories: &[&str], source: Option<&str>, sec
     let token = town.world.clinic_token_of(town.mother()).unwrap();
     let proposal = json!({
         "purpose": PURPOSE, "categories": categories, "until": town.in_seconds(seconds), "source": source,
-        "text_hash": text(town).await,
+        "text_hash": text(town).await, "booking": {"reference": "B-1", "visit_at": town.in_seconds(3_600)},
     });
     town.call(&town.world.clinic_http, Method::POST, "/v1/consents", &token, Some(&proposal)).await
 }
@@ -88,12 +88,12 @@ pub async fn patient(town: &Town, consent: &str) -> String {
     seen["patient"].as_str().unwrap().to_owned()
 }
 
-async fn ask(town: &Town, patient: &str) -> Response {
+pub async fn ask(town: &Town, patient: &str) -> Response {
     let token = town.world.clinic_token().unwrap();
     town.world.call(&town.world.clinic_http, Method::GET, &path(patient), &token, None).await.unwrap()
 }
 
-fn path(patient: &str) -> String {
+pub fn path(patient: &str) -> String {
     format!("/fhir/Patient/{patient}/$summary")
 }
 
@@ -321,14 +321,14 @@ async fn scopes_narrow_a_summary() {
 }
 
 /// A document under way to a clinic that takes its beginning and reads no further.
-struct UnderWay {
+pub struct UnderWay {
     reader: Arc<Reader>,
     reading: tokio::task::JoinHandle<()>,
     stream: u32,
 }
 
 impl UnderWay {
-    async fn begun(town: &Town, patient: &str) -> Self {
+    pub async fn begun(town: &Town, patient: &str) -> Self {
         let host = town.world.url.trim_start_matches("https://").to_owned();
         let tls = client_config(town.world.ca.roots().unwrap(), Some(&town.world.clinic), &[b"h2"]).unwrap();
         let reader = Reader::connect(town.gateway.address, Arc::new(tls), Some(1 << 24), Some(4_096)).await;
@@ -339,7 +339,7 @@ impl UnderWay {
     }
 
     /// From now on nothing of it arrives any more.
-    async fn is_cut(self, what: &str) {
+    pub async fn is_cut(self, what: &str) {
         let arrived = self.reader.arrived();
         self.reader.hurry();
         let got = self.reader.until(self.stream, Got::is_over).await;

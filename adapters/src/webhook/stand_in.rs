@@ -10,12 +10,14 @@ use tokio::sync::watch;
 
 use crate::stand_in::{Running, StartError, answer, url_of};
 
+const ID: &str = "webhook-id";
+
 /// A webhook as it came.
 #[derive(Clone, Debug)]
 pub struct Received {
     /// Its header fields.
     pub headers: HeaderMap,
-    /// Its body; nothing where bodies are not kept.
+    /// Its body.
     pub body: Bytes,
 }
 
@@ -23,7 +25,12 @@ impl Received {
     /// The id under which it came.
     #[must_use]
     pub fn id(&self) -> &str {
-        self.headers.get("webhook-id").and_then(|id| id.to_str().ok()).unwrap_or_default()
+        self.headers.get(ID).and_then(|id| id.to_str().ok()).unwrap_or_default()
+    }
+
+    fn forgotten(&self) -> Self {
+        let id = self.headers.get(ID).map(|id| (HeaderName::from_static(ID), id.clone()));
+        Self { headers: id.into_iter().collect(), body: Bytes::new() }
     }
 }
 
@@ -36,7 +43,7 @@ pub struct Knobs {
     pub header: Option<(&'static str, String)>,
     /// Takes what comes, and never answers.
     pub silent: bool,
-    /// Forgets the bodies of what comes.
+    /// Keeps of what comes the id alone.
     pub forgets: bool,
 }
 
@@ -79,8 +86,8 @@ impl WebhookStandIn {
                 let knobs = held(&state.knobs).clone();
                 let refused = knobs.status.and_then(|status| StatusCode::from_u16(status).ok());
                 if refused.is_none_or(|status| status.is_success()) {
-                    let body = if knobs.forgets { Bytes::new() } else { asked.body };
-                    held(&state.received).push(Received { headers: asked.headers, body });
+                    let received = Received { headers: asked.headers, body: asked.body };
+                    held(&state.received).push(if knobs.forgets { received.forgotten() } else { received });
                     state.taken.send_modify(|taken| *taken += 1);
                 }
                 if knobs.silent {

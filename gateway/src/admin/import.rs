@@ -179,7 +179,7 @@ fn problem(row: u32, error: GiveError) -> Result<Done, StoreError> {
             let ja = "ほかの列や登録内容と合いません。確かめてください。";
             of(column, (ja, &format!("It {why}.")))
         }
-        GiveError::Unknown(_) | GiveError::Changed | GiveError::Barrier(_) => of(
+        GiveError::Unknown(_) | GiveError::Changed | GiveError::SeveralPeople | GiveError::Barrier(_) => of(
             Column::Id,
             ("その間に内容が変わりました。もう一度実行してください。", "It has changed meanwhile. Run it again."),
         ),
@@ -328,6 +328,7 @@ fn terms(
         data_from: None,
         data_until: None,
         text_hash: Bytes32(agreed?.hash),
+        booking: None,
     })
 }
 

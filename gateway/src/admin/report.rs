@@ -112,6 +112,7 @@ fn terms(terms: &Terms) -> Value {
         "data_from": terms.data_from,
         "data_until": terms.data_until,
         "text_sha256": data_encoding::HEXLOWER.encode(&terms.text_hash.0),
+        "booking": terms.booking.as_ref().map(|b| json!({"reference": b.reference, "visit": instant(b.visit_ms)})),
     })
 }
 
@@ -221,6 +222,10 @@ fn told(event: &Event) -> Value {
         }),
         Event::ForwardEnded(e) => json!({
             "forward": id::<ForwardId>(e.forward), "end": e.end.code(), "attempts": e.attempts,
+        }),
+        Event::VisitMoved(e) => json!({
+            "consent": id::<ConsentId>(e.consent), "visit": instant(e.visit_ms), "until": instant(e.until_ms),
+            "moved": instant(e.at_ms), "party": e.party,
         }),
         Event::RegistryActivated(_)
         | Event::TextPublished(_)

@@ -151,7 +151,7 @@ pub(super) async fn consent(call: &Call<'_>) -> Result<Answer, Problem> {
     }
     let new: NewConsent = call.json()?;
     let word = counter.word(&new.subject, new.grantor.as_ref(), new.attestation).await?;
-    let terms = terms(call, new.terms, &new.recipient)?;
+    let terms = terms(call, new.terms, &new.recipient).await?;
     let cause = Cause::party(counter.party.id);
     let id = match attested::grant(call.app, &word, &terms, cause, idempotency).await {
         // The same request came twice at once, and the other was first.

@@ -10,17 +10,18 @@ use serde_json::{Value, json};
 use super::problem::Problem;
 use super::views::{agreement_view, proposal_view, refusal_view};
 use super::{Answer, Call};
+use crate::consent::booking;
 use crate::consent::give::{self, Approval, GiveError, Narrowed, RefusedScope, Revoker};
 use crate::consent::people::parse_instant;
 use crate::consent::receipt::Receipt;
 use crate::consent::record::{self, ConsentRecord};
 use crate::ids::TextId;
 use crate::ledger::entry::Bytes32;
-use crate::ledger::event::{Event, Terms};
+use crate::ledger::event::{Booking, Event, Terms};
 use crate::request::authenticate::Caller;
 use crate::sabotage::{self, Check};
 use crate::store::StoreError;
-use crate::store::state::Agreement;
+use crate::store::state::{Agreement, Papers};
 
 /// Scope of a token that may propose.
 const PROPOSE_SCOPE: &str = "consent/propose";
@@ -33,12 +34,23 @@ pub(super) const PAGE: usize = 50;
 pub(super) struct Proposed {
     purpose: String,
     categories: Vec<String>,
+    /// Who receives; without it the party that proposes.
+    recipient: Option<String>,
     source: Option<String>,
     from: Option<String>,
-    until: String,
+    /// Needed where the purpose is not one of visits.
+    until: Option<String>,
+    booking: Option<Booked>,
     data_from: Option<String>,
     data_until: Option<String>,
     text_hash: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Booked {
+    reference: String,
+    visit_at: String,
 }
 
 pub(super) async fn propose(call: &Call<'_>) -> Result<Answer, Problem> {
@@ -51,7 +63,9 @@ pub(super) async fn propose(call: &Call<'_>) -> Result<Answer, Problem> {
     if let Some((Event::ConsentProposed(before), _)) = call.earlier(idempotency)? {
         return created(call, &caller, ConsentId::of(before.consent.0)).await;
     }
-    let terms = terms(call, call.json()?, &party.code)?;
+    let proposed: Proposed = call.json()?;
+    let recipient = proposed.recipient.clone().unwrap_or_else(|| party.code.to_string());
+    let terms = terms(call, proposed, &recipient).await?;
     let id = match give::propose(call.app, &party.code, person, &terms, idempotency).await {
         // The same request came twice at once, and the other was first.
         Err(GiveError::Store(StoreError::Repeated)) => match call.earlier(idempotency)? {
@@ -69,13 +83,30 @@ pub(super) async fn created(call: &Call<'_>, caller: &Caller, id: ConsentId) -> 
     Ok(answer.with(LOCATION, &format!("{}/v1/consents/{}", call.app.config.server.url, id.text())))
 }
 
-pub(super) fn terms(call: &Call<'_>, proposed: Proposed, recipient: &str) -> Result<Terms, Problem> {
+pub(super) async fn terms(call: &Call<'_>, proposed: Proposed, recipient: &str) -> Result<Terms, Problem> {
     let now = call.app.store.clock().now().map_err(crate::store::StoreError::from)?;
-    let from = match proposed.from.as_deref() {
-        Some(text) => parse_instant(text).ok_or_else(|| Problem::field("from", "must be an RFC 3339 instant"))?,
-        None => now,
+    let instant =
+        |text: &str, name| parse_instant(text).ok_or_else(|| Problem::field(name, "must be an RFC 3339 instant"));
+    let from = proposed.from.as_deref().map(|text| instant(text, "from")).transpose()?.unwrap_or(now);
+    let booking = match proposed.booking {
+        Some(Booked { reference, visit_at }) => {
+            Some(Booking { reference, visit_ms: instant(&visit_at, "booking")?.millis() })
+        }
+        None => None,
     };
-    let until = parse_instant(&proposed.until).ok_or_else(|| Problem::field("until", "must be an RFC 3339 instant"))?;
+    let until = match (proposed.until.as_deref(), &booking) {
+        (Some(text), _) => instant(text, "until")?,
+        (None, None) => return Err(Problem::field("until", "must be an RFC 3339 instant")),
+        (None, Some(booking)) => {
+            let global = call.app.store.registry().await?;
+            let visit = Timestamp::from_millis(booking.visit_ms);
+            let latest = global.text.purpose(&proposed.purpose).and_then(|purpose| booking::latest_end(purpose, visit));
+            latest.ok_or_else(|| Problem::field("until", "must be there: this purpose is not one of visits"))?
+        }
+    };
+    if proposed.recipient.as_deref().is_some_and(|named| named != recipient) {
+        return Err(Problem::field("recipient", "is named twice"));
+    }
     let mut categories = proposed.categories;
     categories.sort_unstable();
     categories.dedup();
@@ -89,6 +120,7 @@ pub(super) fn terms(call: &Call<'_>, proposed: Proposed, recipient: &str) -> Res
         data_from: proposed.data_from,
         data_until: proposed.data_until,
         text_hash: hash(&proposed.text_hash)?,
+        booking,
     })
 }
 
@@ -117,6 +149,7 @@ async fn shown(call: &Call<'_>, caller: &Caller, id: ConsentId) -> Result<Answer
     let now = store.clock().now().map_err(crate::store::StoreError::from)?;
     let attested_by = papers.agreements.iter().find(|a| a.consent == id).and_then(|a| a.attestation.as_ref());
     let attested_by = attested_by.map(|a| a.party.as_str());
+    let proposed_by = proposer(papers, id);
     let found =
         match (papers.agreements.iter().find(|a| a.consent == id), papers.proposals.iter().find(|p| p.consent == id)) {
             (Some(agreement), _) => {
@@ -128,7 +161,10 @@ async fn shown(call: &Call<'_>, caller: &Caller, id: ConsentId) -> Result<Answer
     let (view, terms, revision) = found.ok_or_else(Problem::not_found)?;
     let may = match (&caller.party, caller.person) {
         (Some(party), _) => {
-            let concerned = *party.code == *terms.recipient || attested_by == Some(&*party.code);
+            // Whoever receives sees nothing of what nobody has agreed to yet.
+            let receives = *party.code == *terms.recipient && proposed_by.is_none_or(|(_, agreed)| agreed);
+            let proposed = proposed_by.is_some_and(|(by, _)| *by == *party.code);
+            let concerned = receives || proposed || attested_by == Some(&*party.code);
             concerned && !give::is_hidden_from_party(subject, party.id, now)
         }
         (None, Some(asking)) => {
@@ -140,6 +176,15 @@ async fn shown(call: &Call<'_>, caller: &Caller, id: ConsentId) -> Result<Answer
         return Err(Problem::not_found());
     }
     Ok(Answer::ok(&view).with(ETAG, &format!("\"r{revision}\"")))
+}
+
+/// Which party proposed it, where that is not the one that receives, and whether it was agreed to.
+fn proposer(papers: &Papers, id: ConsentId) -> Option<(&str, bool)> {
+    if let Some(agreement) = papers.agreements.iter().find(|a| a.consent == id) {
+        return agreement.proposed_by.as_deref().map(|by| (by, true));
+    }
+    let proposal = papers.proposals.iter().find(|p| p.consent == id && p.proposed_by != p.terms.recipient)?;
+    Some((&proposal.proposed_by, false))
 }
 
 /// The consent as a signed record to keep, for the subject and for who gave it.

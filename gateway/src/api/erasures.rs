@@ -12,7 +12,6 @@ use crate::consent::erase_request;
 use crate::consent::people::rfc3339;
 use crate::ids::TextId;
 use crate::request::authenticate::KnownParty;
-use crate::sabotage::{self, Check};
 
 /// Requests on one page.
 const PAGE: usize = 100;
@@ -22,15 +21,6 @@ const PAGE: usize = 100;
 struct Answered {
     answer: String,
     law: Option<String>,
-}
-
-impl Call<'_> {
-    /// A machine of a party.
-    fn machine(&self) -> Result<KnownParty, Problem> {
-        let caller = self.caller.as_ref().ok_or_else(Problem::unauthenticated)?;
-        let machine = caller.person.is_none() || sabotage::off(Check::ErasureByMachine);
-        caller.party.clone().filter(|_| machine).ok_or_else(Problem::machine_needed)
-    }
 }
 
 pub(super) async fn list(call: &Call<'_>) -> Result<Answer, Problem> {

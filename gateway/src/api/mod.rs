@@ -5,6 +5,7 @@
 //! `consent`, and shows what came of it.
 
 mod attested;
+mod bookings;
 mod consents;
 mod erasures;
 mod forwards;
@@ -28,7 +29,7 @@ use crate::app::App;
 use crate::ledger::entry::{Bytes32, Idempotency};
 use crate::ledger::event::Event;
 use crate::ledger::merkle::sha256;
-use crate::request::authenticate::{AuthError, Caller, authenticate};
+use crate::request::authenticate::{AuthError, Caller, KnownParty, authenticate};
 use crate::request::body::ReplyBody;
 use crate::request::connection::Connection;
 use crate::request::incoming::RequestBody;
@@ -73,6 +74,9 @@ routes! {
     AttestRefusal "POST" "/v1/attested/refusals";
     AttestWithdrawal "POST" "/v1/attested/withdrawals";
     LinkCode "POST" "/v1/link-codes";
+    Booking "GET" "/v1/bookings/{id}";
+    BookingCancelled "POST" "/v1/bookings/{id}/cancelled";
+    BookingMoved "POST" "/v1/bookings/{id}/moved";
     Refusals "GET" "/v1/refusals";
     Refuse "POST" "/v1/refusals";
     Lift "POST" "/v1/refusals/{id}/lift";
@@ -100,7 +104,8 @@ fn which<'a>(method: &Method, path: &'a str) -> Option<(Which, &'a str)> {
 #[must_use]
 pub fn narrows(method: &Method, path: &str) -> bool {
     const WHOLE: [&str; 3] = ["/v1/refusals", "/v1/attested/refusals", "/v1/attested/withdrawals"];
-    method == Method::POST && (WHOLE.contains(&path) || path.ends_with("/revoke") || path.ends_with("/refuse"))
+    const ENDS: [&str; 4] = ["/revoke", "/refuse", "/cancelled", "/moved"];
+    method == Method::POST && (WHOLE.contains(&path) || ENDS.iter().any(|end| path.ends_with(end)))
 }
 
 /// An answer of the API.
@@ -190,6 +195,9 @@ async fn answer(
         Which::AttestRefusal => attested::refusal(&call).await,
         Which::AttestWithdrawal => attested::withdrawal(&call).await,
         Which::LinkCode => link_codes::issue(&call).await,
+        Which::Booking => bookings::one(&call, id).await,
+        Which::BookingCancelled => bookings::cancelled(&call, id).await,
+        Which::BookingMoved => bookings::moved(&call, id).await,
         Which::Refusals => consents::refusals(&call).await,
         Which::Refuse => consents::refuse(&call).await,
         Which::Lift => consents::lift(&call, id).await,
@@ -273,6 +281,13 @@ impl Call<'_> {
             _ => return Err(Problem::not_a_person()),
         };
         Ok((person, caller))
+    }
+
+    /// A machine of a party.
+    fn machine(&self) -> Result<KnownParty, Problem> {
+        let caller = self.caller.as_ref().ok_or_else(Problem::unauthenticated)?;
+        let machine = caller.person.is_none() || sabotage::off(Check::ErasureByMachine);
+        caller.party.clone().filter(|_| machine).ok_or_else(Problem::machine_needed)
     }
 
     fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {

@@ -248,6 +248,12 @@ impl From<GiveError> for Problem {
                 "A party can't attest a consent in favour of itself or of its own kind, nor while it is suspended. \
                  Have the person give it at this gateway.",
             ),
+            GiveError::SeveralPeople => Self::new(
+                StatusCode::CONFLICT,
+                "booking-ambiguous",
+                "この予約番号には、別々の方の同意があります。取り違えを防ぐため、どちらもお示ししません。",
+                "Consents of several people stand under this booking. So that nobody is taken for somebody else, none is shown.",
+            ),
             GiveError::TooMany(what) => Self::new(
                 StatusCode::CONFLICT,
                 "too-many",

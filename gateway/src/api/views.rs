@@ -13,9 +13,10 @@ use crate::consent::people::rfc3339;
 use crate::consent::refused::still_stands;
 use crate::consent::seen;
 use crate::ids::TextId;
-use crate::ledger::event::{Closed, Outcome, Terms};
+use crate::ledger::event::{Booking, Closed, Outcome, Terms};
 use crate::ledger::seal::SealKey;
-use crate::request::authenticate::Caller;
+use crate::request::authenticate::{Caller, KnownParty};
+use crate::sabotage::{self, Check};
 use crate::store::state::{Agreement, Global, Proposal, Subject};
 use crate::store::{LogLine, Logged, Look};
 
@@ -36,7 +37,12 @@ fn terms_view(id: String, status: &str, terms: &Terms) -> Value {
         "data_from": terms.data_from,
         "data_until": terms.data_until,
         "text_hash": hex_hash(&terms.text_hash.0),
+        "booking": terms.booking.as_ref().map(|b| booking_view(b, Timestamp::from_millis(b.visit_ms))),
     })
+}
+
+fn booking_view(booking: &Booking, visit: Timestamp) -> Value {
+    json!({"reference": booking.reference, "visit_at": rfc3339(visit)})
 }
 
 fn add(view: &mut Value, name: &str, value: Value) {
@@ -58,6 +64,19 @@ pub(super) fn agreement_view(subject: &Subject, agreement: &Agreement, caller: &
     let consent = subject.records.consents.iter().find(|c| c.id == agreement.consent);
     let status = agreement.status(&subject.records, now);
     let mut view = terms_view(agreement.consent.text(), status, &agreement.terms);
+    let booking = agreement.terms.booking.as_ref().zip(agreement.visit()).map(|(b, visit)| booking_view(b, visit));
+    add(&mut view, "booking", json!(booking));
+    add(&mut view, "until", json!(rfc3339(agreement.until())));
+    let proposer = |party: &KnownParty| {
+        agreement.proposed_by.as_deref() == Some(&*party.code) && *party.code != *agreement.terms.recipient
+    };
+    if caller.party.as_ref().is_some_and(proposer) && !sabotage::off(Check::ProposerSees) {
+        // How it stands, and nothing of what was taken out, of who it is about, or of when it is used.
+        let (terms, id) = (&agreement.terms, agreement.consent.text());
+        return json!({
+            "id": id, "status": status, "recipient": terms.recipient, "purpose": terms.purpose, "booking": booking,
+        });
+    }
     if let Some(party) = &caller.party {
         let pairwise = subject.pairwise_at(&party.code).filter(|_| status == "active");
         add(&mut view, "patient", json!(pairwise.map(|p| p.id.text())));

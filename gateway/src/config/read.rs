@@ -170,6 +170,11 @@ impl<'a, 'p, 't> Section<'a, 'p, 't> {
         }
     }
 
+    /// A whole number in a range, if there is one.
+    pub fn optional_number(&mut self, key: &'static str, range: std::ops::RangeInclusive<u64>) -> Option<u64> {
+        self.table.contains_key(key).then(|| self.number(key, *range.start(), range))
+    }
+
     /// Yes or no, or a default.
     pub fn flag(&mut self, key: &'static str, default: bool) -> bool {
         let Some(value) = self.value(key) else { return default };

@@ -112,6 +112,7 @@ fn purpose(s: &mut Section<'_, '_, '_>) -> (PurposeText, Option<InForce>) {
         longest_days: s.number("longest_days", 365, 1..=3_660) as u32,
         one_guardian_alone: s.flag("one_guardian_alone", false),
         purpose_of_use: s.text("purpose_of_use", "HL7 v3 PurposeOfUse code such as PATRQT").value,
+        visit_hours_after: s.optional_number("visit_hours_after", 0..=744).map(|hours| hours as u32),
     };
     let only_themselves = purpose.receivers.iter().all(|kind| kind == "person") && !purpose.receivers.is_empty();
     (purpose, (!only_themselves).then(|| text(s)))

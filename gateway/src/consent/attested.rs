@@ -239,6 +239,7 @@ fn approved(id: ConsentId, word: &Word, terms: &Terms, now: Timestamp) -> Consen
         attested_by: Some(word.attestation.party.clone()),
         how: way_word(word.attestation.way).to_owned(),
         attestation: Some(word.attestation.clone()),
+        proposed_by: None,
     }
 }
 

@@ -94,6 +94,9 @@ impl Barrier {
             // Not knowing is a reason to stop as well.
             if !covered.unwrap_or(false) || !admitted(&handle) {
                 uncovered.push(handle);
+            } else {
+                // What covers it now may end earlier.
+                self.releases.time(&handle);
             }
         }
         let cut = uncovered.len();

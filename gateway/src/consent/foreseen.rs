@@ -36,6 +36,7 @@ pub fn by_route(
         attested_by: None,
         how: String::new(),
         attestation: None,
+        proposed_by: None,
     };
     records.consents.push(state::consent(&agreed).ok()?);
     let request = AccessRequest {

@@ -10,6 +10,7 @@ use sekisho_policy::{
 pub use super::stop::{Narrowed, RefusedScope, Revoker, lift, refuse, revoke};
 
 use super::barrier::BarrierError;
+use super::booking;
 use super::people::mint_pairwise;
 use super::refused::{Grant, no_refusal_stands};
 use crate::app::App;
@@ -61,6 +62,9 @@ pub enum GiveError {
     /// A party's attestation would never count (P-11).
     #[error("an attestation of this party never counts for this recipient")]
     NeverCounts,
+    /// Consents of several people stand under one booking: whose visit it is, nobody here can tell.
+    #[error("several people's consents stand under this booking")]
+    SeveralPeople,
     /// Too many of them.
     #[error("too many {0}")]
     TooMany(&'static str),
@@ -94,6 +98,7 @@ pub async fn propose(
             return Err(GiveError::TooMany("proposals that wait for an answer"));
         }
         check_terms(app, global, party, terms, now)?;
+        booking::has_room(&app.store, terms)?;
         let proposed = ConsentProposed {
             consent: Bytes16(*id.bytes()),
             person: Bytes16(*person.bytes()),
@@ -106,6 +111,7 @@ pub async fn propose(
     Ok(id)
 }
 
+/// Whether terms hold together that this party brings.
 pub(super) fn check_terms(
     app: &App,
     global: &Global,
@@ -114,10 +120,15 @@ pub(super) fn check_terms(
     now: Timestamp,
 ) -> Result<(), GiveError> {
     let purpose = global.text.purpose(&terms.purpose).ok_or(field("purpose", "is not registered"))?;
-    let kind = global.text.party(party).map(|p| p.kind.as_str()).unwrap_or_default();
+    // Only a visit is booked by one and held by another.
+    if terms.recipient != party && purpose.visit_hours_after.is_none() && !sabotage::off(Check::ProposedFor) {
+        return Err(field("recipient", "must be the party that proposes, for this purpose"));
+    }
+    let kind = global.text.party(&terms.recipient).map(|p| p.kind.as_str()).unwrap_or_default();
     if party_kind(kind).is_none() || !purpose.receivers.iter().any(|r| r == kind) {
         return Err(field("purpose", "is not for this kind of party"));
     }
+    booking::check(purpose, terms)?;
     let categories: Option<Vec<_>> = terms.categories.iter().map(|c| category_version(c)).collect();
     let categories = categories.filter(|all| all.iter().all(|c| global.text.category(*c).is_some()));
     let categories = categories.ok_or(field("categories", "must be registered versions such as vaccination@1"))?;
@@ -187,6 +198,7 @@ pub async fn approve(app: &App, id: ConsentId, approval: &Approval) -> Result<()
             return Err(GiveError::TooMany("consents"));
         }
         check_terms(app, global, &proposal.proposed_by, &proposal.terms, now)?;
+        booking::has_room(&app.store, &proposal.terms)?;
         if !may_decide_on(&dossier.subject, global, person, &proposal.terms.categories, now) {
             return Err(GiveError::NoAuthority);
         }
@@ -206,9 +218,10 @@ pub async fn approve(app: &App, id: ConsentId, approval: &Approval) -> Result<()
             attested_by: None,
             how: approval.acr.clone(),
             attestation: None,
+            proposed_by: Some(&proposal.proposed_by).filter(|by| **by != proposal.terms.recipient).cloned(),
         };
         let terms = proposal.terms.clone();
-        let superseded = superseded(&dossier.subject, id, person, &proposal.terms, now);
+        let superseded = superseded(dossier, id, person, &proposal.terms, now);
         let events = [Event::ConsentApproved(approved)].into_iter().chain(superseded);
         let mut drafted = draft(events, approval.idempotency, Cause::Person);
         if subject != person {
@@ -228,13 +241,15 @@ fn open_proposal(dossier: &Dossier, id: ConsentId) -> Option<&Proposal> {
     dossier.papers.proposals.iter().find(|p| p.consent == id && !p.declined)
 }
 
-/// Up to two older consents that the new one replaces: of the same grantor, to the same recipient, for the same purpose and
-/// source, and for nothing that the new one does not name.
-fn superseded(subject: &Subject, by: ConsentId, grantor: PersonId, terms: &Terms, now: Timestamp) -> Vec<Event> {
-    let records = &subject.records;
-    let older = records.consents.iter().filter(move |c| {
+/// Up to two older consents that the new one replaces: of the same grantor, to the same recipient, for the same purpose,
+/// visit and source, and for nothing that the new one does not name.
+fn superseded(dossier: &Dossier, by: ConsentId, grantor: PersonId, terms: &Terms, now: Timestamp) -> Vec<Event> {
+    let reference = |terms: &Terms| terms.booking.as_ref().map(|booking| booking.reference.clone());
+    let visit = |id| dossier.papers.agreements.iter().find(|a| a.consent == id).map(|a| reference(&a.terms));
+    let older = dossier.subject.records.consents.iter().filter(move |c| {
         let live = c.ended_at.is_none() && now < c.period.until();
         live && c.grantor == grantor
+            && visit(c.id) == Some(reference(terms))
             && c.recipient == party_id(&terms.recipient)
             && c.purpose.0.as_str() == terms.purpose
             && c.source == terms.source.as_deref().map(party_id)

@@ -5,6 +5,7 @@ pub mod anew;
 pub mod attested;
 pub mod authority;
 pub mod barrier;
+pub mod booking;
 pub mod codes;
 pub mod erase_request;
 pub mod erasure;

@@ -108,7 +108,7 @@ impl ConsentRecord {
                 version: text.map(|text| text.version.clone()),
                 languages: ["ja", "en"],
             },
-            purposes: [purpose(terms, format!("POST {url}/v1/consents/{id}/revoke"))],
+            purposes: [purpose(terms, agreement.until(), format!("POST {url}/v1/consents/{id}/revoke"))],
             parties: parties(&global.text, agreement),
             events,
             record_id: id,
@@ -137,7 +137,7 @@ fn given(at: Timestamp, agreement: &Agreement) -> Happening {
     }
 }
 
-fn purpose(terms: &Terms, withdrawal_method: String) -> Purpose {
+fn purpose(terms: &Terms, until: Timestamp, withdrawal_method: String) -> Purpose {
     Purpose {
         purpose: terms.purpose.clone(),
         lawful_basis: "consent",
@@ -145,7 +145,7 @@ fn purpose(terms: &Terms, withdrawal_method: String) -> Purpose {
         data_from: terms.data_from.clone(),
         data_until: terms.data_until.clone(),
         valid_from: rfc3339(Timestamp::from_millis(terms.from_ms)),
-        valid_until: rfc3339(Timestamp::from_millis(terms.until_ms)),
+        valid_until: rfc3339(until),
         withdrawal_method,
     }
 }
@@ -186,6 +186,7 @@ mod tests {
             data_from: None,
             data_until: None,
             text_hash: crate::ledger::entry::Bytes32([3; 32]),
+            booking: None,
         };
         let record = ConsentRecord {
             iss: "https://sekisho.example".to_owned(),
@@ -195,7 +196,11 @@ mod tests {
             pii_principal_id: "psn-x".to_owned(),
             status: "active",
             privacy_notice: Notice { sha256: "03".repeat(32), version: None, languages: ["ja", "en"] },
-            purposes: [purpose(&terms, "POST https://sekisho.example/v1/consents/cns-x/revoke".to_owned())],
+            purposes: [purpose(
+                &terms,
+                Timestamp::from_millis(terms.until_ms),
+                "POST https://sekisho.example/v1/consents/cns-x/revoke".to_owned(),
+            )],
             parties: vec![Party {
                 party_id: "app".to_owned(),
                 party_role: "pii_controller",

@@ -78,6 +78,18 @@ pub fn still_stands(subject: &Subject, global: &Global, refusal: &Refusal, now: 
         })
 }
 
+/// Whether a consent, taken by itself, permits anything now: no refusal and no block stands against all of it, and whoever gave it
+/// may still decide. Legal bases are not looked at, so that nothing is told of them.
+pub(super) fn counts_alone(
+    subject: &Subject,
+    global: &Global,
+    terms: &Terms,
+    grant: Grant<'_>,
+    now: Timestamp,
+) -> bool {
+    matches!(decided(subject, global, terms, grant, now), Some(Decision::Permit(_)))
+}
+
 fn is_refused(withheld: &Withheld) -> bool {
     matches!(withheld.why, Reason::ForbiddenBy(Forbidding::Refusal(_)))
 }
@@ -107,13 +119,21 @@ fn named_by(subject: PersonId, global: &Global, refusal: &Refusal) -> impl Itera
 
 /// What the policy would withhold if nothing but this consent were given, from now on.
 fn withheld(subject: &Subject, global: &Global, terms: &Terms, grant: Grant<'_>, now: Timestamp) -> Vec<Withheld> {
+    match decided(subject, global, terms, grant, now) {
+        Some(Decision::Permit(permit)) => permit.withheld().to_vec(),
+        Some(Decision::Deny(denial)) => denial.withheld().to_vec(),
+        None => Vec::new(),
+    }
+}
+
+fn decided(subject: &Subject, global: &Global, terms: &Terms, grant: Grant<'_>, now: Timestamp) -> Option<Decision> {
     let categories: Vec<_> = terms.categories.iter().filter_map(|c| category_version(c)).collect();
     let (Some(asked), Ok(purpose), Ok(period)) = (
         Categories::new(categories.iter().copied()),
         Code::parse(&terms.purpose),
         Period::new(now, Timestamp::from_millis(terms.until_ms)),
     ) else {
-        return Vec::new();
+        return None;
     };
     let records = &subject.records;
     let recipient = party_id(&terms.recipient);
@@ -143,8 +163,5 @@ fn withheld(subject: &Subject, global: &Global, terms: &Terms, grant: Grant<'_>,
     let receiver = Receiver::Party { party: recipient, actor: Actor::System };
     let request =
         AccessRequest { subject: records.subject, receiver, source, purpose: PurposeCode(purpose), categories: asked };
-    match sekisho_policy::decide(&alone, &global.registry, &request, now) {
-        Decision::Permit(permit) => permit.withheld().to_vec(),
-        Decision::Deny(denial) => denial.withheld().to_vec(),
-    }
+    Some(sekisho_policy::decide(&alone, &global.registry, &request, now))
 }

@@ -148,6 +148,8 @@ pub enum Revoker<'a> {
     Person(PersonId),
     /// The receiving party, which gives the consent up.
     Party(&'a str),
+    /// The party that proposed it for another one to receive.
+    Proposer(&'a str),
     /// Like [`Revoker::Person`], by a word that a party attests.
     Attested(PersonId, &'a Attestation),
 }
@@ -193,6 +195,13 @@ pub(super) async fn end(
                 let party = party_id(code);
                 let hidden = is_hidden_from_party(&dossier.subject, party, now);
                 (consent.recipient == party && !hidden, app.store.nobody(), Cause::party(party), None)
+            }
+            Revoker::Proposer(code) => {
+                let party = party_id(code);
+                let proposed = dossier.papers.agreements.iter().find(|a| a.consent == id);
+                let proposed = proposed.is_some_and(|a| a.proposed_by.as_deref() == Some(code));
+                let hidden = is_hidden_from_party(&dossier.subject, party, now);
+                (proposed && !hidden, app.store.nobody(), Cause::party(party), None)
             }
         };
         if !may && !sabotage::off(Check::MayRevoke) {

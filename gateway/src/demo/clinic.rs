@@ -18,8 +18,9 @@ pub(super) async fn visit(out: &mut Transcript, world: &World, mother: &str, chi
     );
     let consent = granted(world, mother, child).await?;
     let token = world.clinic_token()?;
-    let path = format!("/v1/consents/{consent}");
-    let patient = text(&world.json(&world.clinic_http, Method::GET, &path, &token, None).await?, "patient");
+    let found = world.json(&world.clinic_http, Method::GET, "/v1/bookings/Y-2041", &token, None).await?;
+    let patient = text(&found, "patient");
+    out.fact("→ 診療所は、自院の予約番号から患者の ID を知ります。 / By its own booking reference the clinic learns the patient's id.");
     let path = format!("/fhir/Patient/{patient}/$summary");
     let document = world.json(&world.clinic_http, Method::GET, &path, &token, None).await?;
     let sections = document.pointer("/entry/0/resource/section").and_then(Value::as_array);
@@ -46,8 +47,9 @@ async fn granted(world: &World, mother: &str, child: &str) -> Result<String, Wor
     let token = world.clinic_token_of(mother)?;
     let path = format!("/v1/texts/{PURPOSE}");
     let hash = world.json(&world.clinic_http, Method::GET, &path, &token, None).await?["text_hash"].clone();
-    let until = jiff::Timestamp::from_millisecond((world.now)()).unwrap_or_default() + jiff::Span::new().hours(48);
-    let proposal = json!({"purpose": PURPOSE, "categories": CATEGORIES, "until": until.to_string(), "text_hash": hash});
+    let visit = jiff::Timestamp::from_millisecond((world.now)()).unwrap_or_default() + jiff::Span::new().hours(20);
+    let booking = json!({"reference": "Y-2041", "visit_at": visit.to_string()});
+    let proposal = json!({"purpose": PURPOSE, "categories": CATEGORIES, "text_hash": hash, "booking": booking});
     let proposed = world.json(&world.clinic_http, Method::POST, "/v1/consents", &token, Some(&proposal)).await?;
     let consent = text(&proposed, "id");
     let approval = json!({"subject": child, "text_hash": hash});

@@ -47,7 +47,13 @@ struct Data<'a> {
     forward: String,
     consent: String,
     purpose: &'a str,
-    /// Until when it is of use: the visit.
+    /// The recipient's own reference for the visit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    booking: Option<&'a str>,
+    /// When the visit is, as far as is known now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    visit_at: Option<String>,
+    /// After this it would not have been sent any more.
     by: String,
 }
 
@@ -163,6 +169,8 @@ fn prepared(
         forward: forward.id.text(),
         consent: forward.consent.text(),
         purpose: &agreement.terms.purpose,
+        booking: agreement.terms.booking.as_ref().map(|booking| booking.reference.as_str()),
+        visit_at: agreement.visit().map(rfc3339),
         by: rfc3339(last_time(forward, agreement)),
     };
     let body = document.ok().and_then(|document| envelope(&data, &document.json, now));

@@ -72,11 +72,12 @@ impl State {
     }
 }
 
-/// When it is too late to deliver: the time that the app named, or the end of what was agreed to.
+/// When it is too late to deliver: at the visit, as it stands now; at the time that the app named, if that is sooner; and in any
+/// case when what was agreed to ends.
 #[must_use]
 pub fn last_time(forward: &Forward, agreement: &Agreement) -> Timestamp {
-    let until = Timestamp::from_millis(agreement.terms.until_ms);
-    forward.by.map_or(until, |by| by.min(until))
+    let visit = agreement.visit().unwrap_or(Timestamp::MAX);
+    forward.by.unwrap_or(Timestamp::MAX).min(visit).min(agreement.until())
 }
 
 /// Has a delivery wait, durably.
@@ -132,7 +133,7 @@ fn checked<'d>(
     }
     let summary = summary_for(app, agreement);
     let summary = summary.ok_or(field("consent", "is for a recipient that takes no deliveries"))?;
-    let until = Timestamp::from_millis(agreement.terms.until_ms);
+    let until = agreement.until();
     if asking.by.is_some_and(|by| by <= now || by > until) {
         return Err(field("by", "must be in the future, and before the consent ends"));
     }

@@ -54,10 +54,11 @@ pub enum EntryType {
     CounterLooked = 33,
     ForwardAsked = 34,
     ForwardEnded = 35,
+    VisitMoved = 36,
 }
 
 impl EntryType {
-    const ALL: [Self; 35] = [
+    const ALL: [Self; 36] = [
         Self::RegistryActivated,
         Self::Enrolled,
         Self::Linked,
@@ -93,6 +94,7 @@ impl EntryType {
         Self::CounterLooked,
         Self::ForwardAsked,
         Self::ForwardEnded,
+        Self::VisitMoved,
     ];
 
     /// The type with this number.
@@ -147,6 +149,7 @@ impl EntryType {
                 | Self::BasisEnded
                 | Self::StandingChanged
                 | Self::KeyDestroyed
+                | Self::VisitMoved
         )
     }
 }

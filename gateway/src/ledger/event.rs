@@ -7,7 +7,7 @@ use minicbor::{Decode, Encode};
 
 use super::entry::{Bytes16, Bytes32, EntryType, encode};
 pub use super::parts::{
-    Attestation, BlockedFrom, ConsentText, ErasureAnswer, ForwardEnd, LinkTarget, Outcome, PrunedOf, Question,
+    Attestation, BlockedFrom, Booking, ConsentText, ErasureAnswer, ForwardEnd, LinkTarget, Outcome, PrunedOf, Question,
     RetiredId, Terms, Way,
 };
 
@@ -162,6 +162,8 @@ events! {
         6 how: String,
         /// What the attesting party says of it.
         7 attestation: Option<Attestation>,
+        /// The code of the party that proposed it, where that is not the one that receives.
+        8 proposed_by: Option<String>,
     }
 
     /// A consent was revoked, or superseded by another.
@@ -496,5 +498,19 @@ events! {
         2 attempts: u32,
         /// SHA-256 of what was delivered.
         3 digest: Option<Bytes32>,
+    }
+
+    /// The visit that a consent is for was moved. It never lets the consent last longer.
+    VisitMoved {
+        /// Which consent.
+        0 consent: Bytes16,
+        /// When the visit is now, ms since the epoch.
+        1 visit_ms: i64,
+        /// When the consent ends at the latest from here on, ms since the epoch.
+        2 until_ms: i64,
+        /// When it was moved, ms since the epoch.
+        3 at_ms: i64,
+        /// The code of the party that said so.
+        4 party: String,
     }
 }

@@ -54,6 +54,7 @@ fn terms() -> Terms {
         data_from: Some(s("2020-01-01")),
         data_until: None,
         text_hash: h(3),
+        booking: None,
     }
 }
 
@@ -152,7 +153,14 @@ fn records() -> Vec<(&'static str, Event)> {
         attested_by: None,
         how: s("h"),
         attestation: None,
+        proposed_by: None,
     };
+    let booked = ConsentApproved {
+        terms: Terms { booking: Some(Booking { reference: s("B-1"), visit_ms: 21 }), ..terms() },
+        proposed_by: Some(s("phr")),
+        ..approved.clone()
+    };
+    let moved = VisitMoved { consent: i(5), visit_ms: 22, until_ms: 23, at_ms: 3, party: s("app") };
     let refused = Refused {
         refusal: i(6),
         subject: i(1),
@@ -219,6 +227,8 @@ fn records() -> Vec<(&'static str, Event)> {
         ("consent-proposed", Event::ConsentProposed(proposed)),
         ("consent-attested", Event::ConsentApproved(attested)),
         ("consent-approved", Event::ConsentApproved(approved)),
+        ("consent-booked", Event::ConsentApproved(booked)),
+        ("visit-moved", Event::VisitMoved(moved)),
         ("withdrawal-attested", withdrawn),
         ("refusal-attested", Event::Refused(Refused { attestation: Some(attestation()), ..refused.clone() })),
         ("consent-ended", consent_ended(None)),
@@ -345,11 +355,11 @@ fn every_event() {
     assert_eq!(Event::decode(EntryType::OperatorRead, &spelled_out), Err(BodyError), "an absent field at the end");
     let named = PAGE.matches("```golden event-").count();
     assert_eq!(all.len(), named);
-    for number in 1..=35 {
+    for number in 1..=36 {
         assert!(all.iter().any(|(_, event)| event.entry_type() as u8 == number), "no vector of type {number}");
     }
     assert_eq!(EntryType::from_number(0), None);
-    assert_eq!(EntryType::from_number(36), None);
+    assert_eq!(EntryType::from_number(37), None);
 }
 
 #[test]

@@ -35,6 +35,26 @@ pub struct Terms {
     /// SHA-256 of the text agreed to.
     #[n(8)]
     pub text_hash: Bytes32,
+    /// The visit that it is for, where its purpose is one of visits.
+    #[n(9)]
+    pub booking: Option<Booking>,
+}
+
+/// A visit that somebody booked with the recipient.
+#[derive(Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Booking {
+    /// The recipient's own reference for it.
+    #[n(0)]
+    pub reference: String,
+    /// When the visit is, ms since the epoch, as it was when this was agreed to.
+    #[n(1)]
+    pub visit_ms: i64,
+}
+
+impl std::fmt::Debug for Booking {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Booking(..)")
+    }
 }
 
 /// A text that people are asked to agree to, whole: what it is for them, and what refusing means.

@@ -103,7 +103,7 @@ impl Questions {
         subject: PersonId,
         receiver: Receiver,
     ) -> Option<Self> {
-        if !is_enough(app, purpose, &wanted) {
+        if !covers_compulsory(app, purpose, &wanted) {
             return None;
         }
         let question = |(route, categories): (Arc<Route>, Categories)| {
@@ -149,8 +149,8 @@ pub(crate) async fn gather(
     Ok(put_together(&about, answered, now, partly))
 }
 
-/// Whether this is something to ask for, and nothing is missing without which nothing goes.
-pub(crate) fn is_enough(app: &App, purpose: PurposeCode, wanted: &[(Arc<Route>, Categories)]) -> bool {
+/// Whether there is anything at all, and everything without which nothing goes.
+pub(crate) fn covers_compulsory(app: &App, purpose: PurposeCode, wanted: &[(Arc<Route>, Categories)]) -> bool {
     let asked_for = |code: &String| wanted.iter().any(|(_, all)| all.as_slice().iter().any(|v| is(*v, code)));
     !wanted.is_empty() && compulsory(app, purpose).iter().all(asked_for)
 }

@@ -5,7 +5,7 @@
 //! a decision for each: one handle, and whatever ends one of them cuts it all.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -59,6 +59,8 @@ pub struct Handle {
     connection: Arc<Connection>,
     releases: Arc<Releases>,
     began: Instant,
+    /// When the first of the permits runs out, on the records as they were looked at last.
+    until_ms: AtomicI64,
     cut: AtomicBool,
     ended: AtomicBool,
     given_up: AtomicBool,
@@ -104,9 +106,9 @@ impl Handle {
     pub async fn still_permitted(&self) -> Result<bool, StoreError> {
         let all = if sabotage::off(Check::EachPart) { 1 } else { usize::MAX };
         for part in self.decisions().take(all) {
-            if !self.releases.store.still_permitted(part.recorded.request(), part.recorded.permit()).await? {
-                return Ok(false);
-            }
+            let (request, permit) = (part.recorded.request(), part.recorded.permit());
+            let Some(until) = self.releases.store.permitted_until(request, permit).await? else { return Ok(false) };
+            self.until_ms.fetch_min(until.millis(), Ordering::AcqRel);
         }
         Ok(true)
     }
@@ -130,7 +132,7 @@ impl Handle {
 
     /// When the first of the permits runs out.
     fn until(&self) -> Timestamp {
-        self.decisions().map(|part| part.recorded.permit().until()).min().unwrap_or(Timestamp::MAX)
+        Timestamp::from_millis(self.until_ms.load(Ordering::Acquire))
     }
 
     /// Whether this configuration would let it come about.
@@ -301,7 +303,9 @@ impl Releases {
         admission: Admission,
         connection: &Arc<Connection>,
     ) -> Arc<Handle> {
+        let until = others.iter().chain([&first]).map(|part| part.recorded.permit().until()).min();
         let handle = Arc::new(Handle {
+            until_ms: AtomicI64::new(until.unwrap_or(Timestamp::MAX).millis()),
             first,
             others,
             admission,
@@ -324,7 +328,7 @@ impl Releases {
     }
 
     /// Cuts the release the instant its permit runs out, if that is soon.
-    fn time(&self, handle: &Arc<Handle>) {
+    pub fn time(&self, handle: &Arc<Handle>) {
         let until = handle.until();
         let clock = self.store.clock().clone();
         let soon = clock.now().is_ok_and(|now| until.millis().saturating_sub(now.millis()) <= TIMER_WITHIN_MS);

@@ -10,7 +10,7 @@ use super::authenticate::Caller;
 use super::body::ReplyBody;
 use super::classify::{self, Unclassified, matched, segments};
 use super::connection::Connection;
-use super::gather::{Gathered, NotGathered, Questions, gather, is_enough};
+use super::gather::{Gathered, NotGathered, Questions, covers_compulsory, gather};
 use super::respond::Reply;
 use super::{Admission, bounded, count_denial, last_look, scope, unclassified, untold};
 use crate::app::App;
@@ -75,15 +75,15 @@ fn questions(app: &App, caller: &Caller, asked: &Asked<'_>) -> Result<Questions,
         Some((Arc::clone(route), categories))
     };
     let granted: Vec<(Arc<Route>, Categories)> = asked.summary.parts.iter().filter_map(by_source).collect();
-    let lacking = || Unclassified::Scope("of the types of a summary".to_owned());
-    // Before anything else that depends on the caller: who lacks the scope is told so.
-    if !is_enough(app, purpose, &granted) {
-        return Err(lacking());
+    // What the token lacks is told before anything about who asks, or about whom.
+    let lacks = || Unclassified::Scope("of the types of a summary".to_owned());
+    if !covers_compulsory(app, purpose, &granted) {
+        return Err(lacks());
     }
     let party = caller.party.as_ref().ok_or(Unclassified::NotAParty)?;
     let subject = classify::subject(app, party.id, asked.named)?;
     let receiver = Receiver::Party { party: party.id, actor: caller.actor_for(subject) };
-    Questions::new(app, purpose, granted, subject, receiver).ok_or_else(lacking)
+    Questions::new(app, purpose, granted, subject, receiver).ok_or_else(lacks)
 }
 
 /// Registers the release, looks at everything once more, and hands it over.

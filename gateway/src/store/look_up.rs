@@ -74,6 +74,20 @@ impl Store {
         Ok(self.inner.index.consent(consent)?)
     }
 
+    /// The consents for a visit that were ever given, by the recipient's reference, at most so many; and whose each is. Whether
+    /// one still holds, the person's records say.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn bookings(
+        &self,
+        recipient: PartyId,
+        reference: &str,
+        limit: usize,
+    ) -> Result<Vec<(ConsentId, PersonId)>, StoreError> {
+        Ok(self.inner.index.bookings(recipient, reference, limit)?)
+    }
+
     /// Requests to erase that a party has not answered, after a consent, at most so many: the consent, and whose it is.
     ///
     /// # Errors

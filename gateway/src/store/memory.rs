@@ -225,7 +225,8 @@ fn papers_bytes(papers: &Papers) -> usize {
     let proposal = |p: &Proposal| size_of_val(p) + p.proposed_by.len() + terms_bytes(&p.terms);
     let attested = |a: &Attestation| a.party.len() + a.evidence.len() + a.checked_by.len() + a.recorded_by.len();
     let agreement = |a: &Agreement| {
-        size_of_val(a) + a.how.len() + a.attestation.as_ref().map_or(0, attested) + terms_bytes(&a.terms)
+        let proposer = a.proposed_by.as_ref().map_or(0, String::len);
+        size_of_val(a) + a.how.len() + proposer + a.attestation.as_ref().map_or(0, attested) + terms_bytes(&a.terms)
     };
     size_of_val(papers)
         + papers.proposals.iter().map(proposal).sum::<usize>()
@@ -238,5 +239,6 @@ fn terms_bytes(terms: &Terms) -> usize {
     let categories = terms.categories.iter().map(|c| size_of_val(c) + c.len()).sum::<usize>();
     let optional = [&terms.source, &terms.data_from, &terms.data_until];
     let optional = optional.into_iter().flatten().map(String::len).sum::<usize>();
-    terms.recipient.len() + terms.purpose.len() + categories + optional
+    let booking = terms.booking.as_ref().map_or(0, |b| b.reference.len());
+    terms.recipient.len() + terms.purpose.len() + categories + optional + booking
 }

@@ -138,12 +138,24 @@ impl Store {
     /// # Errors
     /// When it can't be told. That denies.
     pub async fn still_permitted(&self, request: &AccessRequest, permit: &Permit) -> Result<bool, StoreError> {
+        Ok(self.permitted_until(request, permit).await?.is_some())
+    }
+
+    /// Likewise, and until when on these records.
+    ///
+    /// # Errors
+    /// When it can't be told. That denies.
+    pub async fn permitted_until(
+        &self,
+        request: &AccessRequest,
+        permit: &Permit,
+    ) -> Result<Option<Timestamp>, StoreError> {
         let (_, global) = self.global().await?;
         let snapshot = self.snapshot(request.subject).await?;
         let now = self.inner.clock.now()?;
         Ok(match decide(&snapshot.subject.records, &global.registry, request, now) {
-            Decision::Permit(current) => current.covers(permit),
-            Decision::Deny(_) => false,
+            Decision::Permit(current) if current.covers(permit) => Some(current.until()),
+            Decision::Permit(_) | Decision::Deny(_) => None,
         })
     }
 

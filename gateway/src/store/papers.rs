@@ -80,8 +80,23 @@ pub struct Agreement {
     pub ended: Option<Ending>,
     /// The recipient was asked to erase what it holds.
     pub erasure: Option<ErasureRequest>,
+    /// The party that proposed it, where that is not the one that receives.
+    pub proposed_by: Option<String>,
+    /// Where its visit was moved to, if it was.
+    pub moved: Option<Moved>,
     /// Counts the changes, for the entity tag.
     pub revision: u64,
+}
+
+/// How the visit stands that a consent is for, once it was moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// When the visit is now.
+    pub visit: Timestamp,
+    /// When the consent ends at the latest.
+    pub until: Timestamp,
+    /// How often it was moved.
+    pub times: u32,
 }
 
 /// A request to erase (消去のお願い), and what came of it.
@@ -152,6 +167,20 @@ impl Agreement {
             None => "unreadable",
         }
     }
+
+    /// When the visit is that it is for, as far as is known now.
+    #[must_use]
+    pub fn visit(&self) -> Option<Timestamp> {
+        let agreed = self.terms.booking.as_ref().map(|booking| Timestamp::from_millis(booking.visit_ms));
+        self.moved.map(|moved| moved.visit).or(agreed)
+    }
+
+    /// When it ends, if nothing ends it before: as agreed, or earlier where its visit was moved.
+    #[must_use]
+    pub fn until(&self) -> Timestamp {
+        let agreed = Timestamp::from_millis(self.terms.until_ms);
+        self.moved.map_or(agreed, |moved| agreed.min(moved.until))
+    }
 }
 
 /// The entry that ended a consent: what its receipt refers to.
@@ -197,8 +226,18 @@ impl Papers {
                     superseded_by: None,
                     ended: None,
                     erasure: None,
+                    proposed_by: e.proposed_by.clone(),
+                    moved: None,
                     revision,
                 });
+            }
+            Event::VisitMoved(e) => {
+                for a in self.of(ConsentId::of(e.consent.0)) {
+                    let until = Timestamp::from_millis(e.until_ms).min(a.until());
+                    let times = a.moved.map_or(0, |moved| moved.times).saturating_add(1);
+                    a.moved = Some(Moved { visit: Timestamp::from_millis(e.visit_ms), until, times });
+                    a.revision = revision;
+                }
             }
             Event::ConsentEnded(e) => {
                 let id = ConsentId::of(e.consent.0);

@@ -60,6 +60,9 @@ pub struct PurposeText {
     pub one_guardian_alone: bool,
     /// HL7 v3 PurposeOfUse code.
     pub purpose_of_use: String,
+    /// For one visit, until so many hours after it: a consent needs a booking then. `None` is any period.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub visit_hours_after: Option<u32>,
 }
 
 /// A registered category version.

@@ -21,7 +21,7 @@ use crate::store::codes::{categories, category_code, purpose};
 pub(crate) const ERASED: Field = Field::Record("erased");
 pub use crate::store::global::Global;
 pub use crate::store::papers::{
-    Agreement, AuthorityPaper, Ending, ErasureRequest, Forward, ForwardEnded, LinkPaper, Papers, Proposal,
+    Agreement, AuthorityPaper, Ending, ErasureRequest, Forward, ForwardEnded, LinkPaper, Moved, Papers, Proposal,
 };
 
 /// What is recorded about one person, as subject, as guardian and as user: all that decisions and releases look at.
@@ -224,6 +224,12 @@ impl Subject {
                 let at = Timestamp::from_millis(e.at_ms);
                 for c in records.consents.iter_mut().filter(|c| c.id == id) {
                     c.ended_at = Some(c.ended_at.map_or(at, |earlier| earlier.min(at)));
+                }
+            }
+            Event::VisitMoved(e) => {
+                let id = ConsentId::of(e.consent.0);
+                for c in records.consents.iter_mut().filter(|c| c.id == id) {
+                    c.period = shortened(c.period, e.until_ms);
                 }
             }
             Event::Refused(_) | Event::RefusalLifted(_) => self.take_refusal(event)?,

@@ -44,7 +44,9 @@ pub(super) fn index_and_ledger(
     watch: &Watch,
 ) -> Result<(Index, Ledger), OpenError> {
     let path = directory.join("index");
-    let known = Index::open(&path, boot);
+    // References are short: without the key nobody who has the index tries them out.
+    let bookings = vault.secret("bookings")?;
+    let known = Index::open(&path, boot, bookings);
     let ledger = match read_ledger(directory, key, known.as_ref().map(|(_, mark)| *mark), watch) {
         Ok(ledger) => ledger,
         Err(error) => {
@@ -69,7 +71,7 @@ pub(super) fn index_and_ledger(
         Some((index, mark)) if ledger.fits && lies_there(mark) => (index, mark),
         other => {
             drop(other);
-            (Index::fresh(&path)?, Mark { count: 0, root: Frontier::default().root(), layout })
+            (Index::fresh(&path, bookings)?, Mark { count: 0, root: Frontier::default().root(), layout })
         }
     };
     // From here on it is not what a clean stop left.

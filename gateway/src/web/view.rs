@@ -68,6 +68,10 @@ pub struct ConsentView {
     pub from: String,
     /// The last moment.
     pub until: String,
+    /// When the visit is that it is for.
+    pub visit: Option<String>,
+    /// Whether that visit was moved since.
+    pub moved: bool,
     /// When it was given.
     pub given: String,
     /// By whom.
@@ -126,7 +130,9 @@ pub fn consent(
         categories: terms.categories.iter().map(|c| category(global, lang, c)).collect(),
         source: terms.source.as_deref().map(|code| party(global, lang, code)),
         from: lang.day(Timestamp::from_millis(terms.from_ms)),
-        until: lang.minute(Timestamp::from_millis(terms.until_ms)),
+        until: lang.minute(agreement.until()),
+        visit: agreement.visit().map(|visit| lang.minute(visit)),
+        moved: agreement.moved.is_some(),
         given: lang.minute(consent.approved_at),
         by,
         used: used.get(&agreement.consent).map(|used| lang.minute(used.last)),
@@ -332,6 +338,8 @@ pub struct TermsView {
     pub from: String,
     /// Until.
     pub until: String,
+    /// When the visit is that it is for.
+    pub visit: Option<String>,
 }
 
 /// Terms, to be shown.
@@ -343,5 +351,6 @@ pub fn terms(lang: Lang, global: &Global, terms: &Terms) -> TermsView {
         source: terms.source.as_deref().map(|code| party(global, lang, code)),
         from: lang.day(Timestamp::from_millis(terms.from_ms)),
         until: lang.minute(Timestamp::from_millis(terms.until_ms)),
+        visit: terms.booking.as_ref().map(|b| lang.minute(Timestamp::from_millis(b.visit_ms))),
     }
 }

@@ -129,6 +129,7 @@ pub fn api(route: Api, (method, pattern): (&str, &str), of: &Target, texts: &Tex
         Api::Approve | Api::Decline => &of.proposal,
         Api::Lift => &of.refusal,
         Api::Text => "phr-view",
+        Api::Booking | Api::BookingCancelled | Api::BookingMoved => &of.booking,
         _ => &of.consent,
     };
     let mut path = pattern.replace("{id}", id);
@@ -168,6 +169,8 @@ pub fn api(route: Api, (method, pattern): (&str, &str), of: &Target, texts: &Tex
         })),
         Api::LinkCode => Body::Json(json!({"id": of.record})),
         Api::AnswerErasure => Body::Json(json!({"answer": "erased"})),
+        Api::BookingCancelled => Body::Json(json!({"recipient": "midori-clinic"})),
+        Api::BookingMoved => Body::Json(json!({"recipient": "midori-clinic", "visit_at": town.in_seconds(1_800)})),
         Api::PortalNotice => Body::Json(json!({"process_id": "none"})),
         _ => Body::None,
     };

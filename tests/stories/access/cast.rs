@@ -270,8 +270,10 @@ impl Cast {
         if self.targets.contains_key(&whose) {
             self.lift_all(&subject).await;
         }
+        // Whoever has none asks about one that nobody has.
+        let booking = sekisho::ids::EntryId::mint().text();
         let (consent, patient) = match whose {
-            Whose::Attested => self.attested().await,
+            Whose::Attested => self.attested(&booking).await,
             _ => self.agreed(whose, by, &subject).await,
         };
         let refusal = json!({"subject": subject, "recipient": "midori-clinic", "purpose": "first-visit", "categories": ["identity"]});
@@ -292,6 +294,7 @@ impl Cast {
             entry: log["items"][0]["decision"].as_str().unwrap_or_else(|| panic!("{whose:?}: {log}")).to_owned(),
             at: page.link("&at=").split("&at=").nth(1).unwrap().to_owned(),
             patient,
+            booking,
             record: self.record_of(whose),
             guardian: "resident-agreed".to_owned(),
             subject,
@@ -348,7 +351,7 @@ impl Cast {
     }
 
     /// The city attests for the clinic: the consent, and the clinic's id for the child.
-    async fn attested(&self) -> (String, String) {
+    async fn attested(&self, booking: &str) -> (String, String) {
         let world = &self.town.world;
         let desk = self.desk(Seat::CityStaff).unwrap();
         let text = world.json(&desk.http, Method::GET, "/v1/texts/first-visit", &desk.token, None).await.unwrap();
@@ -365,6 +368,7 @@ impl Cast {
         for_summary["terms"]["purpose"] = json!("online-consultation");
         for_summary["terms"]["categories"] = json!(["identity@1", "vaccination@1"]);
         for_summary["terms"]["text_hash"] = summary.unwrap()["text_hash"].clone();
+        for_summary["terms"]["booking"] = json!({"reference": booking, "visit_at": self.town.in_seconds(3_600)});
         let mut made = Value::Null;
         for body in [for_summary, body] {
             made =

@@ -159,6 +159,9 @@ pub const fn api(route: Api) -> &'static str {
         Api::AttestRefusal =>      "s k  k k k k k k  k k k k k  k s k k k  + k + - s  s s s s s",
         Api::AttestWithdrawal =>   "s k  k k k k k k  k k k k k  k s k k k  + k + - s  s s s s s",
         Api::LinkCode =>           "s k  k k k k k k  k k k k k  k s k k k  k k k k s  s s s s s",
+        Api::Booking =>            "s k  k k k k k k  k k k k k  k s - k k  k + k k s  s s s s s",
+        Api::BookingCancelled
+        | Api::BookingMoved =>     "s k  k k k k k k  k k k k k  - s - - -  - + - - s  s s s s s",
         Api::Refusals =>           "s k  + + + + o o  o o + o o  k s k k k  k k k k s  s s s s s",
         Api::Refuse =>             "s k  + + + + - -  - - + - -  k s k k k  k k k k s  s s s s s",
         Api::Lift =>               "s k  + + + - + +  - - + - -  k s k k k  k k k k s  s s s s s",

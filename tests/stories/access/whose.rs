@@ -105,6 +105,8 @@ pub struct Target {
     pub at: String,
     /// The app's id for the subject; the clinic's, for what was attested for it.
     pub patient: String,
+    /// The clinic's reference for the visit, of what was attested for it.
+    pub booking: String,
     /// The subject's id in the city's records, and in the clinic's.
     pub record: String,
     /// A guardian's, likewise.
@@ -123,6 +125,7 @@ impl Target {
             entry: sekisho::ids::EntryId::mint().text(),
             at: self.at.clone(),
             patient: sekisho::ids::PairwiseId::from_bytes(sekisho::ids::random()).text(),
+            booking: fresh(),
             record: "never-there".to_owned(),
             guardian: "never-there-either".to_owned(),
         }

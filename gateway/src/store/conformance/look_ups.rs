@@ -1,6 +1,6 @@
 //! Look-ups: who a login, a pairwise id, a consent or an idempotency key belongs to; the access log.
 
-use sekisho_policy::{ConsentId, PersonId};
+use sekisho_policy::{ConsentId, PersonId, Timestamp};
 
 use super::world::{self, START};
 use super::{consented, permitted};
@@ -9,6 +9,7 @@ use crate::ids::{EntryId, LinkId, PairwiseId, TextId, party_id, random};
 use crate::ledger::entry::{Bytes16, Bytes32, Cause, Idempotency};
 use crate::ledger::event::{
     AuthorityRecorded, CounterLooked, Event, LinkEnded, LinkTarget, Linked, PairwiseMinted, PairwiseRetired, RetiredId,
+    VisitMoved,
 };
 use crate::store::{Draft, LogLine, Store, StoreError};
 
@@ -142,6 +143,46 @@ pub(super) async fn consents_and_wards(open: &impl AsyncFn(&str, Clock) -> Store
     world::record(&store, child, Event::AuthorityRecorded(authority)).await.unwrap();
     assert_eq!(store.wards(guardian), [child]);
     assert!(store.wards(child).is_empty());
+    store.stop().await.unwrap();
+}
+
+/// Consents for a visit, by the recipient's reference; and what moves with the visit, at once and after a restart.
+pub(super) async fn bookings(open: &impl AsyncFn(&str, Clock) -> Store) {
+    let (store, clock, person, _) = consented(open, "bookings").await;
+    let other = *world::enrol(&store, 1).await.unwrap().first().unwrap();
+    let (first, second, third) = (ConsentId::mint(), ConsentId::mint(), ConsentId::mint());
+    for (person, consent, reference) in [(person, first, "B-1"), (other, second, "B-1"), (person, third, "B-11")] {
+        world::record(&store, person, world::booked(person, consent, reference)).await.unwrap();
+    }
+    let moved = |visit_ms: i64, until_ms: i64| {
+        let (consent, party) = (Bytes16(*first.bytes()), world::APP.to_owned());
+        Event::VisitMoved(VisitMoved { consent, visit_ms, until_ms, at_ms: START.millis(), party })
+    };
+    let end = START.millis() + 100 * world::DAY_MS;
+    // Later, earlier, later again: the end goes one way only.
+    for (visit_ms, until_ms) in [(end, end + 1), (5, end - 9), (6, end - 3)] {
+        world::record(&store, person, moved(visit_ms, until_ms)).await.unwrap();
+    }
+    let check = async |store: &Store| {
+        let found = |party, reference: &str| store.bookings(party, reference, 10).unwrap();
+        let mut both = found(world::app(), "B-1");
+        both.sort_unstable_by_key(|(consent, _)| *consent == second);
+        assert_eq!(both, [(first, person), (second, other)]);
+        assert_eq!(store.bookings(world::app(), "B-1", 1).unwrap().len(), 1, "bounded");
+        assert_eq!(found(world::app(), "B-11"), [(third, person)]);
+        assert!(found(world::app(), "B").is_empty() && found(party_id(world::CITY), "B-1").is_empty());
+        let dossier = store.dossier(person).await.unwrap();
+        let consent = dossier.subject.records.consents.iter().find(|c| c.id == first).unwrap();
+        let paper = dossier.papers.agreements.iter().find(|a| a.consent == first).unwrap();
+        let until = Timestamp::from_millis(end - 9);
+        assert_eq!((consent.period.until(), paper.until()), (until, until));
+        assert_eq!((paper.visit(), paper.moved.unwrap().times), (Some(Timestamp::from_millis(6)), 3));
+    };
+    check(&store).await;
+    store.stop().await.unwrap();
+    drop(store);
+    let store = open("bookings", clock).await;
+    check(&store).await;
     store.stop().await.unwrap();
 }
 

@@ -59,6 +59,7 @@ pub async fn look_up(open: &impl AsyncFn(&str, Clock) -> Store) {
     look_ups::logins_and_their_ends(open).await;
     look_ups::pairwise_ids(open).await;
     look_ups::consents_and_wards(open).await;
+    look_ups::bookings(open).await;
     look_ups::everything_about_somebody_with_many_entries(open).await;
     held::what_is_held_is_what_the_ledger_says(open).await;
 }

@@ -7,7 +7,7 @@ use sekisho_policy::{
 use crate::clock::Clock;
 use crate::ids::{TextId, party_id};
 use crate::ledger::entry::{Bytes16, Bytes32, Cause};
-use crate::ledger::event::{ConsentApproved, ConsentEnded, Enrolled, Event, RegistryActivated, Terms};
+use crate::ledger::event::{Booking, ConsentApproved, ConsentEnded, Enrolled, Event, RegistryActivated, Terms};
 use crate::store::embedded::writer::Appended;
 use crate::store::registry::{CategoryText, PartyText, PurposeText, RegistryText, RulesText};
 use crate::store::state::category_version;
@@ -59,6 +59,7 @@ pub fn registry() -> RegistryText {
             longest_days: 365,
             one_guardian_alone: false,
             purpose_of_use: "PATRQT".to_owned(),
+            visit_hours_after: None,
         }],
         categories: vec![category("medication@1"), category(VACCINATION)],
         rules: RulesText::default(),
@@ -129,12 +130,24 @@ pub fn approved(subject: PersonId, consent: ConsentId) -> Event {
             data_from: None,
             data_until: None,
             text_hash: Bytes32([1; 32]),
+            booking: None,
         },
         approved_ms: START.millis(),
         attested_by: None,
         how: "test".to_owned(),
         attestation: None,
+        proposed_by: None,
     })
+}
+
+/// The same, for a visit that was booked under this reference.
+#[must_use]
+pub fn booked(subject: PersonId, consent: ConsentId, reference: &str) -> Event {
+    let mut event = approved(subject, consent);
+    if let Event::ConsentApproved(approved) = &mut event {
+        approved.terms.booking = Some(Booking { reference: reference.to_owned(), visit_ms: START.millis() });
+    }
+    event
 }
 
 /// The consent's end, now.

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use aws_lc_rs::hmac;
 pub use look_ups::login_key;
 use quick_cache::sync::Cache;
 use sekisho_policy::{ConsentId, PersonId};
@@ -68,6 +69,10 @@ pub struct Index {
     idempotency: Tree,
     /// One-time codes by their keyed hash: where each was issued, and whether it is used.
     codes: Tree,
+    /// Consents for visits: by recipient and the reference's keyed hash, then consent; whose.
+    bookings: Tree,
+    /// The key of those hashes.
+    bookings_key: hmac::Key,
     /// Permits without outcome, as of the last mark.
     open_then: Tree,
     /// When each consent about a person permitted something.
@@ -85,7 +90,7 @@ pub struct Index {
 /// Look-ups of people held in memory, at most.
 const CACHED_PEOPLE: usize = 100_000;
 /// The name says which form the index has: one of an older form has no mark, and is rebuilt.
-const WATERMARK: &[u8] = b"watermark-3";
+const WATERMARK: &[u8] = b"watermark-4";
 /// How far an index had come: so many entries, under this root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
@@ -101,7 +106,7 @@ impl Index {
     /// Opens an index that can be trusted to hold the entries up to its mark; `None` when there is none, or it can't.
     /// [`Index::opened`] says when all went well.
     #[must_use]
-    pub fn open(path: &Path, boot: &str) -> Option<(Self, Mark)> {
+    pub fn open(path: &Path, boot: &str, bookings: [u8; 32]) -> Option<(Self, Mark)> {
         let opening = opening(path);
         if !path.exists() || opening.exists() {
             return None;
@@ -111,7 +116,7 @@ impl Index {
         // sled panics on some broken files. In a build that unwinds, that ends this thread; in one that aborts, the
         // file left beside the index tells the next start.
         let opened = std::thread::spawn(move || {
-            let index = Self::open_at(&path).ok()?;
+            let index = Self::open_at(&path, bookings).ok()?;
             let mark = index.trusted(&boot)?;
             index.readable().then_some((index, mark))
         });
@@ -122,13 +127,13 @@ impl Index {
     ///
     /// # Errors
     /// When even an empty one can't be made.
-    pub fn fresh(path: &Path) -> Result<Self, IndexError> {
+    pub fn fresh(path: &Path, bookings: [u8; 32]) -> Result<Self, IndexError> {
         if path.exists() {
             tracing::warn!("the index is not one to be trusted: it is rebuilt from the ledger");
             std::fs::remove_dir_all(path).map_err(sled::Error::from)?;
         }
         std::fs::write(opening(path), "").map_err(sled::Error::from)?;
-        Self::open_at(path)
+        Self::open_at(path, bookings)
     }
 
     /// The index is open and has taken in what it had to.
@@ -139,7 +144,7 @@ impl Index {
         Ok(std::fs::remove_file(opening(&self.path)).map_err(sled::Error::from)?)
     }
 
-    fn open_at(path: &Path) -> Result<Self, IndexError> {
+    fn open_at(path: &Path, bookings: [u8; 32]) -> Result<Self, IndexError> {
         let db = open_database(path)?;
         Ok(Self {
             state: db.open_tree("state")?,
@@ -152,6 +157,8 @@ impl Index {
             erasures: db.open_tree("erasures")?,
             idempotency: db.open_tree("idempotency")?,
             codes: db.open_tree("codes")?,
+            bookings: db.open_tree("bookings")?,
+            bookings_key: hmac::Key::new(hmac::HMAC_SHA256, &bookings),
             open_then: db.open_tree("open")?,
             uses: db.open_tree("uses")?,
             behind: Mutex::default(),
@@ -201,7 +208,7 @@ impl Index {
         self.behind.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn trees(&self) -> [&Tree; 11] {
+    fn trees(&self) -> [&Tree; 12] {
         [
             &self.state,
             &self.log,
@@ -213,6 +220,7 @@ impl Index {
             &self.erasures,
             &self.idempotency,
             &self.codes,
+            &self.bookings,
             &self.uses,
         ]
     }

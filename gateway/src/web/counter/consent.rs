@@ -142,6 +142,7 @@ fn terms(visit: &Visit, v: &Typed) -> Option<Terms> {
         data_from: None,
         data_until: None,
         text_hash: Bytes32(hash.and_then(|hash| hash.try_into().ok()).unwrap_or([0; 32])),
+        booking: None,
     })
 }
 

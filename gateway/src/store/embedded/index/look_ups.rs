@@ -1,7 +1,9 @@
-//! Whom an id leads to: logins, ids at sources and parties, consents, guardians, one-time codes, requests to erase.
+//! Whom an id leads to: logins, ids at sources and parties, consents, guardians, one-time codes, requests to
+//! erase, bookings.
 //!
 //! A look-up says where to look, never that it still holds: the person's own records do.
 
+use aws_lc_rs::hmac;
 use sekisho_policy::{ConsentId, PartyId, PersonId};
 use sled::Tree;
 
@@ -47,6 +49,10 @@ impl Index {
             }
             Some(Event::ConsentApproved(approved)) => {
                 self.consents.insert(approved.consent.0, person.bytes())?;
+                if let Some(booking) = &approved.terms.booking {
+                    let under = self.booking_key(party_id(&approved.terms.recipient), &booking.reference);
+                    self.bookings.insert([under.as_slice(), &approved.consent.0].concat(), person.bytes())?;
+                }
             }
             Some(Event::Refused(refused)) => {
                 self.consents.insert(refused.refusal.0, person.bytes())?;
@@ -64,6 +70,29 @@ impl Index {
             _ => {}
         }
         Ok(())
+    }
+
+    /// A recipient's reference as it stands here: under a key, so that the index tells nobody which there are.
+    fn booking_key(&self, recipient: PartyId, reference: &str) -> Vec<u8> {
+        let named = [recipient.bytes().as_slice(), reference.as_bytes()].concat();
+        hmac::sign(&self.bookings_key, &named).as_ref().to_vec()
+    }
+
+    /// The consents for a visit that were ever given, by the recipient's reference, at most so many; and whose each is.
+    ///
+    /// # Errors
+    /// When sled fails.
+    pub fn bookings(
+        &self,
+        recipient: PartyId,
+        reference: &str,
+        limit: usize,
+    ) -> Result<Vec<(ConsentId, PersonId)>, IndexError> {
+        let items = self.bookings.scan_prefix(self.booking_key(recipient, reference)).take(limit);
+        let pair = |(key, value): (sled::IVec, sled::IVec)| {
+            key.last_chunk::<16>().map(|id| ConsentId::from_bytes(*id)).zip(person(&value))
+        };
+        items.map(|item| Ok(pair(item?))).filter_map(Result::transpose).collect()
     }
 
     pub(super) fn note_code(&self, code: [u8; 32], location: Location) -> Result<(), IndexError> {
