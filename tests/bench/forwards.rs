@@ -64,9 +64,7 @@ pub async fn measure(target: &Path, deliveries: usize) -> Result<Vec<Bar>, Failu
     let socket = tokio::net::TcpSocket::new_v4()?;
     socket.bind(([127, 0, 0, 1], 0).into())?;
     let port = socket.local_addr()?.port();
-    let bench = Bench::make(target, &work, Vec::new(), |text| text + &section(port)).await?;
-    let secret = format!("whsec_{}", data_encoding::BASE64.encode(&[9; 32]));
-    std::fs::write(bench.around.config.with_file_name("clinic.secret"), secret)?;
+    let bench = Bench::make(target, &work, Vec::new(), |text| sent_to(&text, port)).await?;
     let people = enrolled(&bench, deliveries.div_ceil(EACH)).await?;
     let apps = Arc::new(Apps { people, next: AtomicUsize::new(0), all: deliveries, acknowledged: Mutex::default() });
     let mut running = bench.start().await?;
@@ -116,11 +114,15 @@ pub async fn measure(target: &Path, deliveries: usize) -> Result<Vec<Bar>, Failu
     ])
 }
 
-fn section(port: u16) -> String {
-    format!(
-        "\n[[forward]]\nparty = \"midori-clinic\"\nsummary = \"summary\"\nurl = \"https://localhost:{port}/inbox\"\nca = \"ca.pem\"\n\
-         secret_file = \"clinic.secret\"\naddresses = [\"127.0.0.1\", \"::1\"]\n"
-    )
+/// The configuration with the clinic at this port.
+fn sent_to(text: &str, port: u16) -> String {
+    let (before, section) = text.split_once("[[forward]]").unwrap_or((text, ""));
+    let line = |line: &str| match line.split_once(" = ") {
+        Some(("url", _)) => format!("url = \"https://localhost:{port}/inbox\""),
+        _ => line.to_owned(),
+    };
+    let section: Vec<String> = section.lines().map(line).collect();
+    format!("{before}[[forward]]{}", section.join("\n"))
 }
 
 /// People who agreed to a summary for the clinic, with a few records in an app and a city.

@@ -1,4 +1,4 @@
-//! The story's visit: a clinic that has never seen the child reads a summary before an online consultation.
+//! The story's visit: from the booking at a clinic that has never seen the child to its answer that everything is erased.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -9,19 +9,78 @@ use super::world::{World, WorldError, text};
 const PURPOSE: &str = "online-consultation";
 const CATEGORIES: [&str; 6] =
     ["identity@1", "condition@1", "medication@1", "allergy@1", "body-temperature@1", "vaccination@1"];
+const BOOKING: &str = "Y-2041";
+/// Longest time that the story waits for a delivery, in seconds.
+const PATIENCE_S: u64 = 30;
 
-/// Agreed to, read, withdrawn, and not there any more.
+/// Booked, agreed to, sent ahead, read, withdrawn, and erased.
 pub(super) async fn visit(out: &mut Transcript, world: &World, mother: &str, child: &str) -> Result<(), WorldError> {
     out.step(
-        "オンライン診療の前に、はじめての診療所が要約を求めます。氏名と生年月日は必ず含みます（取り違えを防ぐため）。",
-        "Before an online consultation a clinic that has never seen the child asks for a summary. Name and birth date are part of it.",
+        "母親が、はじめてのオンライン診療をアプリで予約します。アプリは、診療所のための同意を提案します（アプリ自身は何も受け取りません）。",
+        "The mother books an online consultation in her app, which proposes a consent for the clinic and receives nothing by it.",
     );
     let consent = granted(world, mother, child).await?;
+    out.fact("→ 母親は関所のページで内容を確かめ、この診療のためだけに同意しました。 / On the gateway's page she agreed, for this visit alone.");
+    sent_ahead(out, world, mother, &consent).await?;
+    let path = read(out, world).await?;
+    world.revoke(mother, &consent).await?;
     let token = world.clinic_token()?;
-    let found = world.json(&world.clinic_http, Method::GET, "/v1/bookings/Y-2041", &token, None).await?;
-    let patient = text(&found, "patient");
-    out.fact("→ 診療所は、自院の予約番号から患者の ID を知ります。 / By its own booking reference the clinic learns the patient's id.");
-    let path = format!("/fhir/Patient/{patient}/$summary");
+    let after = world.call(&world.clinic_http, Method::GET, &path, &token, None).await?;
+    check(after.status.as_u16() == 404, "after the withdrawal there is no summary")?;
+    out.fact(
+        "→ 保護者が止めると、診療所にはもう何も見えません。 / Once the guardian stops it, the clinic sees nothing.",
+    );
+    erased(out, world, mother, &consent).await
+}
+
+/// The app proposes, and the mother agrees for the child.
+async fn granted(world: &World, mother: &str, child: &str) -> Result<String, WorldError> {
+    let token = world.app_token(mother)?;
+    let path = format!("/v1/texts/{PURPOSE}");
+    let hash = world.json(&world.app_http, Method::GET, &path, &token, None).await?["text_hash"].clone();
+    let visit = jiff::Timestamp::from_millisecond((world.now)()).unwrap_or_default() + jiff::Span::new().hours(20);
+    let booking = json!({"reference": BOOKING, "visit_at": visit.to_string()});
+    let proposal = json!({
+        "recipient": "midori-clinic", "purpose": PURPOSE, "categories": CATEGORIES, "text_hash": hash, "booking": booking,
+    });
+    let proposed = world.json(&world.app_http, Method::POST, "/v1/consents", &token, Some(&proposal)).await?;
+    let consent = text(&proposed, "id");
+    let approval = json!({"subject": child, "text_hash": hash});
+    let path = format!("/v1/consents/{consent}/approve");
+    world.json(&world.browser, Method::POST, &path, &world.person_token(mother)?, Some(&approval)).await?;
+    Ok(consent)
+}
+
+/// The app has the summary sent, and sees that the clinic has it.
+async fn sent_ahead(out: &mut Transcript, world: &World, mother: &str, consent: &str) -> Result<(), WorldError> {
+    let token = world.app_token(mother)?;
+    let path = format!("/v1/consents/{consent}/deliveries");
+    world.json(&world.app_http, Method::POST, &path, &token, Some(&json!({}))).await?;
+    let began = tokio::time::Instant::now();
+    let seen = loop {
+        let seen = world.json(&world.app_http, Method::GET, &path, &token, None).await?;
+        if seen.pointer("/items/0/state").and_then(Value::as_str) == Some("delivered") {
+            break seen;
+        }
+        check(began.elapsed().as_secs() < PATIENCE_S, "the summary is delivered")?;
+        tokio::task::yield_now().await;
+    };
+    let delivered = world.inbox.received();
+    let taken = delivered.last().and_then(|one| serde_json::from_slice::<Value>(&one.body).ok()).unwrap_or_default();
+    check(taken.pointer("/data/booking").and_then(Value::as_str) == Some(BOOKING), "it says for which visit it is")?;
+    let receipt = seen.pointer("/items/0/receipt").and_then(Value::as_str).unwrap_or_default();
+    check(!receipt.is_empty(), "there is a receipt")?;
+    out.fact("→ アプリの依頼で、要約が診療の前に診療所へ届きました（署名つき。関所に控えは残りません）。");
+    out.fact("→ At the app's request the summary was sent to the clinic ahead of the visit, signed; no copy is left at the gateway.");
+    Ok(())
+}
+
+/// The clinic finds its patient by its own reference, and reads the summary as it stands now: its path.
+async fn read(out: &mut Transcript, world: &World) -> Result<String, WorldError> {
+    let token = world.clinic_token()?;
+    let found = world.json(&world.clinic_http, Method::GET, &format!("/v1/bookings/{BOOKING}"), &token, None).await?;
+    out.fact("→ 診療所は、自院の予約番号から患者の ID を知り、今の要約を読みます。 / By its own booking reference the clinic learns the patient's id, and reads the summary as it is now.");
+    let path = format!("/fhir/Patient/{}/$summary", text(&found, "patient"));
     let document = world.json(&world.clinic_http, Method::GET, &path, &token, None).await?;
     let sections = document.pointer("/entry/0/resource/section").and_then(Value::as_array);
     for section in sections.into_iter().flatten() {
@@ -33,27 +92,23 @@ pub(super) async fn visit(out: &mut Transcript, world: &World, mother: &str, chi
     check(!written.contains("29463-7"), "weight was not agreed to, and is nowhere in it")?;
     out.fact("→ 提供元は 2 つ、文書は 1 つ（国際患者サマリー）。記載がないことは「なし」を意味しません。");
     out.fact("→ two sources, one document (International Patient Summary). What is not listed is not thereby absent.");
-    world.revoke(mother, &consent).await?;
-    let after = world.call(&world.clinic_http, Method::GET, &path, &token, None).await?;
-    check(after.status.as_u16() == 404, "after the withdrawal there is no summary")?;
-    out.fact(
-        "→ 保護者が止めると、診療所にはもう何も見えません。 / Once the guardian stops it, the clinic sees nothing.",
-    );
-    Ok(())
+    Ok(path)
 }
 
-/// The clinic proposes to the mother, who agrees for the child.
-async fn granted(world: &World, mother: &str, child: &str) -> Result<String, WorldError> {
-    let token = world.clinic_token_of(mother)?;
-    let path = format!("/v1/texts/{PURPOSE}");
-    let hash = world.json(&world.clinic_http, Method::GET, &path, &token, None).await?["text_hash"].clone();
-    let visit = jiff::Timestamp::from_millisecond((world.now)()).unwrap_or_default() + jiff::Span::new().hours(20);
-    let booking = json!({"reference": "Y-2041", "visit_at": visit.to_string()});
-    let proposal = json!({"purpose": PURPOSE, "categories": CATEGORIES, "text_hash": hash, "booking": booking});
-    let proposed = world.json(&world.clinic_http, Method::POST, "/v1/consents", &token, Some(&proposal)).await?;
-    let consent = text(&proposed, "id");
-    let approval = json!({"subject": child, "text_hash": hash});
-    let path = format!("/v1/consents/{consent}/approve");
-    world.json(&world.browser, Method::POST, &path, &world.person_token(mother)?, Some(&approval)).await?;
-    Ok(consent)
+/// The clinic finds the request to erase, answers it, and the mother sees the answer.
+async fn erased(out: &mut Transcript, world: &World, mother: &str, consent: &str) -> Result<(), WorldError> {
+    let token = world.clinic_token()?;
+    let asked = world.json(&world.clinic_http, Method::GET, "/v1/erasure-requests", &token, None).await?;
+    check(asked.to_string().contains(consent), "the clinic is asked to erase what it received")?;
+    let path = format!("/v1/erasure-requests/{consent}/answer");
+    let answer = json!({"answer": "kept", "law": "医師法24条（診療録、5年）"});
+    world.json(&world.clinic_http, Method::POST, &path, &token, Some(&answer)).await?;
+    let path = format!("/v1/consents/{consent}");
+    let seen = world.json(&world.browser, Method::GET, &path, &world.person_token(mother)?, None).await?;
+    check(seen.to_string().contains("医師法24条"), "the mother sees what the clinic answered")?;
+    out.fact("→ 消去のお願いに診療所が答え（診療録は法律により保存）、母親のページに示されます。");
+    out.fact(
+        "→ The clinic answers the request to erase (its own record is kept by law), and the mother sees the answer.",
+    );
+    Ok(())
 }

@@ -13,6 +13,7 @@ use sekisho_adapters::my_portal::PortalCodes;
 use sekisho_adapters::my_portal::stand_in::{Account, PortalOptions, PortalRegistration, PortalStandIn};
 use sekisho_adapters::people::{Family, fhir, phr};
 use sekisho_adapters::phr_app::stand_in::{PhrAppOptions, PhrAppStandIn};
+use sekisho_adapters::webhook::stand_in::WebhookStandIn;
 
 use super::world::{
     APP_CLIENT, CLERK, CLINIC_CLIENT, CLINIC_SCOPE, OTHER_STAFF, OWN_CLIENT, REGISTRAR, STAFF_CLIENT, STEP_UP_ACR,
@@ -155,6 +156,11 @@ pub(super) async fn phr(
     Ok(app)
 }
 
+/// Where the clinic takes what is sent to it.
+pub(super) async fn inbox(ca: &DevCa, server: &Identity) -> Result<WebhookStandIn, WorldError> {
+    WebhookStandIn::start(server_tls(ca, server, false)?).await.map_err(during("clinic's inbox"))
+}
+
 pub(super) struct Files<'a> {
     pub directory: &'a Path,
     pub ca: &'a DevCa,
@@ -187,7 +193,8 @@ impl Files<'_> {
         if !self.directory.join("master.key").exists() {
             put("master.key", &data_encoding::BASE64.encode(&crate::ids::random::<32>()))?;
         }
-        Ok(())
+        let secret = data_encoding::BASE64.encode(&crate::ids::random::<32>());
+        put("clinic.secret", &format!("whsec_{secret}"))
     }
 }
 
@@ -199,6 +206,7 @@ pub(super) fn configuration(
     city: &FhirServer,
     portal: &PortalStandIn,
     phr: &PhrAppStandIn,
+    inbox: &WebhookStandIn,
     [app, clinic, portal_certificate]: [&str; 3],
 ) -> String {
     let uid = rustix::process::getuid().as_raw();
@@ -218,5 +226,6 @@ pub(super) fn configuration(
         .replace("{city}", city.url())
         .replace("{portal}", &portal.url())
         .replace("{phr}", &phr.url())
+        .replace("{inbox}", &inbox.url())
         .replace("{uid}", &uid.to_string())
 }

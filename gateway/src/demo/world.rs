@@ -16,9 +16,10 @@ use sekisho_adapters::identity::stand_in::{DevIssuer, MintRequest, SigningAlgori
 use sekisho_adapters::my_portal::stand_in::PortalStandIn;
 use sekisho_adapters::people::Family;
 use sekisho_adapters::phr_app::stand_in::PhrAppStandIn;
+use sekisho_adapters::webhook::stand_in::WebhookStandIn;
 use serde_json::{Value, json};
 
-use super::surroundings::{Files, city, configuration, issuer, phr, portal, staff_issuer};
+use super::surroundings::{Files, city, configuration, inbox, issuer, phr, portal, staff_issuer};
 use crate::admin::client::{SocketError, ask};
 
 /// Something in the little world could not be made or reached.
@@ -92,6 +93,8 @@ pub struct World {
     pub portal: PortalStandIn,
     /// The PHR app as a source: what people measure and report themselves.
     pub phr: PhrAppStandIn,
+    /// Where the clinic takes what is sent to it.
+    pub inbox: WebhookStandIn,
     /// Families.
     pub families: Vec<Family>,
     /// A client with the app's certificate.
@@ -137,6 +140,7 @@ impl World {
         let city = city(&ca, &server, &now, &families).await?;
         let portal = portal(&ca, &server, &now, &families, &url, &gateway, &portal_identity).await?;
         let phr = phr(&ca, &server, &now, &families).await?;
+        let inbox = inbox(&ca, &server).await?;
         let http = |identity: Option<&Identity>| -> Result<HttpClient, WorldError> {
             let roots = ca.roots().map_err(during("roots"))?;
             let tls = client_config(roots, identity, ALPN_H1).map_err(during("client TLS"))?;
@@ -162,6 +166,7 @@ impl World {
             &city,
             &portal,
             &phr,
+            &inbox,
             [&app.thumbprint(), &clinic.thumbprint(), &portal_thumbprint],
         );
         std::fs::write(&config, text).map_err(during("configuration"))?;
@@ -179,6 +184,7 @@ impl World {
             city,
             portal,
             phr,
+            inbox,
             families,
             app_http,
             clinic_http,

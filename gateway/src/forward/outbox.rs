@@ -103,10 +103,10 @@ impl Outbox {
         self.lanes().waiting.get(&id).copied()
     }
 
-    /// Whether a party can't be reached, so that nothing is tried for a while.
+    /// How often in a row a party could not be reached.
     #[must_use]
-    pub fn rests(&self, party: &str) -> bool {
-        self.lanes().of.get(&party_id(party)).is_some_and(|lane| lane.failures > 0 && lane.workers == 0)
+    pub fn failures(&self, party: &str) -> u32 {
+        self.lanes().of.get(&party_id(party)).map_or(0, |lane| lane.failures)
     }
 
     /// Keeps one, durably. Nothing is done about it yet: [`Outbox::line_up`].
