@@ -124,6 +124,8 @@ EVENTS = {
     "link-code-issued": (31, record("app", h(19), bytes([20] * 20), 14)),
     "code-used": (32, record(i(1), h(19))),
     "counter-looked": (33, record(i(1), "city", "d")),
+    "summary-opened": (37, record(i(1), "city", "d", True)),
+    "not-their-patient": (38, record(i(1), "city", "d", 3)),
     "visit-moved": (36, record(i(5), 22, 23, 3, "app")),
     "pruned": (23, record(11, [record(1, 2, pruned_digest([5, 7])), record(2, 2, pruned_digest([5, 7]))])),
 }

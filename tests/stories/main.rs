@@ -17,6 +17,7 @@ mod import;
 mod linking;
 mod looks;
 mod management;
+mod narrowing;
 mod notices;
 mod officials;
 mod operators;

@@ -53,10 +53,12 @@ pub enum EntryType {
     CodeUsed = 32,
     CounterLooked = 33,
     VisitMoved = 36,
+    SummaryOpened = 37,
+    NotTheirPatient = 38,
 }
 
 impl EntryType {
-    const ALL: [Self; 34] = [
+    const ALL: [Self; 36] = [
         Self::RegistryActivated,
         Self::Enrolled,
         Self::Linked,
@@ -91,6 +93,8 @@ impl EntryType {
         Self::CodeUsed,
         Self::CounterLooked,
         Self::VisitMoved,
+        Self::SummaryOpened,
+        Self::NotTheirPatient,
     ];
 
     /// The type with this number.

@@ -6,7 +6,8 @@ use super::authenticate::{Caller, KnownParty, party_of};
 use super::connection::Connection;
 use super::token::Claims;
 use crate::app::App;
-use crate::config::Route;
+use crate::config::{Route, Staff};
+use crate::web::session::SignedIn;
 
 /// The configuration, who asked, and the route that a release was admitted under.
 pub struct Admission {
@@ -22,6 +23,8 @@ enum Of {
     Caller { claims: Arc<Claims>, party: Option<KnownParty> },
     /// A person who signed in at our pages, at this issuer.
     Person { issuer: String },
+    /// A member of a clinic's staff at its pages: signed in at this issuer, for this party, with these roles.
+    Viewer { issuer: String, party: String, roles: Vec<String> },
 }
 
 impl Admission {
@@ -36,6 +39,14 @@ impl Admission {
     #[must_use]
     pub fn of_person(app: &Arc<App>, issuer: &str, route: &Arc<Route>) -> Self {
         let of = Of::Person { issuer: issuer.to_owned() };
+        Self { app: Arc::clone(app), of, route: Arc::clone(route), others: Vec::new() }
+    }
+
+    /// Of a member of a clinic's staff at its pages.
+    #[must_use]
+    pub fn of_viewer(app: &Arc<App>, signed_in: &SignedIn, party: &str, route: &Arc<Route>) -> Self {
+        let (issuer, party) = (signed_in.issuer.clone(), party.to_owned());
+        let of = Of::Viewer { issuer, party, roles: signed_in.roles.clone() };
         Self { app: Arc::clone(app), of, route: Arc::clone(route), others: Vec::new() }
     }
 
@@ -64,6 +75,11 @@ impl Admission {
             }
             Of::Person { issuer } => {
                 now.web.provider_of(issuer).is_some() && now.config.pages.purpose == self.app.config.pages.purpose
+            }
+            Of::Viewer { issuer, party, roles } => {
+                let staff = now.web.provider_of(issuer).and_then(|provider| provider.settings.staff.as_ref());
+                let may = |staff: &Staff| roles.iter().any(|role| staff.viewer_roles.contains(role));
+                staff.is_some_and(|staff| staff.party == *party && may(staff))
             }
         };
         let same =

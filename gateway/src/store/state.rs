@@ -179,6 +179,7 @@ impl Subject {
             | Event::ErasureAnswered(_)
             | Event::ChannelChanged(_) => {}
             Event::EnrolmentCodeIssued(_) | Event::CodeUsed(_) | Event::CounterLooked(_) => {}
+            Event::SummaryOpened(_) | Event::NotTheirPatient(_) => {}
             _ => self.take_record(event)?,
         }
         Ok(())
@@ -317,6 +318,8 @@ fn about(event: &Event) -> Option<PersonId> {
         Event::EnrolmentCodeIssued(e) => e.person,
         Event::CodeUsed(e) => e.person,
         Event::CounterLooked(e) => e.subject,
+        Event::SummaryOpened(e) => e.subject,
+        Event::NotTheirPatient(e) => e.subject,
         _ => return None,
     };
     Some(PersonId::of(person.0))

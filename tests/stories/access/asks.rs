@@ -183,7 +183,7 @@ pub fn data(name: &str, of: &Target, attested: &Target) -> Ask {
     let path = match name {
         "vaccination-history" => history(patient),
         "portal-history" => format!("/portal/Immunization?patient={patient}"),
-        "clinic-history" => format!("/clinic/Immunization?patient={}", attested.patient),
+        "clinic-history" => format!("/first-visit/Immunization?patient={}", attested.patient),
         "patient" => format!("/fhir/Patient/{patient}"),
         "summary" => format!("/fhir/Patient/{}/$summary", attested.patient),
         other => panic!("{other}: say how it is asked"),
