@@ -5,6 +5,7 @@ mod adoption;
 mod backup;
 mod bookings;
 mod callers;
+mod clinic_pages;
 mod configuration;
 mod consents;
 mod counter;

@@ -201,7 +201,7 @@ pub async fn approve(app: &App, id: ConsentId, approval: &Approval) -> Result<Te
         if records.consents.len() >= CONSENTS_MAX {
             return Err(GiveError::TooMany("consents"));
         }
-        let terms = narrowed(&proposal.terms, &approval.taken)?;
+        let terms = narrowed(&proposal.terms, &approval.taken, now)?;
         check_terms(app, global, &proposal.proposed_by, &terms, now)?;
         booking::has_room(&app.store, &terms)?;
         if !may_decide_on(&dossier.subject, global, person, &terms.categories, now) {

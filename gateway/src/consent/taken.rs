@@ -20,7 +20,7 @@ pub struct Taken {
 ///
 /// # Errors
 /// When they would go further than what was proposed, or nothing is left.
-pub fn narrowed(proposed: &Terms, taken: &Taken) -> Result<Terms, GiveError> {
+pub fn narrowed(proposed: &Terms, taken: &Taken, now: Timestamp) -> Result<Terms, GiveError> {
     let mut terms = proposed.clone();
     if let Some(wanted) = &taken.categories {
         terms.categories.clone_from(wanted);
@@ -28,6 +28,9 @@ pub fn narrowed(proposed: &Terms, taken: &Taken) -> Result<Terms, GiveError> {
         terms.categories.dedup();
     }
     if let Some(until) = taken.until {
+        if until <= now || until.millis() <= proposed.from_ms {
+            return Err(field("until", "must be after now, and after the beginning"));
+        }
         terms.until_ms = until.millis();
     }
     if terms.categories.is_empty() {

@@ -18,7 +18,7 @@ use sekisho_adapters::people::Family;
 use sekisho_adapters::phr_app::stand_in::PhrAppStandIn;
 use serde_json::{Value, json};
 
-use super::surroundings::{Files, city, configuration, issuer, phr, portal, staff_issuer};
+use super::surroundings::{Files, city, clinic_issuer, configuration, issuer, phr, portal, staff_issuer};
 use crate::admin::client::{SocketError, ask};
 
 /// Something in the little world could not be made or reached.
@@ -39,6 +39,12 @@ pub const APP_CLIENT: &str = "yotsuba-app";
 pub const CLINIC_CLIENT: &str = "midori-emr";
 /// Our own client at the issuer of the city's staff.
 pub const STAFF_CLIENT: &str = "sekisho-counter";
+/// A doctor of the clinic, who may open summaries of those who booked.
+pub const DOCTOR: &str = "doctor-midorikawa";
+/// A nurse of the clinic, likewise.
+pub const NURSE: &str = "nurse-wakaba";
+/// Somebody at the clinic's reception, who may not.
+pub const RECEPTION: &str = "reception-mori";
 /// A member of the city's staff who may record at the counter.
 pub const CLERK: &str = "clerk-yamada";
 /// One who may issue enrolment codes as well.
@@ -86,6 +92,8 @@ pub struct World {
     pub issuer: DevIssuer,
     /// The one of the city's staff.
     pub staff: DevIssuer,
+    /// The one of the clinic's staff.
+    pub clinic_staff: DevIssuer,
     /// The city's FHIR server.
     pub city: FhirServer,
     /// The portal.
@@ -134,6 +142,7 @@ impl World {
         let sign_in_key = SigningKey::generate(SigningAlgorithm::Es256).map_err(during("key for signing in"))?;
         let issuer = issuer(&ca, &server, &now, &families, &url, [&app, &clinic], &sign_in_key).await?;
         let staff = staff_issuer(&ca, &server, &now, &url, &sign_in_key).await?;
+        let clinic_staff = clinic_issuer(&ca, &server, &now, &url, &sign_in_key).await?;
         let city = city(&ca, &server, &now, &families).await?;
         let portal = portal(&ca, &server, &now, &families, &url, &gateway, &portal_identity).await?;
         let phr = phr(&ca, &server, &now, &families).await?;
@@ -158,7 +167,7 @@ impl World {
         let text = configuration(
             address,
             &url,
-            [&issuer, &staff],
+            [&issuer, &staff, &clinic_staff],
             &city,
             &portal,
             &phr,
@@ -176,6 +185,7 @@ impl World {
             clinic,
             issuer,
             staff,
+            clinic_staff,
             city,
             portal,
             phr,

@@ -80,7 +80,7 @@ pub async fn show(visit: &Visit, id: &str) -> Result<Answer, Trouble> {
     };
     // What the choice would give, not what was proposed.
     let taken = grant::taken(visit, &proposal).ok_or(grant::UNREADABLE);
-    let terms = match taken.and_then(|taken| narrowed(&proposal.terms, &taken)) {
+    let terms = match taken.and_then(|taken| narrowed(&proposal.terms, &taken, visit.now)) {
         Ok(terms) => terms,
         Err(error) => return grant::not_agreed(visit, person, id, error).await,
     };
