@@ -130,6 +130,8 @@ EVENTS = {
     "forward-stopped": (35, record(i(21), choice(1), 1, None)),
     "forward-late": (35, record(i(21), choice(2), 1, None)),
     "forward-refused": (35, record(i(21), choice(3), 1, None)),
+    "summary-opened": (37, record(i(1), "city", "d", True)),
+    "not-their-patient": (38, record(i(1), "city", "d", 3)),
     "visit-moved": (36, record(i(5), 22, 23, 3, "app")),
     "pruned": (23, record(11, [record(1, 2, pruned_digest([5, 7])), record(2, 2, pruned_digest([5, 7]))])),
 }

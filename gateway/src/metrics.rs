@@ -120,6 +120,8 @@ pub struct Metrics {
     pub turned_away: IntCounter,
     /// TLS handshakes that failed or took too long.
     pub handshakes_failed: IntCounter,
+    /// Clinics' staff said that whom they were shown is not their patient.
+    pub not_their_patient: IntCounter,
     refusals: ByLabel<14>,
     /// What is looked at.
     pub looked: Looked,
@@ -229,6 +231,10 @@ impl Metrics {
             connections: maker.gauge("sekisho_connections", "Open connections at the public port.")?,
             turned_away: maker.count("sekisho_connections_turned_away_total", "Connections beyond the most.")?,
             handshakes_failed: maker.count("sekisho_tls_handshakes_failed_total", "Handshakes failed or too slow.")?,
+            not_their_patient: maker.count(
+                "sekisho_not_their_patient_total",
+                "Staff said that whom they were shown is not their patient.",
+            )?,
             refusals: fixed(&refusals, REFUSALS),
             looked: Looked {
                 backlog: maker.gauge("sekisho_index_backlog_records", "Index records that wait to be written.")?,

@@ -133,6 +133,10 @@ pub enum Check {
     VisitEnd,
     BookingCounts,
     BookingOf,
+    NeverWider,
+    ViewerRole,
+    ViewRecorded,
+    BookingOwn,
 }
 
 /// Whether a check is switched off: never, in a build that is not made for sabotage.

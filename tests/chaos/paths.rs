@@ -154,7 +154,7 @@ impl Trial {
             "/fhir/Immunization",
             "/portal/Immunization",
             "/fhir/internal/Immunization",
-            "/clinic/Immunization",
+            "/first-visit/Immunization",
             "/v1/me",
         ];
         with_query

@@ -40,7 +40,7 @@ async fn every_problem_is_reported_at_once_with_its_line() {
 async fn routes_that_one_request_could_match_both_are_a_mistake() {
     let town = Town::open().await;
     let good = std::fs::read_to_string(&town.world.config).unwrap();
-    let bent = good.replace("path = \"/clinic/Immunization\"", "path = \"/fhir/Immunization\"");
+    let bent = good.replace("path = \"/first-visit/Immunization\"", "path = \"/fhir/Immunization\"");
     let problems = Config::parse(&bent, &town.world.config).unwrap_err();
     assert!(problems.iter().any(|p| p.message.contains("overlap")), "{problems:#?}");
     let shared = good.replace("clients = [\"midori-emr\"]", "clients = [\"yotsuba-app\"]");

@@ -92,7 +92,7 @@ async fn another_partys_pairwise_id_is_nobodys() {
     let town = Town::open().await;
     let (_, patient) = town.consent().await;
     let token = town.world.clinic_token().unwrap();
-    let path = |p: &str| format!("/clinic/Immunization?patient={p}");
+    let path = |p: &str| format!("/first-visit/Immunization?patient={p}");
     let unknown = "aaaaaaaaaaaaaaaaaaaaaaaaaa";
     let nobody = town.world.call(&town.world.clinic_http, Method::GET, &path(unknown), &token, None).await.unwrap();
     let theirs = town.world.call(&town.world.clinic_http, Method::GET, &path(&patient), &token, None).await.unwrap();
@@ -117,7 +117,7 @@ async fn a_party_that_asks_too_often_in_vain_is_told_to_wait() {
     assert_eq!(known.headers["retry-after"], "1");
     // Another party goes on, and what narrows is never held back.
     let clinic = town.world.clinic_token().unwrap();
-    let path = "/clinic/Immunization?patient=aaaaaaaaaaaaaaaaaaaaaaaaaa";
+    let path = "/first-visit/Immunization?patient=aaaaaaaaaaaaaaaaaaaaaaaaaa";
     let answer = town.world.call(&town.world.clinic_http, Method::GET, path, &clinic, None).await.unwrap();
     assert_eq!(answer.status.as_u16(), 200);
     town.pass_seconds(1);

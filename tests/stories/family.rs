@@ -175,7 +175,7 @@ async fn a_legal_basis_releases_to_the_citys_machine_and_shows_to_no_citizen() {
     let snapshot = town.gateway.app().store.snapshot(subject).await.unwrap();
     let pairwise = snapshot.subject.pairwise_at("midori-clinic").unwrap().id.text();
     let token = town.world.clinic_token().unwrap();
-    let search = format!("/clinic/Immunization?patient={pairwise}");
+    let search = format!("/first-visit/Immunization?patient={pairwise}");
     let (status, answer) = town.call(&town.world.clinic_http, Method::GET, &search, &token, None).await;
     assert_eq!(status, 200);
     assert!(answer["total"].as_u64().unwrap() > 0);

@@ -468,7 +468,7 @@ async fn what_rests_on_a_legal_basis_is_on_no_page() {
     let clinic = town.world.clinic_token().unwrap();
     let snapshot = town.gateway.app().store.snapshot(TextId::parse(town.child()).unwrap()).await.unwrap();
     let at_clinic = snapshot.subject.pairwise_at("midori-clinic").unwrap().id.text();
-    let path = format!("/clinic/Immunization?patient={at_clinic}");
+    let path = format!("/first-visit/Immunization?patient={at_clinic}");
     let released = town.world.call(&town.world.clinic_http, Method::GET, &path, &clinic, None).await.unwrap();
     assert!(released.status == StatusCode::OK && body(&released)["total"].as_u64().unwrap() > 0);
     let (after, exported) = (mother.open(&log).await, mother.open(&export).await);

@@ -223,6 +223,8 @@ fn told(event: &Event) -> Value {
         Event::ForwardEnded(e) => json!({
             "forward": id::<ForwardId>(e.forward), "end": e.end.code(), "attempts": e.attempts,
         }),
+        Event::SummaryOpened(e) => json!({"party": e.party, "by": e.by, "identity_only": e.identity_only}),
+        Event::NotTheirPatient(e) => json!({"party": e.party, "by": e.by, "said": instant(e.at_ms)}),
         Event::VisitMoved(e) => json!({
             "consent": id::<ConsentId>(e.consent), "visit": instant(e.visit_ms), "until": instant(e.until_ms),
             "moved": instant(e.at_ms), "party": e.party,

@@ -15,6 +15,7 @@ use crate::consent::give::{self, Approval, GiveError, Narrowed, RefusedScope, Re
 use crate::consent::people::parse_instant;
 use crate::consent::receipt::Receipt;
 use crate::consent::record::{self, ConsentRecord};
+use crate::consent::taken::Taken;
 use crate::ids::TextId;
 use crate::ledger::entry::Bytes32;
 use crate::ledger::event::{Booking, Event, Terms};
@@ -263,6 +264,9 @@ pub(super) fn limit(call: &Call<'_>) -> Result<usize, Problem> {
 struct Approved {
     subject: String,
     text_hash: String,
+    /// Less than what is proposed: these categories, until then.
+    categories: Option<Vec<String>>,
+    until: Option<String>,
 }
 
 pub(super) async fn approve(call: &Call<'_>, id: &str) -> Result<Answer, Problem> {
@@ -270,9 +274,13 @@ pub(super) async fn approve(call: &Call<'_>, id: &str) -> Result<Answer, Problem
     let id = consent_id(id)?;
     let body: Approved = call.json()?;
     let subject = subject(&body.subject)?;
+    let instant =
+        |text: &str| parse_instant(text).ok_or_else(|| Problem::field("until", "must be an RFC 3339 instant"));
+    let until = body.until.as_deref().map(instant).transpose()?;
     let approval = Approval {
         person,
         subject,
+        taken: Taken { categories: body.categories, until },
         text_hash: hash(&body.text_hash)?.0,
         revision: call.if_match()?,
         acr: caller.claims.acr.clone().unwrap_or_default(),

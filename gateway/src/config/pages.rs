@@ -114,6 +114,8 @@ pub struct Staff {
     pub counter_roles: Vec<String>,
     /// Of those, roles that may also issue enrolment codes.
     pub enrol_roles: Vec<String>,
+    /// Roles that may open summaries of those who booked; of a clinic alone.
+    pub viewer_roles: Vec<String>,
     /// How long their sessions last without anything being done, in milliseconds.
     pub idle_ms: i64,
 }
@@ -236,9 +238,11 @@ fn staff(s: &mut Section<'_, '_, '_>) -> Staff {
     let party = s.text("party", "the registered party whose staff sign in here").value;
     let role_claim = s.text("role_claim", "the claim of the ID token that says which roles somebody has").value;
     let counter_roles = values(s.texts("counter_roles", "roles that may record at the counter"));
-    if counter_roles.is_empty() {
+    let viewer_roles = values(s.texts("viewer_roles", "roles that may open summaries of those who booked"));
+    if counter_roles.is_empty() && viewer_roles.is_empty() {
         let offset = s.offset();
-        s.wrong(offset, "counter_roles", "is missing or empty (roles that may record at the counter)");
+        let what = "is missing or empty (roles that may record at the counter), and there are no `viewer_roles` either";
+        s.wrong(offset, "counter_roles", what);
     }
     let named = s.texts("enrol_roles", "roles of `counter_roles` that may also issue enrolment codes");
     if let Some(other) = named.iter().find(|role| !counter_roles.contains(&role.value)) {
@@ -247,7 +251,7 @@ fn staff(s: &mut Section<'_, '_, '_>) -> Staff {
     let enrol_roles = values(named);
     let idle_s = s.number("idle_s", 300, 60..=3_600);
     let idle_ms = i64::try_from(idle_s).unwrap_or(60).saturating_mul(1_000);
-    Staff { party, role_claim, counter_roles, enrol_roles, idle_ms }
+    Staff { party, role_claim, counter_roles, enrol_roles, viewer_roles, idle_ms }
 }
 
 /// Two issuers of one address would make staff of citizens; staff belong to a registered party that has a counter.
@@ -268,6 +272,11 @@ pub(super) fn compare(top: &mut Section<'_, '_, '_>, issuers: &[Issuer], registr
                 "[issuer.sign_in.staff]: `party` is `{}`, but must be a registered municipality or clinic",
                 staff.party
             );
+            top.problems.at(0, message);
+        }
+        let is_clinic = registry.party(&staff.party).is_some_and(|p| p.kind == "clinic");
+        if !staff.viewer_roles.is_empty() && !is_clinic {
+            let message = "[issuer.sign_in.staff]: `viewer_roles` are for a party of the kind clinic alone";
             top.problems.at(0, message);
         }
     }

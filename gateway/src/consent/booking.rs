@@ -146,6 +146,8 @@ pub struct Booked {
     pub consent: ConsentId,
     /// When the visit is.
     pub visit: Timestamp,
+    /// What it is for.
+    pub purpose: String,
 }
 
 /// Looks up a recipient's booking.
@@ -168,7 +170,8 @@ pub async fn find(app: &App, recipient: &str, reference: &Reference) -> Result<B
     let known = store.snapshot(subject).await?;
     let patient = known.subject.pairwise_at(recipient).ok_or(GiveError::Changed)?.id;
     let visit = last.agreement.visit().ok_or(GiveError::Unknown("booking"))?;
-    Ok(Booked { patient, subject, consent: last.agreement.consent, visit })
+    let purpose = last.agreement.terms.purpose.clone();
+    Ok(Booked { patient, subject, consent: last.agreement.consent, visit, purpose })
 }
 
 /// Who says that a visit is off, or at another time.

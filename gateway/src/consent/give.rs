@@ -13,6 +13,7 @@ use super::barrier::BarrierError;
 use super::booking;
 use super::people::mint_pairwise;
 use super::refused::{Grant, no_refusal_stands};
+use super::taken::{Taken, narrowed};
 use crate::app::App;
 use crate::ids::{TextId, party_id};
 use crate::ledger::entry::{Bytes16, Cause, Idempotency};
@@ -162,6 +163,8 @@ pub struct Approval {
     pub person: PersonId,
     /// About whom: the person, or a child.
     pub subject: PersonId,
+    /// What of it.
+    pub taken: Taken,
     /// The text that was shown.
     pub text_hash: [u8; 32],
     /// The proposal's revision that was shown, if stated.
@@ -172,11 +175,12 @@ pub struct Approval {
     pub idempotency: Option<Idempotency>,
 }
 
-/// Makes a consent of a proposal.
+/// Makes a consent of a proposal, or of a part of it; gives what was agreed to.
 ///
 /// # Errors
-/// When there is no such proposal for this person, the text is outdated, the person has no authority, or a refusal stands.
-pub async fn approve(app: &App, id: ConsentId, approval: &Approval) -> Result<(), GiveError> {
+/// When there is no such proposal for this person, more than it is asked for, the text is outdated, the person has no authority,
+/// or a refusal stands.
+pub async fn approve(app: &App, id: ConsentId, approval: &Approval) -> Result<Terms, GiveError> {
     let (person, subject) = (approval.person, approval.subject);
     let proposer = [person];
     let recorded = app.store.update_with(subject, &proposer, |dossier, others, global, now| {
@@ -197,31 +201,26 @@ pub async fn approve(app: &App, id: ConsentId, approval: &Approval) -> Result<()
         if records.consents.len() >= CONSENTS_MAX {
             return Err(GiveError::TooMany("consents"));
         }
-        check_terms(app, global, &proposal.proposed_by, &proposal.terms, now)?;
-        booking::has_room(&app.store, &proposal.terms)?;
-        if !may_decide_on(&dossier.subject, global, person, &proposal.terms.categories, now) {
+        let terms = narrowed(&proposal.terms, &approval.taken, now)?;
+        check_terms(app, global, &proposal.proposed_by, &terms, now)?;
+        booking::has_room(&app.store, &terms)?;
+        if !may_decide_on(&dossier.subject, global, person, &terms.categories, now) {
             return Err(GiveError::NoAuthority);
         }
-        no_refusal_stands(
-            &dossier.subject,
-            global,
-            &proposal.terms,
-            Grant { grantor: person, attested_by: None },
-            now,
-        )?;
+        let grant = Grant { grantor: person, attested_by: None };
+        no_refusal_stands(&dossier.subject, global, &terms, grant, now)?;
         let approved = ConsentApproved {
             consent: Bytes16(*id.bytes()),
             subject: Bytes16(*subject.bytes()),
             grantor: Bytes16(*person.bytes()),
-            terms: proposal.terms.clone(),
+            terms: terms.clone(),
             approved_ms: now.millis(),
             attested_by: None,
             how: approval.acr.clone(),
             attestation: None,
-            proposed_by: Some(&proposal.proposed_by).filter(|by| **by != proposal.terms.recipient).cloned(),
+            proposed_by: Some(&proposal.proposed_by).filter(|by| **by != terms.recipient).cloned(),
         };
-        let terms = proposal.terms.clone();
-        let superseded = superseded(dossier, id, person, &proposal.terms, now);
+        let superseded = superseded(dossier, id, person, &terms, now);
         let events = [Event::ConsentApproved(approved)].into_iter().chain(superseded);
         let mut drafted = draft(events, approval.idempotency, Cause::Person);
         if subject != person {
@@ -234,7 +233,7 @@ pub async fn approve(app: &App, id: ConsentId, approval: &Approval) -> Result<()
     let (terms, _) = recorded.await?;
     mint_pairwise(&app.store, subject, &terms.recipient).await?;
     app.barrier.after_person(subject).await?;
-    Ok(())
+    Ok(terms)
 }
 
 fn open_proposal(dossier: &Dossier, id: ConsentId) -> Option<&Proposal> {

@@ -18,3 +18,4 @@ pub mod record;
 pub mod refused;
 pub mod seen;
 mod stop;
+pub mod taken;

@@ -16,8 +16,8 @@ use sekisho_adapters::phr_app::stand_in::{PhrAppOptions, PhrAppStandIn};
 use sekisho_adapters::webhook::stand_in::WebhookStandIn;
 
 use super::world::{
-    APP_CLIENT, CLERK, CLINIC_CLIENT, CLINIC_SCOPE, OTHER_STAFF, OWN_CLIENT, REGISTRAR, STAFF_CLIENT, STEP_UP_ACR,
-    WorldError, during, portal_account,
+    APP_CLIENT, CLERK, CLINIC_CLIENT, CLINIC_SCOPE, DOCTOR, NURSE, OTHER_STAFF, OWN_CLIENT, RECEPTION, REGISTRAR,
+    STAFF_CLIENT, STEP_UP_ACR, WorldError, during, portal_account,
 };
 
 type TlsResult = Result<rustls::ServerConfig, WorldError>;
@@ -67,25 +67,54 @@ pub(super) async fn staff_issuer(
     url: &str,
     sign_in_key: &SigningKey,
 ) -> Result<DevIssuer, WorldError> {
-    let mut options = IssuerOptions::new(server_tls(ca, server, false)?, Arc::clone(now));
-    let persona = |sub: &str, label: &str, roles: &[&str]| {
-        let mut persona = Persona::new(sub, label);
-        persona.roles = roles.iter().map(|role| (*role).to_owned()).collect();
-        persona
-    };
-    options.personas = vec![
+    let personas = vec![
         persona(CLERK, "窓口 山田（同意の記録）", &["counter"]),
         persona(REGISTRAR, "窓口 佐藤（記録と登録コード）", &["counter", "registrar"]),
         persona(OTHER_STAFF, "総務 鈴木（窓口の役割なし）", &["general-affairs"]),
     ];
+    issuer_of_staff((ca, server), now, url, sign_in_key, ("fuchu-staff", "/counter"), personas).await
+}
+
+/// The issuer at which the clinic's staff sign in: a doctor, a nurse, and somebody at the reception who opens nothing.
+pub(super) async fn clinic_issuer(
+    ca: &DevCa,
+    server: &Identity,
+    now: &NowMs,
+    url: &str,
+    sign_in_key: &SigningKey,
+) -> Result<DevIssuer, WorldError> {
+    let personas = vec![
+        persona(DOCTOR, "医師 緑川", &["doctor"]),
+        persona(NURSE, "看護師 若葉", &["nurse"]),
+        persona(RECEPTION, "受付 森（患者情報の役割なし）", &["reception"]),
+    ];
+    issuer_of_staff((ca, server), now, url, sign_in_key, ("midori-staff", "/clinic"), personas).await
+}
+
+fn persona(sub: &str, label: &str, roles: &[&str]) -> Persona {
+    let mut persona = Persona::new(sub, label);
+    persona.roles = roles.iter().map(|role| (*role).to_owned()).collect();
+    persona
+}
+
+async fn issuer_of_staff(
+    (ca, server): (&DevCa, &Identity),
+    now: &NowMs,
+    url: &str,
+    sign_in_key: &SigningKey,
+    (code, home): (&str, &str),
+    personas: Vec<Persona>,
+) -> Result<DevIssuer, WorldError> {
+    let mut options = IssuerOptions::new(server_tls(ca, server, false)?, Arc::clone(now));
+    options.personas = personas;
     options.clients = vec![Registration {
         client_id: STAFF_CLIENT.to_owned(),
-        redirect_uris: vec![format!("{url}/my/sign-in/fuchu-staff/callback")],
+        redirect_uris: vec![format!("{url}/my/sign-in/{code}/callback")],
         auth: ClientAuth::PrivateKeyJwt { public_key_pem: sign_in_key.public_pem().to_owned() },
         scopes: vec!["openid".to_owned()],
         audiences: vec![url.to_owned()],
-        post_logout_redirect_uris: vec![format!("{url}/counter")],
-        backchannel_logout_uri: Some(format!("{url}/my/sign-in/fuchu-staff/signed-out")),
+        post_logout_redirect_uris: vec![format!("{url}{home}")],
+        backchannel_logout_uri: Some(format!("{url}/my/sign-in/{code}/signed-out")),
     }];
     DevIssuer::start(options).await.map_err(during("staff's issuer"))
 }
@@ -202,7 +231,7 @@ impl Files<'_> {
 pub(super) fn configuration(
     address: SocketAddr,
     url: &str,
-    [issuer, staff]: [&DevIssuer; 2],
+    [issuer, staff, clinic_staff]: [&DevIssuer; 3],
     city: &FhirServer,
     portal: &PortalStandIn,
     phr: &PhrAppStandIn,
@@ -217,6 +246,7 @@ pub(super) fn configuration(
         .replace("{own_client}", OWN_CLIENT)
         .replace("{staff_issuer}", staff.base_url())
         .replace("{staff_client}", STAFF_CLIENT)
+        .replace("{clinic_staff_issuer}", clinic_staff.base_url())
         .replace("{step_up}", STEP_UP_ACR)
         .replace("{app_thumbprint}", app)
         .replace("{app_client}", APP_CLIENT)

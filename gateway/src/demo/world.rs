@@ -19,7 +19,7 @@ use sekisho_adapters::phr_app::stand_in::PhrAppStandIn;
 use sekisho_adapters::webhook::stand_in::WebhookStandIn;
 use serde_json::{Value, json};
 
-use super::surroundings::{Files, city, configuration, inbox, issuer, phr, portal, staff_issuer};
+use super::surroundings::{Files, city, clinic_issuer, configuration, inbox, issuer, phr, portal, staff_issuer};
 use crate::admin::client::{SocketError, ask};
 
 /// Something in the little world could not be made or reached.
@@ -40,6 +40,12 @@ pub const APP_CLIENT: &str = "yotsuba-app";
 pub const CLINIC_CLIENT: &str = "midori-emr";
 /// Our own client at the issuer of the city's staff.
 pub const STAFF_CLIENT: &str = "sekisho-counter";
+/// A doctor of the clinic, who may open summaries of those who booked.
+pub const DOCTOR: &str = "doctor-midorikawa";
+/// A nurse of the clinic, likewise.
+pub const NURSE: &str = "nurse-wakaba";
+/// Somebody at the clinic's reception, who may not.
+pub const RECEPTION: &str = "reception-mori";
 /// A member of the city's staff who may record at the counter.
 pub const CLERK: &str = "clerk-yamada";
 /// One who may issue enrolment codes as well.
@@ -87,6 +93,8 @@ pub struct World {
     pub issuer: DevIssuer,
     /// The one of the city's staff.
     pub staff: DevIssuer,
+    /// The one of the clinic's staff.
+    pub clinic_staff: DevIssuer,
     /// The city's FHIR server.
     pub city: FhirServer,
     /// The portal.
@@ -137,6 +145,7 @@ impl World {
         let sign_in_key = SigningKey::generate(SigningAlgorithm::Es256).map_err(during("key for signing in"))?;
         let issuer = issuer(&ca, &server, &now, &families, &url, [&app, &clinic], &sign_in_key).await?;
         let staff = staff_issuer(&ca, &server, &now, &url, &sign_in_key).await?;
+        let clinic_staff = clinic_issuer(&ca, &server, &now, &url, &sign_in_key).await?;
         let city = city(&ca, &server, &now, &families).await?;
         let portal = portal(&ca, &server, &now, &families, &url, &gateway, &portal_identity).await?;
         let phr = phr(&ca, &server, &now, &families).await?;
@@ -162,7 +171,7 @@ impl World {
         let text = configuration(
             address,
             &url,
-            [&issuer, &staff],
+            [&issuer, &staff, &clinic_staff],
             &city,
             &portal,
             &phr,
@@ -181,6 +190,7 @@ impl World {
             clinic,
             issuer,
             staff,
+            clinic_staff,
             city,
             portal,
             phr,

@@ -55,10 +55,12 @@ pub enum EntryType {
     ForwardAsked = 34,
     ForwardEnded = 35,
     VisitMoved = 36,
+    SummaryOpened = 37,
+    NotTheirPatient = 38,
 }
 
 impl EntryType {
-    const ALL: [Self; 36] = [
+    const ALL: [Self; 38] = [
         Self::RegistryActivated,
         Self::Enrolled,
         Self::Linked,
@@ -95,6 +97,8 @@ impl EntryType {
         Self::ForwardAsked,
         Self::ForwardEnded,
         Self::VisitMoved,
+        Self::SummaryOpened,
+        Self::NotTheirPatient,
     ];
 
     /// The type with this number.

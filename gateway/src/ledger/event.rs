@@ -513,4 +513,29 @@ events! {
         /// The code of the party that said so.
         4 party: String,
     }
+
+    /// A member of a party's staff opens a summary at its pages. It is recorded before anything is shown; what was shown, the
+    /// decisions say.
+    SummaryOpened {
+        /// About whom.
+        0 subject: Bytes16,
+        /// The party's code.
+        1 party: String,
+        /// The login of the member of staff.
+        2 by: String,
+        /// Name and date of birth alone, to make sure who it is; or the whole.
+        3 identity_only: bool,
+    }
+
+    /// A member of a party's staff says that the person they were shown is not their patient.
+    NotTheirPatient {
+        /// Who was shown.
+        0 subject: Bytes16,
+        /// The party's code.
+        1 party: String,
+        /// The login of the member of staff.
+        2 by: String,
+        /// When, ms since the epoch.
+        3 at_ms: i64,
+    }
 }

@@ -211,6 +211,8 @@ fn records() -> Vec<(&'static str, Event)> {
     let without_end = ForwardAsked { by_ms: None, ..forward.clone() };
     let forward_ended = |end, digest| Event::ForwardEnded(ForwardEnded { forward: i(21), end, attempts: 1, digest });
     let looked = CounterLooked { subject: i(1), party: s("city"), by: s("d") };
+    let opened = SummaryOpened { subject: i(1), party: s("city"), by: s("d"), identity_only: true };
+    let not_theirs = NotTheirPatient { subject: i(1), party: s("city"), by: s("d"), at_ms: 3 };
     let adopted = SpeciallyAdopted { subject: i(1), from_ms: 11, at_ms: 12, evidence: s("e"), verified_by: s("v") };
     vec![
         ("specially-adopted", Event::SpeciallyAdopted(adopted)),
@@ -224,6 +226,8 @@ fn records() -> Vec<(&'static str, Event)> {
         ("forward-stopped", forward_ended(ForwardEnd::Stopped, None)),
         ("forward-late", forward_ended(ForwardEnd::Late, None)),
         ("forward-refused", forward_ended(ForwardEnd::Refused, None)),
+        ("summary-opened", Event::SummaryOpened(opened)),
+        ("not-their-patient", Event::NotTheirPatient(not_theirs)),
         ("consent-proposed", Event::ConsentProposed(proposed)),
         ("consent-attested", Event::ConsentApproved(attested)),
         ("consent-approved", Event::ConsentApproved(approved)),
@@ -355,11 +359,11 @@ fn every_event() {
     assert_eq!(Event::decode(EntryType::OperatorRead, &spelled_out), Err(BodyError), "an absent field at the end");
     let named = PAGE.matches("```golden event-").count();
     assert_eq!(all.len(), named);
-    for number in 1..=36 {
+    for number in 1..=38 {
         assert!(all.iter().any(|(_, event)| event.entry_type() as u8 == number), "no vector of type {number}");
     }
     assert_eq!(EntryType::from_number(0), None);
-    assert_eq!(EntryType::from_number(37), None);
+    assert_eq!(EntryType::from_number(39), None);
 }
 
 #[test]

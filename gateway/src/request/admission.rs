@@ -6,7 +6,8 @@ use super::authenticate::{Caller, KnownParty, party_of};
 use super::connection::Connection;
 use super::token::Claims;
 use crate::app::App;
-use crate::config::{Forward, Route};
+use crate::config::{Forward, Route, Staff};
+use crate::web::session::SignedIn;
 
 /// The configuration, who asked, and the route that a release was admitted under.
 pub struct Admission {
@@ -24,6 +25,8 @@ enum Of {
     Person { issuer: String },
     /// A delivery, as it was configured.
     Delivery { to: Arc<Forward> },
+    /// A member of a clinic's staff at its pages: signed in at this issuer, for this party, with these roles.
+    Viewer { issuer: String, party: String, roles: Vec<String> },
 }
 
 impl Admission {
@@ -45,6 +48,14 @@ impl Admission {
     #[must_use]
     pub fn of_delivery(app: &Arc<App>, to: &Arc<Forward>, route: &Arc<Route>) -> Self {
         let of = Of::Delivery { to: Arc::clone(to) };
+        Self { app: Arc::clone(app), of, route: Arc::clone(route), others: Vec::new() }
+    }
+
+    /// Of a member of a clinic's staff at its pages.
+    #[must_use]
+    pub fn of_viewer(app: &Arc<App>, signed_in: &SignedIn, party: &str, route: &Arc<Route>) -> Self {
+        let (issuer, party) = (signed_in.issuer.clone(), party.to_owned());
+        let of = Of::Viewer { issuer, party, roles: signed_in.roles.clone() };
         Self { app: Arc::clone(app), of, route: Arc::clone(route), others: Vec::new() }
     }
 
@@ -75,6 +86,11 @@ impl Admission {
                 now.web.provider_of(issuer).is_some() && now.config.pages.purpose == self.app.config.pages.purpose
             }
             Of::Delivery { to } => now.config.forwards.contains(to),
+            Of::Viewer { issuer, party, roles } => {
+                let staff = now.web.provider_of(issuer).and_then(|provider| provider.settings.staff.as_ref());
+                let may = |staff: &Staff| roles.iter().any(|role| staff.viewer_roles.contains(role));
+                staff.is_some_and(|staff| staff.party == *party && may(staff))
+            }
         };
         let same =
             |route: &Arc<Route>| now.config.routes.contains(route) && source(&self.app, route) == source(now, route);

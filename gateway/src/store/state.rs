@@ -183,6 +183,7 @@ impl Subject {
             | Event::ForwardAsked(_)
             | Event::ForwardEnded(_) => {}
             Event::EnrolmentCodeIssued(_) | Event::CodeUsed(_) | Event::CounterLooked(_) => {}
+            Event::SummaryOpened(_) | Event::NotTheirPatient(_) => {}
             _ => self.take_record(event)?,
         }
         Ok(())
@@ -322,6 +323,8 @@ fn about(event: &Event) -> Option<PersonId> {
         Event::CodeUsed(e) => e.person,
         Event::CounterLooked(e) => e.subject,
         Event::ForwardAsked(e) => e.subject,
+        Event::SummaryOpened(e) => e.subject,
+        Event::NotTheirPatient(e) => e.subject,
         _ => return None,
     };
     Some(PersonId::of(person.0))

@@ -67,6 +67,8 @@ pub struct Document {
     pub json: Vec<u8>,
     /// How many items of each contribution are in it.
     pub items: Vec<u32>,
+    /// What is said at its head, in Japanese and English: of what is lacking too.
+    pub heads: Vec<(String, String)>,
 }
 
 /// No source gave name and date of birth, so that nobody could tell whose summary it is.
@@ -128,7 +130,7 @@ pub fn compose(about: &About<'_>, contributions: &[Contribution<'_>], now: Times
         Value::Array(entries),
     );
     // A value made of JSON always is JSON again.
-    Ok(Document { json: serde_json::to_vec(&bundle).unwrap_or_default(), items: counts })
+    Ok(Document { json: serde_json::to_vec(&bundle).unwrap_or_default(), items: counts, heads: heads(&lacks) })
 }
 
 /// An object with one member more, which is moved into it: `json!` would copy it.

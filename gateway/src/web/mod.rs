@@ -1,10 +1,12 @@
-//! Pages: for citizens under `/my` (sign in, see, grant, stop, see who looked), for a party's staff under `/counter`.
+//! Pages: for citizens under `/my` (sign in, see, grant, stop, see who looked), for a party's staff under `/counter`, for a clinic's
+//! doctors and nurses under `/clinic`.
 //!
 //! Nothing here decides or keeps records: it reads what was asked, calls `consent` and `store` as the JSON API does, and
 //! shows what came of it. Everything works without scripts. Who may open what stands in [`ROUTES`] and, with everything else that
 //! is served, in the access matrix (`docs/access.md`), which a test walks cell by cell; a path that is not there answers as if nobody had ever thought of it.
 
 mod channel;
+mod clinic;
 mod consents;
 mod counter;
 mod enrol;
@@ -56,6 +58,8 @@ pub enum For {
     Person,
     /// A party's staff, with a role that may record at the counter.
     Staff,
+    /// A clinic's staff, with a role that may open summaries.
+    Viewer,
 }
 
 macro_rules! pages {
@@ -121,6 +125,10 @@ pages! {
     CounterAskCode "POST" "/counter/code/new" Staff;
     CounterCode "POST" "/counter/code" Staff;
     CounterAskAnew "GET" "/counter/ask-anew" Staff;
+    Clinic "GET" "/clinic" Anybody;
+    ClinicCheck "POST" "/clinic/check" Viewer;
+    ClinicSummary "POST" "/clinic/summary" Viewer;
+    ClinicNotTheirs "POST" "/clinic/not-my-patient" Viewer;
     LineProof "GET" "/my/log/{id}/proof" Person;
 }
 
@@ -183,7 +191,7 @@ pub fn is_for_pages(request: &Request<RequestBody>) -> bool {
     let path = uri.path();
     path == "/my"
         || path.starts_with("/my/")
-        || page::is_counter(path)
+        || page::is_for_staff(path)
         || (path == "/" && uri.query().is_none() && html())
 }
 
@@ -229,6 +237,9 @@ async fn answer(visit: &Visit, path: &str) -> Result<Answer, Trouble> {
         }
         For::Staff => {
             counter::Member::of(visit).await?;
+        }
+        For::Viewer => {
+            clinic::Viewer::of(visit).await?;
         }
     }
     match which {
@@ -280,6 +291,10 @@ async fn answer(visit: &Visit, path: &str) -> Result<Answer, Trouble> {
         Which::CounterAskCode => counter::ask_code(visit).await,
         Which::CounterCode => counter::issue_code(visit).await,
         Which::CounterAskAnew => counter::ask_anew(visit).await,
+        Which::Clinic => clinic::home(visit).await,
+        Which::ClinicCheck => clinic::check(visit).await,
+        Which::ClinicSummary => clinic::summary(visit).await,
+        Which::ClinicNotTheirs => clinic::not_theirs(visit).await,
         Which::LineProof => log::proof(visit, id).await,
     }
 }

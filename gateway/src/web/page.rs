@@ -101,10 +101,26 @@ impl Frame {
         is_counter(&self.here)
     }
 
+    /// Whether this is a page for a clinic's doctors and nurses.
+    #[must_use]
+    pub fn at_clinic(&self) -> bool {
+        is_clinic(&self.here)
+    }
+
+    /// Whether this is a page for staff at all.
+    #[must_use]
+    pub fn for_staff(&self) -> bool {
+        is_for_staff(&self.here)
+    }
+
     /// The first page of this side.
     #[must_use]
     pub fn home(&self) -> &'static str {
-        if self.at_counter() { COUNTER } else { "/my" }
+        match (self.at_clinic(), self.at_counter()) {
+            (true, _) => CLINIC,
+            (_, true) => COUNTER,
+            _ => "/my",
+        }
     }
 }
 
@@ -115,6 +131,21 @@ pub const COUNTER: &str = "/counter";
 #[must_use]
 pub fn is_counter(path: &str) -> bool {
     path.strip_prefix(COUNTER).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The first page of a clinic's doctors and nurses.
+pub const CLINIC: &str = "/clinic";
+
+/// Whether a path is one of the clinic's pages.
+#[must_use]
+pub fn is_clinic(path: &str) -> bool {
+    path.strip_prefix(CLINIC).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Whether a path is one of staff's pages.
+#[must_use]
+pub fn is_for_staff(path: &str) -> bool {
+    is_counter(path) || is_clinic(path)
 }
 
 /// An answer.
@@ -223,6 +254,7 @@ pub struct Trouble {
 }
 
 const HOME: (&str, &str, &str) = ("/my", "最初の画面へ", "To the first page");
+const AT_CLINIC: (&str, &str, &str) = (CLINIC, "最初の画面へ", "To the first page");
 const AT_COUNTER: (&str, &str, &str) = (COUNTER, "窓口の画面へ", "To the counter's pages");
 
 macro_rules! troubles {
@@ -299,6 +331,17 @@ troubles! {
     no_counter_role FORBIDDEN "窓口の記録を行う役割がありません。" "You have no role for the counter."
         "サインインはできましたが、この操作は許可された職員だけが行えます。管理者にお尋ねください。"
         "You are signed in, but only staff with that role can do this. Ask whoever manages your roles." AT_COUNTER;
+    /// Nobody is signed in at the clinic's pages.
+    clinic_signed_out FORBIDDEN "サインインしていません。" "You are not signed in."
+        "しばらく操作がなかったか、サインアウトしたためです。もう一度サインインしてください。"
+        "Nothing was done for a while, or you signed out. Sign in again." AT_CLINIC;
+    /// A citizen, or another party's staff, at the clinic's pages.
+    not_clinic FORBIDDEN "診療所の医師・看護師のためのページです。" "This page is for a clinic's doctors and nurses."
+        "このサインインでは開けません。" "This sign-in does not open it." HOME;
+    /// Staff without a role that may open summaries.
+    no_viewer_role FORBIDDEN "患者の情報を開く役割がありません。" "You have no role to open summaries."
+        "サインインはできましたが、許可された医師・看護師だけが開けます。管理者にお尋ねください。"
+        "You are signed in, but only doctors and nurses with that role can open them. Ask whoever manages your roles." AT_CLINIC;
     /// Too much.
     too_large PAYLOAD_TOO_LARGE "送られた内容が大きすぎます。" "What was sent is too large."
         "何も変わっていません。" "Nothing has changed." HOME;

@@ -18,8 +18,10 @@ use super::visit::Visit;
 use crate::config::Route;
 use crate::consent::foreseen;
 use crate::consent::give::{self, GiveError};
+use crate::consent::taken::narrowed;
 use crate::ids::{PairwiseId, TextId, random};
 use crate::ledger::entry::Cause;
+use crate::ledger::event::Terms;
 use crate::request::admission::Admission;
 use crate::request::classify::Asked;
 use crate::request::close_unsent;
@@ -76,9 +78,15 @@ pub async fn show(visit: &Visit, id: &str) -> Result<Answer, Trouble> {
     let (Some(subject), true) = (subject, grant::strong(visit)) else {
         return grant::not_chosen(visit, person, id).await;
     };
+    // What the choice would give, not what was proposed.
+    let taken = grant::taken(visit, &proposal).ok_or(grant::UNREADABLE);
+    let terms = match taken.and_then(|taken| narrowed(&proposal.terms, &taken, visit.now)) {
+        Ok(terms) => terms,
+        Err(error) => return grant::not_agreed(visit, person, id, error).await,
+    };
     let global = visit.app.store.registry().await?;
     let snapshot = visit.app.store.snapshot(subject).await?;
-    if !give::may_decide_on(&snapshot.subject, &global, person, &proposal.terms.categories, visit.now) {
+    if !give::may_decide_on(&snapshot.subject, &global, person, &terms.categories, visit.now) {
         return Err(GiveError::NoAuthority.into());
     }
     let routes: Vec<(&Arc<Route>, Permit)> = visit
@@ -87,13 +95,13 @@ pub async fn show(visit: &Visit, id: &str) -> Result<Answer, Trouble> {
         .routes
         .iter()
         .filter_map(|route| {
-            let permit = foreseen::by_route(&snapshot.subject, &global, &proposal.terms, person, route, visit.now)?;
+            let permit = foreseen::by_route(&snapshot.subject, &global, &terms, person, route, visit.now)?;
             Some((route, permit))
         })
         .take(ROUTES_MAX)
         .collect();
     let at = visit.field("at").and_then(|text| text.parse::<usize>().ok()).unwrap_or(0);
-    let look = Look { visit, person, subject, consent, proposal: &proposal };
+    let look = Look { visit, person, subject, consent, proposal: &proposal, terms: &terms };
     match routes.get(at) {
         Some((route, permit)) => look.at(route, permit, at, routes.len()).await,
         None => look.page(Seen::NoRoute, Vec::new(), None, (0, 0), false).await,
@@ -106,6 +114,8 @@ struct Look<'a> {
     subject: PersonId,
     consent: ConsentId,
     proposal: &'a Proposal,
+    /// What the person takes of it.
+    terms: &'a Terms,
 }
 
 impl Look<'_> {
@@ -171,11 +181,8 @@ impl Look<'_> {
             return Ok((Seen::Nothing, Narrowed::default(), false));
         };
         // Nobody sees these ids: the page shows none, and the recipient has its own once there is a consent.
-        let unseen = Pairwise {
-            party: self.proposal.terms.recipient.clone(),
-            id: PairwiseId::from_bytes(random()),
-            secret: random(),
-        };
+        let unseen =
+            Pairwise { party: self.terms.recipient.clone(), id: PairwiseId::from_bytes(random()), secret: random() };
         let by = if sabotage::off(Check::PreviewForeseen) { recorded.permit() } else { foreseen };
         let narrowing =
             Narrowing::new(by, &global.text, &unseen, (&route.source.code, at_source), &app.config.server.url);
@@ -242,8 +249,8 @@ impl Look<'_> {
         let page = Preview {
             f: visit.frame(),
             id: self.consent.text(),
-            choice: Choice::of(visit, self.proposal)?,
-            terms: view::terms(visit.lang, &global, &self.proposal.terms),
+            choice: Choice::of(visit, &global, self.proposal)?,
+            terms: view::terms(visit.lang, &global, self.terms),
             who: view::who(visit, self.person, &snapshot.subject),
             subject: self.subject.text(),
             seen,

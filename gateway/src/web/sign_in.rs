@@ -6,7 +6,7 @@
 use askama::Template;
 use http::header::HeaderName;
 
-use super::page::{Answer, COUNTER, Frame, Lang, Trouble, is_counter};
+use super::page::{Answer, CLINIC, COUNTER, Frame, Lang, Trouble, is_for_staff};
 use super::provider::{self, ATTEMPT_S, Attempt, SignInError, Strength};
 use super::visit::{ATTEMPT, LANGUAGE, SESSION, Visit};
 use crate::ledger::seal::SealKey;
@@ -45,7 +45,7 @@ fn seal_key(visit: &Visit) -> Result<SealKey, Trouble> {
 /// One of our own pages, else the first: whoever made the address can't send anybody elsewhere.
 fn own_path(path: Option<&str>) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '.');
-    let ours = |path: &str| path.starts_with("/my/") || is_counter(path);
+    let ours = |path: &str| path.starts_with("/my/") || is_for_staff(path);
     let own = |path: &&str| ours(path) && path.chars().all(plain) && !path.contains("//") && !path.contains("..");
     path.filter(own).unwrap_or("/my").to_owned()
 }
@@ -54,10 +54,20 @@ fn own_path(path: Option<&str>) -> String {
 fn own_side(provider: &provider::Provider, path: Option<&str>) -> String {
     let own = own_path(path);
     match provider.settings.staff {
-        Some(_) if is_counter(&own) => own,
-        Some(_) => COUNTER.to_owned(),
-        None if is_counter(&own) => "/my".to_owned(),
+        Some(_) if is_for_staff(&own) => own,
+        Some(_) => first_page(provider).to_owned(),
+        None if is_for_staff(&own) => "/my".to_owned(),
         None => own,
+    }
+}
+
+/// The first page of those who sign in here.
+fn first_page(provider: &provider::Provider) -> &'static str {
+    match &provider.settings.staff {
+        None => "/my",
+        // Where nobody records anything, there is no counter to go to.
+        Some(staff) if staff.counter_roles.is_empty() => CLINIC,
+        Some(_) => COUNTER,
     }
 }
 
@@ -105,7 +115,7 @@ pub async fn sign_out(visit: &Visit) -> Result<Answer, Trouble> {
     }
     let session = visit.cookie(SESSION).and_then(|cookie| visit.app.web.sessions.end(cookie));
     let provider = session.and_then(|s| visit.app.web.provider_of(&s.signed_in.issuer));
-    let home = if provider.is_some_and(|p| p.settings.staff.is_some()) { COUNTER } else { "/my" };
+    let home = provider.map_or("/my", first_page);
     let back = format!("{}{home}", visit.app.config.server.url);
     let there = match provider {
         Some(provider) => provider.sign_out_url(&back).await,
@@ -155,7 +165,7 @@ mod tests {
 
     #[test]
     fn nobody_is_sent_elsewhere() {
-        for path in ["/my/consents", "/my/consents/cns-abc/stop", "/counter", "/counter/ask-anew"] {
+        for path in ["/my/consents", "/my/consents/cns-abc/stop", "/counter", "/counter/ask-anew", "/clinic"] {
             assert_eq!(own_path(Some(path)), path);
         }
         for path in [
@@ -163,6 +173,7 @@ mod tests {
             "//evil.invalid",
             "/my//evil.invalid",
             "/counterfeit",
+            "/clinical",
             "/counter//evil.invalid",
             "/my/../v1/me",
             "/my/\r\nx: y",

@@ -111,7 +111,7 @@ impl Visit {
             frame.here = frame.home().to_owned();
         }
         // Who is signed in on the other side has no menu here.
-        let of_this_side = |session: &&Session| self.app.web.is_staff(&session.signed_in) == frame.at_counter();
+        let of_this_side = |session: &&Session| self.app.web.is_staff(&session.signed_in) == frame.for_staff();
         frame.csrf = self.session.as_ref().filter(of_this_side).map(Session::csrf);
         frame
     }

@@ -66,6 +66,9 @@ pub fn page(page: Page, (method, pattern): (&str, &str), of: &Target, texts: &Te
         Page::Links | Page::AddLink => of.subject.clone(),
         Page::Preview => "渡る情報".to_owned(),
         Page::CounterAskCode | Page::CounterCode => "登録コード".to_owned(),
+        Page::ClinicCheck => "この患者です".to_owned(),
+        Page::ClinicSummary => "記載がないことは".to_owned(),
+        Page::ClinicNotTheirs => "閉じました".to_owned(),
         _ if is_counter(page) => of.record.clone(),
         _ => String::new(),
     };
@@ -75,6 +78,9 @@ pub fn page(page: Page, (method, pattern): (&str, &str), of: &Target, texts: &Te
             ("revision", String::new()),
             ("subject", of.subject.clone()),
         ]),
+        Page::ClinicCheck | Page::ClinicSummary | Page::ClinicNotTheirs => {
+            Body::Form(vec![("reference", of.booking.clone()), ("patient", of.patient.clone())])
+        }
         _ if is_counter(page) => Body::Form(at_counter(page, of, texts)),
         _ if method == "POST" => Body::Form(Vec::new()),
         _ => Body::None,
@@ -183,7 +189,7 @@ pub fn data(name: &str, of: &Target, attested: &Target) -> Ask {
     let path = match name {
         "vaccination-history" => history(patient),
         "portal-history" => format!("/portal/Immunization?patient={patient}"),
-        "clinic-history" => format!("/clinic/Immunization?patient={}", attested.patient),
+        "clinic-history" => format!("/first-visit/Immunization?patient={}", attested.patient),
         "patient" => format!("/fhir/Patient/{patient}"),
         "app-summary" => format!("/fhir/Patient/{patient}/$app-summary"),
         "summary" => format!("/fhir/Patient/{}/$summary", attested.patient),

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use http::StatusCode;
-use sekisho::demo::world::{CLERK, OTHER_STAFF, REGISTRAR, STAFF_CLIENT};
+use sekisho::demo::world::{CLERK, DOCTOR, OTHER_STAFF, REGISTRAR, STAFF_CLIENT};
 use sekisho_adapters::certs::{ALPN_H2_AND_H1, Validity, server_config};
 use sekisho_adapters::identity::stand_in::{
     ClientAuth, DevIssuer, IssuerOptions, MintRequest, Persona, Registration, SigningAlgorithm, SigningKey,
@@ -15,12 +15,18 @@ use sekisho_tests::town::Town;
 use super::table::Seat;
 
 /// Seats of staff with a session.
-pub const STAFF: [Seat; 5] =
-    [Seat::CityClerk, Seat::CityRegistrar, Seat::CityNoRole, Seat::ClinicClerk, Seat::OtherCityClerk];
+pub const STAFF: [Seat; 6] = [
+    Seat::CityClerk,
+    Seat::CityRegistrar,
+    Seat::CityNoRole,
+    Seat::ClinicClerk,
+    Seat::OtherCityClerk,
+    Seat::ClinicDoctor,
+];
 
 /// Parties whose staff sign in beside the demo's: its code, and that of the sign-in.
 const MORE: [(&str, &str, &[&str]); 2] =
-    [("midori-clinic", "midori-staff", &["counter"]), ("chofu-city", "chofu-staff", &["counter", "registrar"])];
+    [("midori-clinic", "midori-desk", &["counter"]), ("chofu-city", "chofu-staff", &["counter", "registrar"])];
 const SOMEBODY: &str = "clerk-tanaka";
 
 /// The issuers that the demo does not have.
@@ -69,8 +75,9 @@ impl Desks {
     /// The issuer at which a seat signs in, the code of that sign-in, and as whom.
     fn at<'a>(&'a self, town: &'a Town, seat: Seat) -> (&'a DevIssuer, &'static str, &'static str) {
         match seat {
-            Seat::ClinicClerk => (&self.issuers[0], "midori-staff", SOMEBODY),
+            Seat::ClinicClerk => (&self.issuers[0], "midori-desk", SOMEBODY),
             Seat::OtherCityClerk => (&self.issuers[1], "chofu-staff", SOMEBODY),
+            Seat::ClinicDoctor => (&town.world.clinic_staff, "midori-staff", DOCTOR),
             Seat::CityRegistrar => (&town.world.staff, "fuchu-staff", REGISTRAR),
             Seat::CityNoRole => (&town.world.staff, "fuchu-staff", OTHER_STAFF),
             _ => (&town.world.staff, "fuchu-staff", CLERK),

@@ -247,9 +247,14 @@ fn found(route: Route<'_>, ask: &Ask, answer: &Answer) -> Option<Cell> {
         StatusCode::FORBIDDEN if says("登録がまだ結び付いていません") => Cell::NotLinked,
         StatusCode::FORBIDDEN
             if data
-                || ["窓口の職員のためのページです", "職員のサインインでは開けない", "役割がありません"]
-                    .iter()
-                    .any(|text| says(text)) =>
+                || [
+                    "窓口の職員のためのページです",
+                    "診療所の医師・看護師のためのページです",
+                    "職員のサインインでは開けない",
+                    "役割がありません",
+                ]
+                .iter()
+                .any(|text| says(text)) =>
         {
             Cell::Kind
         }

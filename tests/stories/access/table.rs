@@ -81,62 +81,67 @@ seats! {
     CityNoRole "staff of the city whose sign-in has no role that the counter knows";
     ClinicClerk "a clerk of a clinic, signed in likewise, about its patient";
     OtherCityClerk "a clerk of another city with every role, about the child in the first one's records";
+    ClinicDoctor "a doctor of the clinic, signed in at its pages, about its patient who booked";
 }
 
 /// A page's row. From `App` on callers come with tokens, which pages do not look at; from `CityClerk` on with staff's sessions.
 #[rustfmt::skip]
 pub const fn page(page: Page) -> &'static str {
     match page {
-        //                          N U  O S A O F B  P M m A X  a b c k o  c c f g p  C R n d o
-        Page::Root =>              "= =  = = = = = =  = = = = =  = = = = =  = = = = =  = = = = =",
-        Page::Home =>              "= l  + + + + o o  o o + o o  = = = = =  = = = = =  k k k k k",
-        Page::Style =>             "= =  = = = = = =  = = = = =  = = = = =  = = = = =  = = = = =",
-        Page::Icon =>              "= =  = = = = = =  = = = = =  = = = = =  = = = = =  = = = = =",
-        Page::Language =>          "= =  = = = = = =  = = = = =  = = = = =  = = = = =  = = = = =",
-        Page::Exit =>              "= =  = = = = = =  = = = = =  = = = = =  = = = = =  = = = = =",
-        Page::SignIn =>            "= =  = = = = = =  = = = = =  = = = = =  = = = = =  = = = = =",
-        Page::CameBack =>          "= =  = = = = = =  = = = = =  = = = = =  = = = = =  = = = = =",
-        Page::EndedThere =>        "= =  = = = = = =  = = = = =  = = = = =  = = = = =  = = = = =",
-        Page::SignOut =>           "= +  + + + + + +  + + + + +  = = = = =  = = = = =  + + + + +",
-        Page::Consents =>          "s l  + + + + o o  o o + o o  s s s s s  s s s s s  k k k k k",
-        Page::Consent =>           "s l  + + + + - -  - - + - -  s s s s s  s s s s s  k k k k k",
-        Page::Record =>            "s l  + + + - - -  - - + - -  s s s s s  s s s s s  k k k k k",
-        Page::AskToStop =>         "s l  + + + + - -  - - + - -  s s s s s  s s s s s  k k k k k",
-        Page::Stop =>              "s l  + + + + - -  - - + - -  s s s s s  s s s s s  k k k k k",
-        Page::Refuse =>            "s l  + + + + - -  - - + - -  s s s s s  s s s s s  k k k k k",
-        Page::Proposal =>          "s l  + + + - - -  - - + - -  s s s s s  s s s s s  k k k k k",
-        Page::Agree =>             "s l  + + + - - -  - - + - -  s s s s s  s s s s s  k k k k k",
-        Page::Decline =>           "s l  + + + - - -  - - + - -  s s s s s  s s s s s  k k k k k",
-        Page::Refusals =>          "s l  + + + + o o  o o + o o  s s s s s  s s s s s  k k k k k",
-        Page::Lift =>              "s l  + + + - + +  - - + - -  s s s s s  s s s s s  k k k k k",
-        Page::AskToStopAll =>      "s l  + + + + o o  o o + o o  s s s s s  s s s s s  k k k k k",
-        Page::StopAll =>           "s l  + + + + o o  o o + o o  s s s s s  s s s s s  k k k k k",
-        Page::Log =>               "s l  + + + + - -  - o + - -  s s s s s  s s s s s  k k k k k",
-        Page::LogCsv =>            "s l  + + + + - -  - o + - -  s s s s s  s s s s s  k k k k k",
-        Page::LogJson =>           "s l  + + + + - -  - o + - -  s s s s s  s s s s s  k k k k k",
-        Page::Line =>              "s l  + + + + - -  - - + - -  s s s s s  s s s s s  k k k k k",
-        Page::AskToEnrol =>        "s o  o o o o o o  o o o o o  s s s s s  s s s s s  k k k k k",
-        Page::Enrol =>             "s o  o o o o o o  o o o o o  s s s s s  s s s s s  k k k k k",
-        Page::Links =>             "s l  + + + + o o  o + + o o  s s s s s  s s s s s  k k k k k",
-        Page::AddLink =>           "s l  + + + + o o  o + + o o  s s s s s  s s s s s  k k k k k",
-        Page::EndLink =>           "s l  - - - - - -  - - - - -  s s s s s  s s s s s  k k k k k",
-        Page::Preview =>           "s l  + + + - - -  - - + - -  s s s s s  s s s s s  k k k k k",
-        Page::Channel =>           "s l  o o o o o o  o o o o o  s s s s s  s s s s s  k k k k k",
-        Page::ProposeChannel =>    "s l  o o o o o o  o o o o o  s s s s s  s s s s s  k k k k k",
-        Page::ConfirmChannel =>    "s l  o o o o o o  o o o o o  s s s s s  s s s s s  k k k k k",
-        Page::ForgetChannel =>     "s l  o o o o o o  o o o o o  s s s s s  s s s s s  k k k k k",
-        Page::Counter =>           "= k  k k k k k k  k k k k k  = = = = =  = = = = =  + + k + +",
+        //                          N U  O S A O F B  P M m A X  a b c k o  c c f g p  C R n d o D
+        Page::Root =>              "= =  = = = = = =  = = = = =  = = = = =  = = = = =  = = = = = =",
+        Page::Home =>              "= l  + + + + o o  o o + o o  = = = = =  = = = = =  k k k k k k",
+        Page::Style =>             "= =  = = = = = =  = = = = =  = = = = =  = = = = =  = = = = = =",
+        Page::Icon =>              "= =  = = = = = =  = = = = =  = = = = =  = = = = =  = = = = = =",
+        Page::Language =>          "= =  = = = = = =  = = = = =  = = = = =  = = = = =  = = = = = =",
+        Page::Exit =>              "= =  = = = = = =  = = = = =  = = = = =  = = = = =  = = = = = =",
+        Page::SignIn =>            "= =  = = = = = =  = = = = =  = = = = =  = = = = =  = = = = = =",
+        Page::CameBack =>          "= =  = = = = = =  = = = = =  = = = = =  = = = = =  = = = = = =",
+        Page::EndedThere =>        "= =  = = = = = =  = = = = =  = = = = =  = = = = =  = = = = = =",
+        Page::SignOut =>           "= +  + + + + + +  + + + + +  = = = = =  = = = = =  + + + + + +",
+        Page::Consents =>          "s l  + + + + o o  o o + o o  s s s s s  s s s s s  k k k k k k",
+        Page::Consent =>           "s l  + + + + - -  - - + - -  s s s s s  s s s s s  k k k k k k",
+        Page::Record =>            "s l  + + + - - -  - - + - -  s s s s s  s s s s s  k k k k k k",
+        Page::AskToStop =>         "s l  + + + + - -  - - + - -  s s s s s  s s s s s  k k k k k k",
+        Page::Stop =>              "s l  + + + + - -  - - + - -  s s s s s  s s s s s  k k k k k k",
+        Page::Refuse =>            "s l  + + + + - -  - - + - -  s s s s s  s s s s s  k k k k k k",
+        Page::Proposal =>          "s l  + + + - - -  - - + - -  s s s s s  s s s s s  k k k k k k",
+        Page::Agree =>             "s l  + + + - - -  - - + - -  s s s s s  s s s s s  k k k k k k",
+        Page::Decline =>           "s l  + + + - - -  - - + - -  s s s s s  s s s s s  k k k k k k",
+        Page::Refusals =>          "s l  + + + + o o  o o + o o  s s s s s  s s s s s  k k k k k k",
+        Page::Lift =>              "s l  + + + - + +  - - + - -  s s s s s  s s s s s  k k k k k k",
+        Page::AskToStopAll =>      "s l  + + + + o o  o o + o o  s s s s s  s s s s s  k k k k k k",
+        Page::StopAll =>           "s l  + + + + o o  o o + o o  s s s s s  s s s s s  k k k k k k",
+        Page::Log =>               "s l  + + + + - -  - o + - -  s s s s s  s s s s s  k k k k k k",
+        Page::LogCsv =>            "s l  + + + + - -  - o + - -  s s s s s  s s s s s  k k k k k k",
+        Page::LogJson =>           "s l  + + + + - -  - o + - -  s s s s s  s s s s s  k k k k k k",
+        Page::Line =>              "s l  + + + + - -  - - + - -  s s s s s  s s s s s  k k k k k k",
+        Page::AskToEnrol =>        "s o  o o o o o o  o o o o o  s s s s s  s s s s s  k k k k k k",
+        Page::Enrol =>             "s o  o o o o o o  o o o o o  s s s s s  s s s s s  k k k k k k",
+        Page::Links =>             "s l  + + + + o o  o + + o o  s s s s s  s s s s s  k k k k k k",
+        Page::AddLink =>           "s l  + + + + o o  o + + o o  s s s s s  s s s s s  k k k k k k",
+        Page::EndLink =>           "s l  - - - - - -  - - - - -  s s s s s  s s s s s  k k k k k k",
+        Page::Preview =>           "s l  + + + - - -  - - + - -  s s s s s  s s s s s  k k k k k k",
+        Page::Channel =>           "s l  o o o o o o  o o o o o  s s s s s  s s s s s  k k k k k k",
+        Page::ProposeChannel =>    "s l  o o o o o o  o o o o o  s s s s s  s s s s s  k k k k k k",
+        Page::ConfirmChannel =>    "s l  o o o o o o  o o o o o  s s s s s  s s s s s  k k k k k k",
+        Page::ForgetChannel =>     "s l  o o o o o o  o o o o o  s s s s s  s s s s s  k k k k k k",
+        Page::Counter =>           "= k  k k k k k k  k k k k k  = = = = =  = = = = =  + + k + + k",
         Page::CounterPerson
         | Page::CounterAskConsent
         | Page::CounterConsent
         | Page::CounterAskWithdrawal
         | Page::CounterWithdrawal
         | Page::CounterAskRefusal
-        | Page::CounterRefusal =>  "s k  k k k k k k  k k k k k  s s s s s  s s s s s  + + k + -",
+        | Page::CounterRefusal =>  "s k  k k k k k k  k k k k k  s s s s s  s s s s s  + + k + - k",
         Page::CounterAskCode
-        | Page::CounterCode =>     "s k  k k k k k k  k k k k k  s s s s s  s s s s s  k + k k -",
-        Page::CounterAskAnew =>    "s k  k k k k k k  k k k k k  s s s s s  s s s s s  + + k o o",
-        Page::LineProof =>         "s l  + + + + - -  - - + - -  s s s s s  s s s s s  k k k k k",
+        | Page::CounterCode =>     "s k  k k k k k k  k k k k k  s s s s s  s s s s s  k + k k - k",
+        Page::CounterAskAnew =>    "s k  k k k k k k  k k k k k  s s s s s  s s s s s  + + k o o k",
+        Page::Clinic =>            "= k  k k k k k k  k k k k k  = = = = =  = = = = =  k k k k k +",
+        Page::ClinicCheck
+        | Page::ClinicSummary
+        | Page::ClinicNotTheirs => "s k  k k k k k k  k k k k k  s s s s s  s s s s s  k k k k k +",
+        Page::LineProof =>         "s l  + + + + - -  - - + - -  s s s s s  s s s s s  k k k k k k",
     }
 }
 
@@ -145,36 +150,36 @@ pub const fn page(page: Page) -> &'static str {
 #[rustfmt::skip]
 pub const fn api(route: Api) -> &'static str {
     match route {
-        //                          N U  O S A O F B  P M m A X  a b c k o  c c f g p  C R n d o
-        Api::Consents =>           "s k  + + + + o o  o o + o o  k s k k k  k k k k s  s s s s s",
-        Api::Propose =>            "s k  k k k k k k  k k k k k  + s k + +  - k - - s  s s s s s",
-        Api::Consent =>            "s -  + + + + - -  - - + - -  + s + - -  + + + - s  s s s s s",
-        Api::Record =>             "s k  + + + - - -  - - + - -  k s k k k  k k k k s  s s s s s",
-        Api::Approve =>            "s k  + + + - - -  - - + - -  k s k k k  k k k k s  s s s s s",
-        Api::Decline =>            "s k  + + + - - -  - - + - -  k s k k k  k k k k s  s s s s s",
-        Api::Revoke =>             "s -  + + + + + -  - - + - -  + s + - -  + + - - s  s s s s s",
-        Api::Deliveries =>         "s k  k k k k k k  k k k k k  + s k - +  k k k k s  s s s s s",
-        Api::Deliver =>            "s k  k k k k k k  k k k k k  + s k - +  k k k k s  s s s s s",
-        Api::AttestConsent =>      "s k  k k k k k k  k k k k k  k s k k k  + k + - s  s s s s s",
-        Api::AttestRefusal =>      "s k  k k k k k k  k k k k k  k s k k k  + k + - s  s s s s s",
-        Api::AttestWithdrawal =>   "s k  k k k k k k  k k k k k  k s k k k  + k + - s  s s s s s",
-        Api::LinkCode =>           "s k  k k k k k k  k k k k k  k s k k k  k k k k s  s s s s s",
-        Api::Booking =>            "s k  k k k k k k  k k k k k  k s - k k  k + k k s  s s s s s",
+        //                          N U  O S A O F B  P M m A X  a b c k o  c c f g p  C R n d o D
+        Api::Consents =>           "s k  + + + + o o  o o + o o  k s k k k  k k k k s  s s s s s s",
+        Api::Propose =>            "s k  k k k k k k  k k k k k  + s k + +  - k - - s  s s s s s s",
+        Api::Consent =>            "s -  + + + + - -  - - + - -  + s + - -  + + + - s  s s s s s s",
+        Api::Record =>             "s k  + + + - - -  - - + - -  k s k k k  k k k k s  s s s s s s",
+        Api::Approve =>            "s k  + + + - - -  - - + - -  k s k k k  k k k k s  s s s s s s",
+        Api::Decline =>            "s k  + + + - - -  - - + - -  k s k k k  k k k k s  s s s s s s",
+        Api::Revoke =>             "s -  + + + + + -  - - + - -  + s + - -  + + - - s  s s s s s s",
+        Api::Deliveries =>         "s k  k k k k k k  k k k k k  + s k - +  k k k k s  s s s s s s",
+        Api::Deliver =>            "s k  k k k k k k  k k k k k  + s k - +  k k k k s  s s s s s s",
+        Api::AttestConsent =>      "s k  k k k k k k  k k k k k  k s k k k  + k + - s  s s s s s s",
+        Api::AttestRefusal =>      "s k  k k k k k k  k k k k k  k s k k k  + k + - s  s s s s s s",
+        Api::AttestWithdrawal =>   "s k  k k k k k k  k k k k k  k s k k k  + k + - s  s s s s s s",
+        Api::LinkCode =>           "s k  k k k k k k  k k k k k  k s k k k  k k k k s  s s s s s s",
+        Api::Booking =>            "s k  k k k k k k  k k k k k  k s - k k  k + k k s  s s s s s s",
         Api::BookingCancelled
-        | Api::BookingMoved =>     "s k  k k k k k k  k k k k k  - s - - -  - + - - s  s s s s s",
-        Api::Refusals =>           "s k  + + + + o o  o o + o o  k s k k k  k k k k s  s s s s s",
-        Api::Refuse =>             "s k  + + + + - -  - - + - -  k s k k k  k k k k s  s s s s s",
-        Api::Lift =>               "s k  + + + - + +  - - + - -  k s k k k  k k k k s  s s s s s",
-        Api::AccessLog =>          "s k  + + + + - -  - o + - -  k s k k k  k k k k s  s s s s s",
-        Api::Erasures =>           "s k  k k k k k k  k k k k k  k s o k k  k o k k s  s s s s s",
-        Api::AnswerErasure =>      "s k  k k k k k k  k k k k k  k s - k k  k - k k s  s s s s s",
-        Api::Me =>                 "s k  + + + + o o  o + + o o  k s k k k  k k k k s  s s s s s",
-        Api::Text =>               "s =  = = = = = =  = = = = =  = s = = =  = = = = s  s s s s s",
-        Api::OpenApi =>            "= =  = = = = = =  = = = = =  = = = = =  = = = = =  = = = = =",
-        Api::PortalCameBack =>     "= =  = = = = = =  = = = = =  = = = = =  = = = = =  = = = = =",
-        Api::PortalNotice =>       "s s  s s s s s s  s s s s s  = s = = =  = = = = =  s s s s s",
-        Api::Keys =>               "= =  = = = = = =  = = = = =  = = = = =  = = = = =  = = = = =",
-        Api::Resource =>           "= =  = = = = = =  = = = = =  = = = = =  = = = = =  = = = = =",
+        | Api::BookingMoved =>     "s k  k k k k k k  k k k k k  - s - - -  - + - - s  s s s s s s",
+        Api::Refusals =>           "s k  + + + + o o  o o + o o  k s k k k  k k k k s  s s s s s s",
+        Api::Refuse =>             "s k  + + + + - -  - - + - -  k s k k k  k k k k s  s s s s s s",
+        Api::Lift =>               "s k  + + + - + +  - - + - -  k s k k k  k k k k s  s s s s s s",
+        Api::AccessLog =>          "s k  + + + + - -  - o + - -  k s k k k  k k k k s  s s s s s s",
+        Api::Erasures =>           "s k  k k k k k k  k k k k k  k s o k k  k o k k s  s s s s s s",
+        Api::AnswerErasure =>      "s k  k k k k k k  k k k k k  k s - k k  k - k k s  s s s s s s",
+        Api::Me =>                 "s k  + + + + o o  o + + o o  k s k k k  k k k k s  s s s s s s",
+        Api::Text =>               "s =  = = = = = =  = = = = =  = s = = =  = = = = s  s s s s s s",
+        Api::OpenApi =>            "= =  = = = = = =  = = = = =  = = = = =  = = = = =  = = = = = =",
+        Api::PortalCameBack =>     "= =  = = = = = =  = = = = =  = = = = =  = = = = =  = = = = = =",
+        Api::PortalNotice =>       "s s  s s s s s s  s s s s s  = s = = =  = = = = =  s s s s s s",
+        Api::Keys =>               "= =  = = = = = =  = = = = =  = = = = =  = = = = =  = = = = = =",
+        Api::Resource =>           "= =  = = = = = =  = = = = =  = = = = =  = = = = =  = = = = = =",
     }
 }
 
@@ -182,13 +187,13 @@ pub const fn api(route: Api) -> &'static str {
 #[rustfmt::skip]
 pub fn data(route: &str) -> Option<&'static str> {
     Some(match route {
-        //                          N U  O S A O F B  P M m A X  a b c k o  c c f g p  C R n d o
-        "vaccination-history" =>   "s k  k k k k k k  k k k k k  + s + - -  - - - - s  s s s s s",
-        "portal-history" =>        "s k  k k k k k k  k k k k k  + s + - -  - - - - s  s s s s s",
-        "clinic-history" =>        "s k  k k k k k k  k k k k k  - s - - -  - + - - s  s s s s s",
-        "patient" =>               "s k  k k k k k k  k k k k k  + s + - -  - - - - s  s s s s s",
-        "app-summary" =>           "s k  k k k k k k  k k k k k  + s + - -  - - - - s  s s s s s",
-        "summary" =>               "s k  k k k k k k  k k k k k  - s - - -  - + - - s  s s s s s",
+        //                          N U  O S A O F B  P M m A X  a b c k o  c c f g p  C R n d o D
+        "vaccination-history" =>   "s k  k k k k k k  k k k k k  + s + - -  - - - - s  s s s s s s",
+        "portal-history" =>        "s k  k k k k k k  k k k k k  + s + - -  - - - - s  s s s s s s",
+        "clinic-history" =>        "s k  k k k k k k  k k k k k  - s - - -  - + - - s  s s s s s s",
+        "patient" =>               "s k  k k k k k k  k k k k k  + s + - -  - - - - s  s s s s s s",
+        "app-summary" =>           "s k  k k k k k k  k k k k k  + s + - -  - - - - s  s s s s s s",
+        "summary" =>               "s k  k k k k k k  k k k k k  - s - - -  - + - - s  s s s s s s",
         _ => return None,
     })
 }

@@ -54,7 +54,8 @@ impl Whose {
             | Seat::CityRegistrar
             | Seat::CityNoRole
             | Seat::ClinicClerk
-            | Seat::OtherCityClerk => Self::Attested,
+            | Seat::OtherCityClerk
+            | Seat::ClinicDoctor => Self::Attested,
             Seat::Nobody
             | Seat::Unlinked
             | Seat::Agreed
