@@ -98,6 +98,8 @@ pub struct App {
     pub config: Config,
     /// How many configurations this process has had before.
     pub generation: u64,
+    /// Since when it is in force; `None` where the clock could not tell.
+    pub since: Option<Timestamp>,
     /// Host and port by which callers address us.
     pub authority: String,
     /// TLS of the public port.
@@ -189,6 +191,7 @@ impl App {
         Self {
             authority: authority.split('/').next().unwrap_or_default().to_owned(),
             generation: before.map_or(0, |before| before.generation + 1),
+            since: store.clock().now().ok(),
             parties: Parties::new(&config.credentials),
             tokens: Tokens::new(config.server.url.clone(), issuers, &metrics),
             sources: Sources::new(known, before.map(|before| &before.sources)),

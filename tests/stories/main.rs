@@ -5,6 +5,7 @@ mod adoption;
 mod backup;
 mod callers;
 mod configuration;
+mod conformance;
 mod consents;
 mod counter;
 mod counter_pages;

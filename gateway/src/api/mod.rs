@@ -1,11 +1,12 @@
-//! The JSON API under `/v1` for apps and for people at our own client, what portals call under `/relay`, and
-//! `/.well-known`. Described by `openapi.json`, which a test holds against [`ROUTES`].
+//! The JSON API under `/v1` for apps and for people at our own client, what portals call under `/relay`, `/.well-known`, and
+//! what FHIR clients read before they ask (`discovery`). Described by `openapi.json`, which a test holds against [`ROUTES`].
 //!
 //! Errors are problem+json (RFC 9457) in Japanese and English, from one catalogue. Nothing here decides: it parses, calls
 //! `consent`, and shows what came of it.
 
 mod attested;
 mod consents;
+mod discovery;
 mod erasures;
 mod link_codes;
 mod problem;
@@ -21,7 +22,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use http_body_util::{BodyExt, Limited};
 use sekisho_adapters::my_number;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::app::App;
 use crate::ledger::entry::{Bytes32, Idempotency};
@@ -35,6 +36,7 @@ use crate::request::token::TokenError;
 use crate::routes::matched;
 use crate::sabotage::{self, Check};
 use crate::store::state::Ending;
+pub use discovery::is_for_base;
 use problem::Problem;
 
 /// Largest request body, in bytes.
@@ -83,6 +85,9 @@ routes! {
     PortalNotice "POST" "/relay/my-portal/notify";
     Keys "GET" "/.well-known/jwks.json";
     Resource "GET" "/.well-known/oauth-protected-resource";
+    Smart "GET" "/.well-known/smart-configuration";
+    SmartOfBase "GET" "/{id}/.well-known/smart-configuration";
+    Metadata "GET" "/{id}/metadata";
 }
 
 /// Which route a request is for, and the `{id}` in its path.
@@ -197,7 +202,10 @@ async fn answer(
         Which::PortalCameBack => Ok(relay::callback(&call).await),
         Which::PortalNotice => relay::notify(&call),
         Which::Keys => Ok(Answer::ok(&crate::consent::receipt::key_set(app.store.ledger_key()))),
-        Which::Resource => Ok(protected_resource(app)),
+        Which::Resource => Ok(discovery::protected_resource(app)),
+        Which::Smart => discovery::smart(&call, None),
+        Which::SmartOfBase => discovery::smart(&call, Some(id)),
+        Which::Metadata => discovery::metadata(&call, id),
     }
 }
 
@@ -232,17 +240,6 @@ fn openapi() -> Answer {
     let mut answer = Answer::ok(&Value::Null);
     answer.body = Bytes::from_static(include_bytes!("openapi.json"));
     answer
-}
-
-/// RFC 9728.
-fn protected_resource(app: &App) -> Answer {
-    let issuers: Vec<&str> = app.config.issuers.iter().map(|i| i.url.as_str()).collect();
-    Answer::ok(&json!({
-        "resource": app.config.server.url,
-        "authorization_servers": issuers,
-        "bearer_methods_supported": ["header"],
-        "tls_client_certificate_bound_access_tokens": true,
-    }))
 }
 
 async fn known(app: &App, connection: &Connection, headers: &HeaderMap) -> Result<Caller, Problem> {

@@ -14,6 +14,7 @@ pub mod fetch;
 mod frames;
 mod http2;
 pub mod incoming;
+pub mod issuer;
 mod json;
 pub mod logout;
 pub mod narrow;

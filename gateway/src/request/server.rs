@@ -231,7 +231,8 @@ async fn route(app: &Arc<App>, connection: &Arc<Connection>, request: Request<Re
         return Reply::misdirected().plain();
     }
     let path = request.uri().path();
-    if ["/v1/", "/relay/", "/.well-known/"].iter().any(|prefix| path.starts_with(prefix)) {
+    let for_api = ["/v1/", "/relay/", "/.well-known/"].iter().any(|prefix| path.starts_with(prefix));
+    if for_api || crate::api::is_for_base(app, path) {
         // Boxed: else every request's task would have room for the largest of these.
         return Box::pin(crate::api::handle(app, connection, request)).await;
     }

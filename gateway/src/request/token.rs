@@ -2,21 +2,20 @@
 //!
 //! Checked with jsonwebtoken: issuer, audience, algorithm allow-list, type, signature, expiry, not-before; then here:
 //! binding to the client certificate (RFC 8705), and that nothing of the header is followed (`jwk`, `jku`, `x5u`, `x5c`).
-//! Keys come from the issuer's published set, by discovery; an unknown key id fetches it again, bounded in rate.
+//! Keys come from what the issuer publishes (`issuer`).
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use data_encoding::BASE64URL_NOPAD;
-use jsonwebtoken::jwk::{JwkSet, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use quick_cache::sync::Cache;
 use sekisho_adapters::http::HttpClient;
 use sekisho_policy::Timestamp;
 use serde::Deserialize;
 
+use super::issuer::{KnownIssuer, Published};
 use crate::config::Issuer;
 use crate::ledger::merkle::sha256;
 use crate::metrics::Metrics;
@@ -24,12 +23,8 @@ use crate::sabotage::{self, Check};
 
 /// Longest token that is looked at, in bytes.
 const TOKEN_BYTES_MAX: usize = 8 << 10;
-/// Shortest time between two fetches of one issuer's keys.
-const FETCH_APART: Duration = Duration::from_secs(1);
 /// Shortest and longest time between two tries to have an issuer's first keys.
 const FIRST_APART: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
-/// Keys taken from one set, at most.
-const KEYS_MAX: usize = 32;
 /// Verified tokens remembered, at most.
 const REMEMBERED: usize = 100_000;
 /// Clock skew between issuer and gateway that is tolerated for `nbf`, in seconds.
@@ -114,17 +109,6 @@ impl Claims {
     }
 }
 
-type Keys = HashMap<String, Arc<(Algorithm, DecodingKey)>>;
-
-struct KnownIssuer {
-    config: Issuer,
-    http: HttpClient,
-    keys: ArcSwap<(Instant, Keys)>,
-    last_try: Mutex<Option<Instant>>,
-    fetching: tokio::sync::Mutex<()>,
-    metrics: Arc<Metrics>,
-}
-
 struct Verified {
     claims: Arc<Claims>,
     key: Arc<(Algorithm, DecodingKey)>,
@@ -147,10 +131,7 @@ impl Tokens {
         metrics: &Arc<Metrics>,
     ) -> Self {
         let known = |(config, http): (Issuer, HttpClient)| {
-            let keys = ArcSwap::from_pointee((Instant::now(), Keys::new()));
-            let (last_try, fetching) = (Mutex::new(None), tokio::sync::Mutex::default());
-            let issuer = KnownIssuer { keys, http, last_try, fetching, metrics: Arc::clone(metrics), config };
-            (issuer.config.url.clone(), issuer)
+            (config.url.clone(), KnownIssuer::new(config, http, Arc::clone(metrics)))
         };
         let issuers = issuers.into_iter().map(known).collect();
         Self { audience, issuers, verified: Cache::new(REMEMBERED) }
@@ -160,6 +141,12 @@ impl Tokens {
     #[must_use]
     pub fn issuer(&self, url: &str) -> Option<&Issuer> {
         self.issuers.get(url).map(|known| &known.config)
+    }
+
+    /// What an issuer publishes of itself, once it was fetched.
+    #[must_use]
+    pub fn published(&self, issuer: &str) -> Option<Arc<Published>> {
+        self.issuers.get(issuer)?.published()
     }
 
     /// A published key of an issuer.
@@ -215,11 +202,7 @@ impl Tokens {
     fn remembered(&self, digest: &[u8; 32]) -> Option<Arc<Claims>> {
         let verified = self.verified.get(digest)?;
         let issuer = self.issuers.get(&verified.claims.iss)?;
-        let keys = issuer.keys.load();
-        let max_age = Duration::from_secs(issuer.config.keys_max_age_s);
-        let fresh = keys.0.elapsed() < max_age || sabotage::off(Check::KeysAge);
-        let same = keys.1.get(&verified.kid).is_some_and(|key| Arc::ptr_eq(key, &verified.key));
-        (fresh && same).then(|| Arc::clone(&verified.claims))
+        issuer.still_publishes(&verified.kid, &verified.key).then(|| Arc::clone(&verified.claims))
     }
 
     async fn verify(&self, token: &str, digest: [u8; 32]) -> Result<Arc<Claims>, TokenError> {
@@ -353,103 +336,4 @@ fn bound(claims: &Claims, certificate: Option<[u8; 32]>, issuer: Option<&KnownIs
         }
         None => Err(TokenError::Binding),
     }
-}
-
-impl KnownIssuer {
-    /// The key with this id: from what was fetched, unless that is old or lacks it.
-    async fn key(&self, kid: &str) -> Result<Arc<(Algorithm, DecodingKey)>, TokenError> {
-        let max_age = Duration::from_secs(self.config.keys_max_age_s);
-        let have = |fresh_only: bool| {
-            let keys = self.keys.load();
-            let fresh = keys.0.elapsed() < max_age || sabotage::off(Check::KeysAge);
-            (fresh || !fresh_only).then(|| keys.1.get(kid).cloned()).flatten()
-        };
-        if let Some(key) = have(true) {
-            return Ok(key);
-        }
-        let _one_at_a_time = self.fetching.lock().await;
-        if let Some(key) = have(true) {
-            return Ok(key);
-        }
-        if self.may_try() {
-            let keys = self.fetch().await.ok_or(TokenError::KeysUnavailable)?;
-            self.keys.store(Arc::new((Instant::now(), keys)));
-        }
-        // Past its age a key set is not used: a retired key must stop working even while the issuer is down.
-        have(true).ok_or(TokenError::UnknownKey)
-    }
-
-    fn has_keys(&self) -> bool {
-        !self.keys.load().1.is_empty()
-    }
-
-    /// Beside the bounded rate of [`Self::may_try`]: a token with a key of a moment ago must not wait for the next try.
-    async fn first_keys(&self) {
-        let _one_at_a_time = self.fetching.lock().await;
-        if !self.has_keys()
-            && let Some(keys) = self.fetch().await
-        {
-            self.keys.store(Arc::new((Instant::now(), keys)));
-        }
-    }
-
-    fn may_try(&self) -> bool {
-        let mut last = self.last_try.lock().unwrap_or_else(PoisonError::into_inner);
-        let may = last.is_none_or(|at| at.elapsed() >= FETCH_APART);
-        if may {
-            *last = Some(Instant::now());
-        }
-        may
-    }
-
-    async fn fetch(&self) -> Option<Keys> {
-        let keys = self.fetch_set().await;
-        if keys.is_none() {
-            self.metrics.key_fetch_failed(&self.config.url);
-        }
-        keys
-    }
-
-    async fn fetch_set(&self) -> Option<Keys> {
-        #[derive(Deserialize)]
-        struct Discovery {
-            issuer: String,
-            jwks_uri: String,
-        }
-        let discovery: Discovery = self.get(&format!("{}/.well-known/openid-configuration", self.config.url)).await?;
-        if discovery.issuer != self.config.url {
-            tracing::warn!("an issuer's discovery document names another issuer");
-            return None;
-        }
-        let set: JwkSet = self.get(&discovery.jwks_uri).await?;
-        Some(set.keys.iter().take(KEYS_MAX).filter_map(usable).collect())
-    }
-
-    async fn get<T: serde::de::DeserializeOwned>(&self, url: &str) -> Option<T> {
-        let request = http::Request::get(url).body(bytes::Bytes::new()).ok()?;
-        match self.http.send(request).await {
-            Ok(answer) if answer.status == http::StatusCode::OK => serde_json::from_slice(&answer.body).ok(),
-            Ok(_) => None,
-            Err(error) => {
-                tracing::warn!(%error, "an issuer's keys could not be fetched");
-                None
-            }
-        }
-    }
-}
-
-/// A published key that may check signatures of an allowed algorithm.
-fn usable(jwk: &jsonwebtoken::jwk::Jwk) -> Option<(String, Arc<(Algorithm, DecodingKey)>)> {
-    use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve};
-    if jwk.common.public_key_use.as_ref().is_some_and(|u| *u != PublicKeyUse::Signature) {
-        return None;
-    }
-    let algorithm = match &jwk.algorithm {
-        AlgorithmParameters::EllipticCurve(p) if p.curve == EllipticCurve::P256 => Algorithm::ES256,
-        AlgorithmParameters::OctetKeyPair(p) if p.curve == EllipticCurve::Ed25519 => Algorithm::EdDSA,
-        AlgorithmParameters::RSA(_) => Algorithm::RS256,
-        _ => return None,
-    };
-    let kid = jwk.common.key_id.clone()?;
-    Some((kid, Arc::new((algorithm, DecodingKey::from_jwk(jwk).ok()?))))
 }

@@ -129,6 +129,7 @@ pub fn api(route: Api, (method, pattern): (&str, &str), of: &Target, texts: &Tex
         Api::Approve | Api::Decline => &of.proposal,
         Api::Lift => &of.refusal,
         Api::Text => "phr-view",
+        Api::SmartOfBase | Api::Metadata => "fhir",
         _ => &of.consent,
     };
     let mut path = pattern.replace("{id}", id);
