@@ -1,6 +1,6 @@
 //! The one place where the gateway's objects are built and wired.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
@@ -21,6 +21,7 @@ use crate::notify::Notifier;
 use crate::reload::Current;
 use crate::request::authenticate::KnownParty;
 use crate::request::bounds::Denials;
+use crate::request::dpop::Proofs;
 use crate::request::fetch::Sources;
 use crate::request::portal::SignIns;
 use crate::request::releases::Releases;
@@ -60,6 +61,8 @@ pub enum BuildError {
 pub struct Parties {
     by_certificate: HashMap<[u8; 32], KnownParty>,
     by_client: HashMap<String, KnownParty>,
+    by_client_with_key: HashMap<String, KnownParty>,
+    origins: HashSet<String>,
 }
 
 impl Parties {
@@ -74,6 +77,10 @@ impl Parties {
             for client in &one.clients {
                 parties.by_client.insert(client.clone(), party.clone());
             }
+            for client in &one.dpop_clients {
+                parties.by_client_with_key.insert(client.clone(), party.clone());
+            }
+            parties.origins.extend(one.origins.iter().cloned());
         }
         parties
     }
@@ -82,6 +89,18 @@ impl Parties {
     #[must_use]
     pub fn by_certificate(&self, thumbprint: &[u8; 32]) -> Option<&KnownParty> {
         self.by_certificate.get(thumbprint)
+    }
+
+    /// The party that registered this OAuth client to come with a key instead of a certificate.
+    #[must_use]
+    pub fn by_client_with_key(&self, client: &str) -> Option<&KnownParty> {
+        self.by_client_with_key.get(client)
+    }
+
+    /// Whether a party's app asks from pages of this origin.
+    #[must_use]
+    pub fn has_origin(&self, origin: &str) -> bool {
+        self.origins.contains(origin)
     }
 
     /// The party that registered this OAuth client.
@@ -112,6 +131,8 @@ pub struct App {
     pub parties: Parties,
     /// Tokens.
     pub tokens: Tokens,
+    /// Proofs of possession that were used.
+    pub proofs: Arc<Proofs>,
     /// Sources.
     pub sources: Sources,
     /// Sign-ins at portals.
@@ -135,6 +156,7 @@ pub struct App {
 /// What outlives a configuration.
 struct Lasting {
     store: Store,
+    proofs: Arc<Proofs>,
     releases: Arc<Releases>,
     sign_ins: Arc<SignIns>,
     sessions: Arc<Sessions>,
@@ -162,7 +184,9 @@ impl App {
         let store = Store::open_watched(options, watch).await?;
         activate(&store, &config, Cause::Gateway).await?;
         let releases = Releases::new(store.clone(), Arc::clone(&metrics));
-        let lasting = Lasting { store, releases, sign_ins: Arc::default(), sessions: Arc::default(), metrics };
+        let began = store.clock().now().map_err(StoreError::from)?;
+        let proofs = Arc::new(Proofs::since(began));
+        let lasting = Lasting { store, proofs, releases, sign_ins: Arc::default(), sessions: Arc::default(), metrics };
         Ok(Current::new(|current| Self::assemble(config, parts, lasting, current, None)))
     }
 
@@ -174,6 +198,7 @@ impl App {
         let parts = Parts::read(&config)?;
         let lasting = Lasting {
             store: self.store.clone(),
+            proofs: Arc::clone(&self.proofs),
             releases: Arc::clone(&self.releases),
             sign_ins: Arc::clone(&self.sign_ins),
             sessions: Arc::clone(&self.web.sessions),
@@ -184,7 +209,7 @@ impl App {
 
     fn assemble(config: Config, parts: Parts, lasting: Lasting, current: Weak<Current>, before: Option<&Self>) -> Self {
         let Parts { trust, tls, clients, issuers, providers, notifier, certificates } = parts;
-        let Lasting { store, releases, sign_ins, sessions, metrics } = lasting;
+        let Lasting { store, proofs, releases, sign_ins, sessions, metrics } = lasting;
         let with_client = |s: &Source| clients.get(&s.party).map(|c| (s.clone(), c.clone()));
         let known = config.sources.iter().filter_map(with_client);
         let authority = config.server.url.trim_start_matches("https://").to_owned();
@@ -198,6 +223,7 @@ impl App {
             denials: Denials::new(config.server.denials_per_second_max),
             barrier: Barrier::new(Arc::clone(&releases), config.server.url.clone(), Arc::clone(&metrics)),
             web: Web::new(&config, providers, notifier, sessions),
+            proofs,
             sign_ins,
             trust,
             tls,

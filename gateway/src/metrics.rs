@@ -42,8 +42,8 @@ pub enum Ended {
 const ENDED: [&str; 7] =
     ["permitted", "partly", "denied", "unauthenticated", "not-a-question", "failed-source", "busy"];
 const OUTCOMES: [&str; 4] = ["complete", "cut", "failed", "nothing-sent"];
-/// In the order of [`TokenError`], which is what they are counted by; and one for certificates.
-const REFUSALS: [&str; 14] = [
+/// In the order of [`TokenError`], which is what they are counted by; and one for proofs of possession, one for certificates.
+const REFUSALS: [&str; 15] = [
     "missing",
     "too-long",
     "malformed",
@@ -57,6 +57,7 @@ const REFUSALS: [&str; 14] = [
     "not-yet",
     "audience",
     "binding",
+    "proof",
     "certificate",
 ];
 /// Label of what reached no route.
@@ -117,7 +118,7 @@ pub struct Metrics {
     pub turned_away: IntCounter,
     /// TLS handshakes that failed or took too long.
     pub handshakes_failed: IntCounter,
-    refusals: ByLabel<14>,
+    refusals: ByLabel<15>,
     /// What is looked at.
     pub looked: Looked,
 }
@@ -276,6 +277,11 @@ impl Metrics {
     /// A caller's token was not accepted.
     pub fn token_refused(&self, error: TokenError) {
         self.refusals.inc(error as usize);
+    }
+
+    /// A caller's proof of possession was not accepted.
+    pub fn proof_refused(&self) {
+        self.refusals.inc(REFUSALS.len() - 2);
     }
 
     /// A caller's certificate was not accepted.

@@ -125,6 +125,13 @@ pub enum Check {
     LookOwn,
     RefusalOver,
     PartyBlocked,
+    ProofTarget,
+    ProofToken,
+    ProofAge,
+    ProofOnce,
+    KnownOrigin,
+    LaunchPatient,
+    PageOfWhole,
 }
 
 /// Whether a check is switched off: never, in a build that is not made for sabotage.

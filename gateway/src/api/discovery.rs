@@ -17,6 +17,7 @@ use super::{Answer, Call};
 use crate::app::App;
 use crate::config::{Config, Form, PurposeFrom, Route, SubjectIn, Summary};
 use crate::consent::people::rfc3339;
+use crate::request::dpop;
 use crate::request::issuer::Published;
 
 /// What a summary is, after the International Patient Summary.
@@ -83,16 +84,22 @@ fn statement(config: &Config, base: &str, since: &str, issuer: Option<&Published
         "implementation": {"description": description, "url": url},
         "fhirVersion": "4.0.1",
         "format": ["application/fhir+json", "json"],
-        "rest": [{"mode": "server", "security": security(issuer), "resource": resources(config, base)}],
+        "rest": [{"mode": "server", "security": security(config, issuer), "resource": resources(config, base)}],
     })
 }
 
-fn security(issuer: Option<&Published>) -> Value {
+/// Whether some party's clients come with a key instead of a certificate.
+fn has_keys(config: &Config) -> bool {
+    config.credentials.iter().any(|party| !party.dpop_clients.is_empty())
+}
+
+fn security(config: &Config, issuer: Option<&Published>) -> Value {
     let mut security = json!({
-        "cors": false,
+        "cors": config.credentials.iter().any(|party| !party.origins.is_empty()),
         "service": [{"coding": [{"system": SECURITY_SERVICE, "code": "SMART-on-FHIR", "display": "SMART-on-FHIR"}]}],
-        "description": "アクセストークン（RFC 9068）は、クライアント証明書に結び付いたもの（RFC 8705）だけを受け付けます。 / \
-            Access tokens (RFC 9068) that are bound to the client certificate (RFC 8705), and no others.",
+        "description": "アクセストークン（RFC 9068）は、クライアント証明書に結び付いたもの（RFC 8705）か、登録されたアプリの鍵に結び付いたもの\
+            （RFC 9449）だけを受け付けます。 / Access tokens (RFC 9068) that are bound to the client certificate (RFC 8705), or to the \
+            key of an app that is registered for it (RFC 9449), and no others.",
     });
     let named = [("authorize", "authorization_endpoint"), ("token", "token_endpoint")];
     let uri = |(name, member)| Some(json!({"url": name, "valueUri": issuer?.endpoint(member)?}));
@@ -147,6 +154,9 @@ fn resource(kind: &str, known: &Kind<'_>) -> Value {
     put("interaction", known.interactions.iter().map(|code| json!({"code": code})).collect());
     put("searchParam", known.parameters.iter().map(|(n, of)| json!({"name": n, "type": of})).collect());
     put("operation", known.operations.iter().map(|(n, of)| json!({"name": n, "definition": of})).collect());
+    if known.interactions.contains("read") {
+        out.insert("conditionalRead".to_owned(), json!("not-match"));
+    }
     out.insert("type".to_owned(), json!(kind));
     out.insert("versioning".to_owned(), json!("no-version"));
     out.insert("documentation".to_owned(), json!(known.documentation.join("\n")));
@@ -235,7 +245,7 @@ fn scopes(config: &Config) -> BTreeSet<String> {
 pub(super) fn protected_resource(app: &App) -> Answer {
     let config = &app.config;
     let issuers: Vec<&str> = config.issuers.iter().map(|i| i.url.as_str()).collect();
-    Answer::ok(&json!({
+    let mut answer = json!({
         "resource": config.server.url,
         "resource_name": "Sekisho 関所",
         "authorization_servers": issuers,
@@ -243,5 +253,13 @@ pub(super) fn protected_resource(app: &App) -> Answer {
         "bearer_methods_supported": ["header"],
         "tls_client_certificate_bound_access_tokens": true,
         "resource_documentation": format!("{}/v1/openapi.json", config.server.url),
-    }))
+    });
+    if has_keys(config)
+        && let Some(answer) = answer.as_object_mut()
+    {
+        answer.insert("dpop_signing_alg_values_supported".to_owned(), json!(dpop::ALGORITHMS));
+        // A party may come with a certificate instead.
+        answer.insert("dpop_bound_access_tokens_required".to_owned(), json!(false));
+    }
+    Answer::ok(&answer)
 }

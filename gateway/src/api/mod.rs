@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use sekisho_adapters::my_number;
@@ -28,7 +29,7 @@ use crate::app::App;
 use crate::ledger::entry::{Bytes32, Idempotency};
 use crate::ledger::event::Event;
 use crate::ledger::merkle::sha256;
-use crate::request::authenticate::{AuthError, Caller, authenticate};
+use crate::request::authenticate::{AuthError, Caller, Showing, authenticate};
 use crate::request::body::ReplyBody;
 use crate::request::connection::Connection;
 use crate::request::incoming::RequestBody;
@@ -174,7 +175,7 @@ async fn answer(
     let query = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
     // Before the body: nobody unknown may hold a place while a body trickles in.
     let open = path == "/v1/openapi.json" || !path.starts_with("/v1/");
-    let caller = if open { None } else { Some(known(app, connection, &parts.headers).await?) };
+    let caller = if open { None } else { Some(known(app, connection, &parts).await?) };
     let body = read(body).await?;
     let call = Call { app, connection, headers: parts.headers, query, body, caller };
     let (which, id) = which(&parts.method, &path).ok_or_else(Problem::not_found)?;
@@ -242,12 +243,17 @@ fn openapi() -> Answer {
     answer
 }
 
-async fn known(app: &App, connection: &Connection, headers: &HeaderMap) -> Result<Caller, Problem> {
-    authenticate(app, connection, headers).await.map_err(|error| {
+async fn known(app: &App, connection: &Connection, parts: &Parts) -> Result<Caller, Problem> {
+    let showing = Showing { method: &parts.method, path: parts.uri.path(), headers: &parts.headers };
+    authenticate(app, connection, showing).await.map_err(|error| {
         tracing::info!(%error, "not authenticated");
         match error {
-            AuthError::Store(_) | AuthError::Token(TokenError::KeysUnavailable) => Problem::not_now(),
-            AuthError::Token(_) | AuthError::Certificate(_) => Problem::unauthenticated(),
+            AuthError::Store(_) | AuthError::TooManyProofs | AuthError::Token(TokenError::KeysUnavailable) => {
+                Problem::not_now()
+            }
+            AuthError::Token(_) | AuthError::Certificate(_) | AuthError::Proof(_) => {
+                Problem::unauthenticated().to_one_with_key(showing.is_by_key())
+            }
         }
     })
 }

@@ -18,6 +18,7 @@ use super::classify::{self, Unclassified, matched, segments};
 use super::connection::Connection;
 use super::fetch::{Fetched, aside};
 use super::narrow::{Narrowed, Narrowing};
+use super::paging::Page;
 use super::releases::{Contents, Part};
 use super::respond::Reply;
 use super::{Admission, bounded, close_unsent, count_denial, last_look, scope, unclassified, untold};
@@ -141,7 +142,7 @@ fn questions<'a>(app: &App, caller: &Caller, asked: &Asked<'a>) -> Result<Vec<Qu
         return Err(Unclassified::Scope("of the types of a summary".to_owned()));
     }
     let party = caller.party.as_ref().ok_or(Unclassified::NotAParty)?;
-    let subject = classify::subject(app, party.id, asked.named)?;
+    let subject = classify::subject(app, party.id, &caller.claims, asked.named)?;
     let receiver = Receiver::Party { party: party.id, actor: caller.actor_for(subject) };
     let question = |(route, categories): (&'a Arc<Route>, Categories)| Question {
         route,
@@ -250,10 +251,16 @@ async fn one(app: &App, permitted: &Permitted<'_>, global: &Global, pairwise: &P
     let base = &app.config.server.url;
     let narrowing = Narrowing::new(recorded.permit(), &global.text, pairwise, (source, id), base);
     let request = question.request.clone();
-    let asked = classify::Asked { route: question.route, request, named: String::new(), query: Vec::new() };
+    let asked = classify::Asked {
+        route: question.route,
+        request,
+        named: String::new(),
+        query: Vec::new(),
+        page: Page::default(),
+    };
     match app.sources.fetch(recorded, &asked, &narrowing, &app.store, &app.sign_ins).await {
         Fetched::Narrowed { narrowed, unmapped, incomplete } => {
-            let Narrowed { json, items, dropped } = narrowed;
+            let Narrowed { json, items, dropped, .. } = narrowed;
             if dropped.total() > 0 {
                 tracing::info!(?dropped, source, "not everything the source gave may pass");
             }

@@ -1,7 +1,7 @@
 //! Access tokens (RFC 9068) and the keys that sign them.
 //!
 //! Checked with jsonwebtoken: issuer, audience, algorithm allow-list, type, signature, expiry, not-before; then here:
-//! binding to the client certificate (RFC 8705), and that nothing of the header is followed (`jwk`, `jku`, `x5u`, `x5c`).
+//! binding to the client certificate (RFC 8705) or to a key (RFC 9449, `dpop`), and that nothing of the header is followed (`jwk`, `jku`, `x5u`, `x5c`).
 //! Keys come from what the issuer publishes (`issuer`).
 
 use std::collections::HashMap;
@@ -16,6 +16,7 @@ use sekisho_policy::Timestamp;
 use serde::Deserialize;
 
 use super::issuer::{KnownIssuer, Published};
+use super::scope;
 use crate::config::Issuer;
 use crate::ledger::merkle::sha256;
 use crate::metrics::Metrics;
@@ -59,7 +60,7 @@ pub enum TokenError {
     NotYet,
     #[error("for another audience")]
     Audience,
-    #[error("not bound to this client certificate")]
+    #[error("not bound to this client certificate or key")]
     Binding,
 }
 
@@ -83,18 +84,22 @@ pub struct Claims {
     pub acr: Option<String>,
     /// When the person signed in.
     pub auth_time: Option<i64>,
+    /// Of whom the launch was, by the party's own id (SMART App Launch): it narrows, and never widens.
+    pub patient: Option<String>,
     /// Purpose, where a route takes it from the token.
     pub purpose: Option<String>,
     /// Binding.
     pub cnf: Option<Confirmation>,
 }
 
-/// RFC 8705 §3.1.
+/// RFC 8705 §3.1, RFC 9449 §6.1.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Confirmation {
     /// SHA-256 of the client certificate, base64url.
     #[serde(rename = "x5t#S256")]
     pub x5t_s256: Option<String>,
+    /// RFC 7638 thumbprint of a key, base64url.
+    pub jkt: Option<String>,
     /// Ways to confirm that are not known here. Asking for them also makes an object the only shape: without it a list
     /// of one text would be read as well.
     #[serde(flatten)]
@@ -102,11 +107,26 @@ pub struct Confirmation {
 }
 
 impl Claims {
+    /// Whether it can be used only by who proves to hold a key.
+    #[must_use]
+    pub fn is_bound_to_key(&self) -> bool {
+        self.cnf.as_ref().is_some_and(|cnf| cnf.jkt.is_some())
+    }
+
     /// Whether the token carries this scope.
     #[must_use]
     pub fn has_scope(&self, scope: &str) -> bool {
-        self.scope.split(' ').any(|s| s == scope) || sabotage::off(Check::TokenScope)
+        scope::covers(&self.scope, scope) || sabotage::off(Check::TokenScope)
     }
+}
+
+/// What a request shows a token to be bound to.
+#[derive(Clone, Copy, Debug)]
+pub enum Shown {
+    /// The client certificate of its connection, if there is one: SHA-256.
+    Certificate(Option<[u8; 32]>),
+    /// A key that it proves to hold: RFC 7638 thumbprint.
+    Key([u8; 32]),
 }
 
 struct Verified {
@@ -174,16 +194,11 @@ impl Tokens {
         }
     }
 
-    /// Checks a token that came over a connection with this client certificate.
+    /// Checks a token that came with this certificate or key.
     ///
     /// # Errors
     /// Why it is not accepted.
-    pub async fn check(
-        &self,
-        token: &str,
-        certificate: Option<[u8; 32]>,
-        now: Timestamp,
-    ) -> Result<Arc<Claims>, TokenError> {
+    pub async fn check(&self, token: &str, shown: Shown, now: Timestamp) -> Result<Arc<Claims>, TokenError> {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(TokenError::TooLong);
         }
@@ -194,7 +209,7 @@ impl Tokens {
             None => Box::pin(self.verify(token, digest)).await?,
         };
         in_time(&claims, now)?;
-        bound(&claims, certificate, self.issuers.get(&claims.iss))?;
+        bound(&claims, shown, self.issuers.get(&claims.iss))?;
         Ok(claims)
     }
 
@@ -317,23 +332,24 @@ fn in_time(claims: &Claims, now: Timestamp) -> Result<(), TokenError> {
     Ok(())
 }
 
-/// A party's token must be bound to the certificate it came with. A person's own token, issued to our own client, comes
-/// from a browser without certificate and need not be; if it is bound, that holds too, and if it is bound in a way that is
-/// not known here (RFC 9449's `jkt`, say), nobody can tell whether it does.
-fn bound(claims: &Claims, certificate: Option<[u8; 32]>, issuer: Option<&KnownIssuer>) -> Result<(), TokenError> {
+/// A party's token must be bound to the certificate or the key that it came with, and to one of them only. A person's own
+/// token, issued to our own client, comes from a browser without certificate and need not be; if it is bound, that holds too,
+/// and if it is bound in a way that is not known here, nobody can tell whether it does.
+fn bound(claims: &Claims, shown: Shown, issuer: Option<&KnownIssuer>) -> Result<(), TokenError> {
     if sabotage::off(Check::TokenBinding) {
         return Ok(());
     }
-    let bound_to = claims.cnf.as_ref().and_then(|cnf| cnf.x5t_s256.as_deref());
-    match bound_to {
-        Some(thumbprint) => {
-            let expected = BASE64URL_NOPAD.decode(thumbprint.as_bytes()).ok();
-            let shown = certificate.as_ref().map(<[u8; 32]>::as_slice);
-            if expected.as_deref() == shown && shown.is_some() { Ok(()) } else { Err(TokenError::Binding) }
+    let confirmation = claims.cnf.as_ref();
+    let to_certificate = confirmation.and_then(|cnf| cnf.x5t_s256.as_deref());
+    let to_key = confirmation.and_then(|cnf| cnf.jkt.as_deref());
+    let is = |text: &str, shown: &[u8; 32]| BASE64URL_NOPAD.decode(text.as_bytes()).is_ok_and(|bytes| bytes == shown);
+    let holds = match (to_certificate, to_key, shown) {
+        (Some(thumbprint), None, Shown::Certificate(Some(shown))) => is(thumbprint, &shown),
+        (None, Some(thumbprint), Shown::Key(shown)) => is(thumbprint, &shown),
+        (None, None, Shown::Certificate(_)) => {
+            confirmation.is_none() && issuer.is_some_and(|known| known.config.own_client == claims.client_id)
         }
-        None if claims.cnf.is_none() && issuer.is_some_and(|known| known.config.own_client == claims.client_id) => {
-            Ok(())
-        }
-        None => Err(TokenError::Binding),
-    }
+        _ => false,
+    };
+    if holds { Ok(()) } else { Err(TokenError::Binding) }
 }
