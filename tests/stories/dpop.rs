@@ -341,7 +341,7 @@ async fn a_token_launched_for_one_patient_is_about_nobody_else() {
 /// Proofs of one party can't fill the memory.
 #[test]
 fn so_many_proofs_are_remembered_and_no_more() {
-    use sekisho::request::dpop::{Full, Proofs, REMEMBERED_MAX};
+    use sekisho::request::dpop::{NotTaken, Proofs, REMEMBERED_MAX};
     let key = Prover::ed25519();
     let start = Timestamp::from_millis(1_800_000_000_000);
     let (party, other) = (sekisho::ids::party_id("one"), sekisho::ids::party_id("other"));
@@ -351,12 +351,12 @@ fn so_many_proofs_are_remembered_and_no_more() {
         check(&proof, &About { method: "GET", url: "https://x/y", token: "t", now }).unwrap()
     };
     for _ in 0..REMEMBERED_MAX {
-        assert_eq!(proofs.take(party, &made(start), start), Ok(Ok(())));
+        assert_eq!(proofs.take(party, &made(start), start), Ok(()));
     }
-    assert_eq!(proofs.take(party, &made(start), start), Err(Full), "nobody can tell any more");
-    assert_eq!(proofs.take(other, &made(start), start), Ok(Ok(())), "another's are its own");
+    assert_eq!(proofs.take(party, &made(start), start), Err(NotTaken::Full), "nobody can tell any more");
+    assert_eq!(proofs.take(other, &made(start), start), Ok(()), "another's are its own");
     let later = start.plus_millis(121_000);
-    assert_eq!(proofs.take(party, &made(later), later), Ok(Ok(())), "and it passes");
+    assert_eq!(proofs.take(party, &made(later), later), Ok(()), "and it passes");
 }
 
 /// Whoever is refused for a wrong method gets no further.

@@ -252,7 +252,7 @@ async fn known(app: &App, connection: &Connection, parts: &Parts) -> Result<Call
                 Problem::not_now()
             }
             AuthError::Token(_) | AuthError::Certificate(_) | AuthError::Proof(_) => {
-                Problem::unauthenticated().to_one_with_key(showing.is_by_key())
+                Problem::unauthenticated().by_key_or_not(showing.is_by_key())
             }
         }
     })

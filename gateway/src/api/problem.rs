@@ -71,7 +71,7 @@ impl Problem {
     }
 
     /// To a caller that came with a key, or did not.
-    pub(super) const fn to_one_with_key(mut self, by_key: bool) -> Self {
+    pub(super) const fn by_key_or_not(mut self, by_key: bool) -> Self {
         self.by_key = by_key;
         self
     }

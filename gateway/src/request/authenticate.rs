@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, Method};
 use sekisho_policy::{Actor, PartyId, PersonId, Timestamp};
 
 use super::connection::Connection;
-use super::dpop::{self, Full, Proof, ProofError};
+use super::dpop::{self, NotTaken, Proof, ProofError};
 use super::token::{Claims, Shown, TokenError};
 use crate::app::App;
 use crate::sabotage::{self, Check};
@@ -139,10 +139,10 @@ async fn by_key(
     let claims = app.tokens.check(token, Shown::Key(proof.key), now).await?;
     let party = by_client_with_key(app, &claims)?;
     match app.proofs.take(party.id, &proof, now) {
-        Ok(taken) => taken?,
-        Err(Full) => return Err(AuthError::TooManyProofs),
+        Ok(()) => Ok((claims, Some(party))),
+        Err(NotTaken::Used(error)) => Err(error.into()),
+        Err(NotTaken::Full) => Err(AuthError::TooManyProofs),
     }
-    Ok((claims, Some(party)))
 }
 
 /// Only clients that are registered for it come with a key, and they come with nothing else.

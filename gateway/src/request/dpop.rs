@@ -173,12 +173,20 @@ fn thumbprint(jwk: &Jwk) -> Result<[u8; 32], ProofError> {
 pub struct Proofs {
     /// The second in which this process began.
     began_s: i64,
-    used: Mutex<HashMap<PartyId, BTreeMap<i64, HashSet<[u8; 32]>>>>,
+    used: Mutex<HashMap<PartyId, Minutes>>,
 }
 
-/// The party's proofs fill the memory: nobody can tell any more whether one was used.
+/// One party's, by the minute in which they were made.
+type Minutes = BTreeMap<i64, HashSet<[u8; 32]>>;
+
+/// Why a proof is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Full;
+pub enum NotTaken {
+    /// It was used before, or may have been.
+    Used(ProofError),
+    /// The party's proofs fill the memory: nobody could tell any more whether this one was used.
+    Full,
+}
 
 impl Proofs {
     /// None yet; of what was used before this moment nothing is known.
@@ -190,13 +198,13 @@ impl Proofs {
     /// Takes note of a proof of this party.
     ///
     /// # Errors
-    /// When it was used before, or may have been; the inner one when there is no room to remember it.
-    pub fn take(&self, party: PartyId, proof: &Proof, now: Timestamp) -> Result<Result<(), ProofError>, Full> {
+    /// When it was used before, or may have been, or can't be remembered.
+    pub fn take(&self, party: PartyId, proof: &Proof, now: Timestamp) -> Result<(), NotTaken> {
         if sabotage::off(Check::ProofOnce) {
-            return Ok(Ok(()));
+            return Ok(());
         }
         if proof.made_s <= self.began_s {
-            return Ok(Err(ProofError::Time));
+            return Err(NotTaken::Used(ProofError::Time));
         }
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         let minutes = used.entry(party).or_default();
@@ -204,12 +212,12 @@ impl Proofs {
         let oldest = now.millis().div_euclid(1_000).saturating_sub(AGE_MAX_S).div_euclid(60);
         minutes.retain(|minute, _| *minute >= oldest);
         if minutes.values().any(|ids| ids.contains(&proof.id)) {
-            return Ok(Err(ProofError::Replayed));
+            return Err(NotTaken::Used(ProofError::Replayed));
         }
         if minutes.values().map(HashSet::len).sum::<usize>() >= REMEMBERED_MAX {
-            return Err(Full);
+            return Err(NotTaken::Full);
         }
         minutes.entry(proof.made_s.div_euclid(60)).or_default().insert(proof.id);
-        Ok(Ok(()))
+        Ok(())
     }
 }
