@@ -13,12 +13,13 @@ demo: ## The whole gateway on this machine, with stand-ins for everything around
 	$(CARGO) run -p sekisho -- demo $(ARGS)
 
 test: ## Every test, and the deliberate mistakes that tests must notice
-	scripts/install-test-tools browser
+	scripts/install-test-tools browser interop
 	$(CARGO) test --workspace
 	$(CARGO) test -p sekisho-tests --test durability -- --ignored
 	$(CARGO) test -p sekisho-tests --test tls -- --ignored
 	$(CARGO) test -p sekisho-tests --test stories proofs:: -- --ignored --nocapture
 	$(CARGO) test -p sekisho-tests --test browser -- --ignored
+	$(CARGO) test -p sekisho-tests --test interop -- --ignored
 	$(CARGO) test -p sekisho-tests --test crash -- --ignored --nocapture
 	$(CARGO) test -p sekisho --test it thousand -- --ignored --nocapture
 	fuzz/run

@@ -1,6 +1,6 @@
 //! The one place where the gateway's objects are built and wired.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
@@ -23,6 +23,7 @@ use crate::notify::Notifier;
 use crate::reload::Current;
 use crate::request::authenticate::KnownParty;
 use crate::request::bounds::Denials;
+use crate::request::dpop::Proofs;
 use crate::request::fetch::Sources;
 use crate::request::portal::SignIns;
 use crate::request::releases::Releases;
@@ -62,6 +63,8 @@ pub enum BuildError {
 pub struct Parties {
     by_certificate: HashMap<[u8; 32], KnownParty>,
     by_client: HashMap<String, KnownParty>,
+    by_client_with_key: HashMap<String, KnownParty>,
+    origins: HashSet<String>,
 }
 
 impl Parties {
@@ -76,6 +79,10 @@ impl Parties {
             for client in &one.clients {
                 parties.by_client.insert(client.clone(), party.clone());
             }
+            for client in &one.dpop_clients {
+                parties.by_client_with_key.insert(client.clone(), party.clone());
+            }
+            parties.origins.extend(one.origins.iter().cloned());
         }
         parties
     }
@@ -84,6 +91,18 @@ impl Parties {
     #[must_use]
     pub fn by_certificate(&self, thumbprint: &[u8; 32]) -> Option<&KnownParty> {
         self.by_certificate.get(thumbprint)
+    }
+
+    /// The party that registered this OAuth client to come with a key instead of a certificate.
+    #[must_use]
+    pub fn by_client_with_key(&self, client: &str) -> Option<&KnownParty> {
+        self.by_client_with_key.get(client)
+    }
+
+    /// Whether a party's app asks from pages of this origin.
+    #[must_use]
+    pub fn has_origin(&self, origin: &str) -> bool {
+        self.origins.contains(origin)
     }
 
     /// The party that registered this OAuth client.
@@ -100,6 +119,8 @@ pub struct App {
     pub config: Config,
     /// How many configurations this process has had before.
     pub generation: u64,
+    /// Since when it is in force; `None` where the clock could not tell.
+    pub since: Option<Timestamp>,
     /// Host and port by which callers address us.
     pub authority: String,
     /// TLS of the public port.
@@ -112,6 +133,8 @@ pub struct App {
     pub parties: Parties,
     /// Tokens.
     pub tokens: Tokens,
+    /// Proofs of possession that were used.
+    pub proofs: Arc<Proofs>,
     /// Sources.
     pub sources: Sources,
     /// Sign-ins at portals.
@@ -138,6 +161,7 @@ pub struct App {
 /// What outlives a configuration.
 struct Lasting {
     store: Store,
+    proofs: Arc<Proofs>,
     releases: Arc<Releases>,
     sign_ins: Arc<SignIns>,
     sessions: Arc<Sessions>,
@@ -168,7 +192,9 @@ impl App {
         let releases = Releases::new(store.clone(), Arc::clone(&metrics));
         let outbox = Outbox::open(&store).await?;
         let (sign_ins, sessions) = (Arc::default(), Arc::default());
-        let lasting = Lasting { store, releases, sign_ins, sessions, outbox, metrics };
+        let began = store.clock().now().map_err(StoreError::from)?;
+        let proofs = Arc::new(Proofs::since(began));
+        let lasting = Lasting { store, proofs, releases, sign_ins, sessions, outbox, metrics };
         Ok(Current::new(|current| Self::assemble(config, parts, lasting, current, None)))
     }
 
@@ -180,6 +206,7 @@ impl App {
         let parts = Parts::read(&config)?;
         let lasting = Lasting {
             store: self.store.clone(),
+            proofs: Arc::clone(&self.proofs),
             releases: Arc::clone(&self.releases),
             sign_ins: Arc::clone(&self.sign_ins),
             sessions: Arc::clone(&self.web.sessions),
@@ -191,19 +218,21 @@ impl App {
 
     fn assemble(config: Config, parts: Parts, lasting: Lasting, current: Weak<Current>, before: Option<&Self>) -> Self {
         let Parts { trust, tls, clients, recipients, issuers, providers, notifier, certificates } = parts;
-        let Lasting { store, releases, sign_ins, sessions, outbox, metrics } = lasting;
+        let Lasting { store, proofs, releases, sign_ins, sessions, outbox, metrics } = lasting;
         let with_client = |s: &Source| clients.get(&s.party).map(|c| (s.clone(), c.clone()));
         let known = config.sources.iter().filter_map(with_client);
         let authority = config.server.url.trim_start_matches("https://").to_owned();
         Self {
             authority: authority.split('/').next().unwrap_or_default().to_owned(),
             generation: before.map_or(0, |before| before.generation + 1),
+            since: store.clock().now().ok(),
             parties: Parties::new(&config.credentials),
             tokens: Tokens::new(config.server.url.clone(), issuers, &metrics),
             sources: Sources::new(known, before.map(|before| &before.sources)),
             denials: Denials::new(config.server.denials_per_second_max),
             barrier: Barrier::new(Arc::clone(&releases), config.server.url.clone(), Arc::clone(&metrics)),
             web: Web::new(&config, providers, notifier, sessions),
+            proofs,
             sign_ins,
             trust,
             tls,

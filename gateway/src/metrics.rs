@@ -44,8 +44,8 @@ const ENDED: [&str; 7] =
 /// In the order of [`ForwardEnd`].
 const DELIVERIES: [&str; 4] = ["delivered", "stopped", "late", "refused"];
 const OUTCOMES: [&str; 4] = ["complete", "cut", "failed", "nothing-sent"];
-/// In the order of [`TokenError`], which is what they are counted by; and one for certificates.
-const REFUSALS: [&str; 14] = [
+/// In the order of [`TokenError`], which is what they are counted by; and one for proofs of possession, one for certificates.
+const REFUSALS: [&str; 15] = [
     "missing",
     "too-long",
     "malformed",
@@ -59,6 +59,7 @@ const REFUSALS: [&str; 14] = [
     "not-yet",
     "audience",
     "binding",
+    "proof",
     "certificate",
 ];
 /// Label of what reached no route.
@@ -122,7 +123,7 @@ pub struct Metrics {
     pub handshakes_failed: IntCounter,
     /// Clinics' staff said that whom they were shown is not their patient.
     pub not_their_patient: IntCounter,
-    refusals: ByLabel<14>,
+    refusals: ByLabel<15>,
     /// What is looked at.
     pub looked: Looked,
 }
@@ -295,6 +296,11 @@ impl Metrics {
     /// A caller's token was not accepted.
     pub fn token_refused(&self, error: TokenError) {
         self.refusals.inc(error as usize);
+    }
+
+    /// A caller's proof of possession was not accepted.
+    pub fn proof_refused(&self) {
+        self.refusals.inc(REFUSALS.len() - 2);
     }
 
     /// A caller's certificate was not accepted.

@@ -137,6 +137,13 @@ pub enum Check {
     ViewerRole,
     ViewRecorded,
     BookingOwn,
+    ProofTarget,
+    ProofToken,
+    ProofAge,
+    ProofOnce,
+    KnownOrigin,
+    LaunchPatient,
+    PageOfWhole,
 }
 
 /// Whether a check is switched off: never, in a build that is not made for sabotage.

@@ -58,6 +58,7 @@ fn status(name: &str) -> u16 {
         "NOT_FOUND" => StatusCode::NOT_FOUND,
         "REQUEST_TIMEOUT" => StatusCode::REQUEST_TIMEOUT,
         "CONFLICT" => StatusCode::CONFLICT,
+        "GONE" => StatusCode::GONE,
         "PRECONDITION_FAILED" => StatusCode::PRECONDITION_FAILED,
         "PAYLOAD_TOO_LARGE" => StatusCode::PAYLOAD_TOO_LARGE,
         "MISDIRECTED_REQUEST" => StatusCode::MISDIRECTED_REQUEST,

@@ -1,6 +1,6 @@
 //! Forged, bent and confused tokens: none is accepted.
 
-use sekisho::request::token::TokenError;
+use sekisho::request::token::{Shown, TokenError};
 use sekisho_tests::town::{Town, history, standing_clock};
 
 use crate::classes::{Attempt, CLASSES, Certificate};
@@ -49,7 +49,7 @@ impl Trial {
             <[u8; 32]>::try_from(bytes).unwrap()
         });
         let now = self.town.clock.now().unwrap().plus_millis(attempt.later_s.saturating_mul(1_000));
-        self.town.gateway.app().tokens.check(&attempt.token, certificate, now).await.map(|_| ())
+        self.town.gateway.app().tokens.check(&attempt.token, Shown::Certificate(certificate), now).await.map(|_| ())
     }
 
     /// The status that the token gets over a kept connection; none when the connection is closed instead.

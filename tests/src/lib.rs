@@ -3,6 +3,7 @@
 
 pub mod browser;
 pub mod process;
+pub mod prover;
 pub mod reader;
 pub mod tap;
 pub mod town;

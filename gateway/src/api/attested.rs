@@ -22,7 +22,7 @@ use crate::sabotage::{self, Check};
 use crate::store::StoreError;
 
 /// Scope of a token that may attest.
-const ATTEST_SCOPE: &str = "consent/attest";
+pub(super) const ATTEST_SCOPE: &str = "consent/attest";
 
 /// A person, by one of the ids that the party knows.
 #[derive(Deserialize)]

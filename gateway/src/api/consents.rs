@@ -25,7 +25,7 @@ use crate::store::StoreError;
 use crate::store::state::{Agreement, Papers};
 
 /// Scope of a token that may propose.
-const PROPOSE_SCOPE: &str = "consent/propose";
+pub(super) const PROPOSE_SCOPE: &str = "consent/propose";
 /// Lines of a list at once, at most and by default.
 pub(super) const PAGE_MAX: usize = 200;
 pub(super) const PAGE: usize = 50;

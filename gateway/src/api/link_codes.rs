@@ -11,7 +11,7 @@ use crate::consent::give::GiveError;
 use crate::consent::people::rfc3339;
 
 /// Scope of a token that may have codes.
-const SCOPE: &str = "link/code";
+pub(super) const SCOPE: &str = "link/code";
 /// Letters of an id, at most.
 const ID_MAX: usize = 200;
 /// Codes that one party has in an hour, at most: each is an entry of the ledger.

@@ -1,5 +1,5 @@
-//! The JSON API under `/v1` for apps and for people at our own client, what portals call under `/relay`, and
-//! `/.well-known`. Described by `openapi.json`, which a test holds against [`ROUTES`].
+//! The JSON API under `/v1` for apps and for people at our own client, what portals call under `/relay`, `/.well-known`, and
+//! what FHIR clients read before they ask (`discovery`). Described by `openapi.json`, which a test holds against [`ROUTES`].
 //!
 //! Errors are problem+json (RFC 9457) in Japanese and English, from one catalogue. Nothing here decides: it parses, calls
 //! `consent`, and shows what came of it.
@@ -7,6 +7,7 @@
 mod attested;
 mod bookings;
 mod consents;
+mod discovery;
 mod erasures;
 mod forwards;
 mod link_codes;
@@ -19,17 +20,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use sekisho_adapters::my_number;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::app::App;
 use crate::ledger::entry::{Bytes32, Idempotency};
 use crate::ledger::event::Event;
 use crate::ledger::merkle::sha256;
-use crate::request::authenticate::{AuthError, Caller, KnownParty, authenticate};
+use crate::request::authenticate::{AuthError, Caller, KnownParty, Showing, authenticate};
 use crate::request::body::ReplyBody;
 use crate::request::connection::Connection;
 use crate::request::incoming::RequestBody;
@@ -37,6 +39,7 @@ use crate::request::token::TokenError;
 use crate::routes::matched;
 use crate::sabotage::{self, Check};
 use crate::store::state::Ending;
+pub use discovery::is_for_base;
 use problem::Problem;
 
 /// Largest request body, in bytes.
@@ -90,6 +93,9 @@ routes! {
     PortalNotice "POST" "/relay/my-portal/notify";
     Keys "GET" "/.well-known/jwks.json";
     Resource "GET" "/.well-known/oauth-protected-resource";
+    Smart "GET" "/.well-known/smart-configuration";
+    SmartOfBase "GET" "/{id}/.well-known/smart-configuration";
+    Metadata "GET" "/{id}/metadata";
 }
 
 /// Which route a request is for, and the `{id}` in its path.
@@ -177,7 +183,7 @@ async fn answer(
     let query = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
     // Before the body: nobody unknown may hold a place while a body trickles in.
     let open = path == "/v1/openapi.json" || !path.starts_with("/v1/");
-    let caller = if open { None } else { Some(known(app, connection, &parts.headers).await?) };
+    let caller = if open { None } else { Some(known(app, connection, &parts).await?) };
     let body = read(body).await?;
     let call = Call { app, connection, headers: parts.headers, query, body, caller };
     let (which, id) = which(&parts.method, &path).ok_or_else(Problem::not_found)?;
@@ -210,7 +216,10 @@ async fn answer(
         Which::PortalCameBack => Ok(relay::callback(&call).await),
         Which::PortalNotice => relay::notify(&call),
         Which::Keys => Ok(Answer::ok(&crate::consent::receipt::key_set(app.store.ledger_key()))),
-        Which::Resource => Ok(protected_resource(app)),
+        Which::Resource => Ok(discovery::protected_resource(app)),
+        Which::Smart => discovery::smart(&call, None),
+        Which::SmartOfBase => discovery::smart(&call, Some(id)),
+        Which::Metadata => discovery::metadata(&call, id),
     }
 }
 
@@ -247,23 +256,17 @@ fn openapi() -> Answer {
     answer
 }
 
-/// RFC 9728.
-fn protected_resource(app: &App) -> Answer {
-    let issuers: Vec<&str> = app.config.issuers.iter().map(|i| i.url.as_str()).collect();
-    Answer::ok(&json!({
-        "resource": app.config.server.url,
-        "authorization_servers": issuers,
-        "bearer_methods_supported": ["header"],
-        "tls_client_certificate_bound_access_tokens": true,
-    }))
-}
-
-async fn known(app: &App, connection: &Connection, headers: &HeaderMap) -> Result<Caller, Problem> {
-    authenticate(app, connection, headers).await.map_err(|error| {
+async fn known(app: &App, connection: &Connection, parts: &Parts) -> Result<Caller, Problem> {
+    let showing = Showing { method: &parts.method, path: parts.uri.path(), headers: &parts.headers };
+    authenticate(app, connection, showing).await.map_err(|error| {
         tracing::info!(%error, "not authenticated");
         match error {
-            AuthError::Store(_) | AuthError::Token(TokenError::KeysUnavailable) => Problem::not_now(),
-            AuthError::Token(_) | AuthError::Certificate(_) => Problem::unauthenticated(),
+            AuthError::Store(_) | AuthError::TooManyProofs | AuthError::Token(TokenError::KeysUnavailable) => {
+                Problem::not_now()
+            }
+            AuthError::Token(_) | AuthError::Certificate(_) | AuthError::Proof(_) => {
+                Problem::unauthenticated().by_key_or_not(showing.is_by_key())
+            }
         }
     })
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::Answer;
 use crate::consent::give::GiveError;
 use crate::ids::TextId;
+use crate::request::respond::challenge;
 
 /// One problem, ready to be answered.
 #[derive(Debug)]
@@ -18,11 +19,12 @@ pub struct Problem {
     ja: String,
     en: String,
     more: Vec<(&'static str, Value)>,
+    by_key: bool,
 }
 
 impl Problem {
     fn new(status: StatusCode, code: &'static str, ja: impl Into<String>, en: impl Into<String>) -> Self {
-        Self { status, code, ja: ja.into(), en: en.into(), more: Vec::new() }
+        Self { status, code, ja: ja.into(), en: en.into(), more: Vec::new(), by_key: false }
     }
 
     fn with(mut self, name: &'static str, value: Value) -> Self {
@@ -44,7 +46,7 @@ impl Problem {
         let mut answer = Answer::json(self.status, &body);
         answer.content_type = "application/problem+json; charset=utf-8";
         match self.status {
-            StatusCode::UNAUTHORIZED => answer.with(WWW_AUTHENTICATE, r#"Bearer error="invalid_token""#),
+            StatusCode::UNAUTHORIZED => answer.with(WWW_AUTHENTICATE, challenge(self.by_key)),
             StatusCode::SERVICE_UNAVAILABLE => answer.with(RETRY_AFTER, "5"),
             _ => answer,
         }
@@ -63,9 +65,15 @@ impl Problem {
         Self::new(
             StatusCode::UNAUTHORIZED,
             "unauthenticated",
-            "認証できません。有効なアクセストークン（事業者は、それが結び付いたクライアント証明書も）が必要です。",
-            "Not authenticated. A valid access token is needed, and for a party the client certificate it is bound to.",
+            "認証できません。有効なアクセストークン（事業者は、それが結び付いたクライアント証明書または DPoP の鍵も）が必要です。",
+            "Not authenticated. A valid access token is needed, and for a party the client certificate or DPoP key it is bound to.",
         )
+    }
+
+    /// To a caller that came with a key, or did not.
+    pub(super) const fn by_key_or_not(mut self, by_key: bool) -> Self {
+        self.by_key = by_key;
+        self
     }
 
     pub(super) fn not_a_person() -> Self {

@@ -141,6 +141,10 @@ pub struct Credentials {
     pub certificates: Vec<String>,
     /// Its OAuth clients.
     pub clients: Vec<String>,
+    /// Its OAuth clients that come with a key instead of a certificate (RFC 9449).
+    pub dpop_clients: Vec<String>,
+    /// Origins of its browser apps.
+    pub origins: Vec<String>,
 }
 
 /// The text that a person is asked to agree to now.

@@ -55,7 +55,7 @@ pub(super) fn compare(top: &mut Section<'_, '_, '_>, credentials: &[Credentials]
     let mut seen: BTreeMap<&str, &str> =
         issuers.iter().map(|i| (i.own_client.as_str(), "the gateway itself")).collect();
     for one in credentials {
-        for proof in one.certificates.iter().chain(&one.clients) {
+        for proof in one.certificates.iter().chain(&one.clients).chain(&one.dpop_clients) {
             if let Some(other) = seen.insert(proof, &one.code) {
                 let message = format!("`{proof}` belongs to `{}` and to `{other}`: it must be one party's", one.code);
                 top.problems.at(0, message);
@@ -81,11 +81,24 @@ fn party(s: &mut Section<'_, '_, '_>) -> (PartyText, Credentials) {
         }
     }
     let clients = s.texts("clients", "OAuth client ids");
+    let dpop_clients = s.texts("dpop_clients", "OAuth client ids that come with a key instead of a certificate");
+    let origins = s.texts("origins", "origins of browser apps such as https://app.example");
+    for At { value, offset } in &origins {
+        if !is_origin(value) {
+            s.wrong(
+                *offset,
+                "origins",
+                &format!("holds `{value}`, which is not an origin such as https://app.example"),
+            );
+        }
+    }
     let credentials = Credentials {
         party: party_id(&code),
         code: code.clone(),
         certificates: certificates.into_iter().map(|c| c.value).collect(),
         clients: clients.into_iter().map(|c| c.value).collect(),
+        dpop_clients: dpop_clients.into_iter().map(|c| c.value).collect(),
+        origins: origins.into_iter().map(|o| o.value).collect(),
     };
     let party = PartyText {
         kind: kind.map(|k| k.value).unwrap_or_default(),
@@ -94,6 +107,11 @@ fn party(s: &mut Section<'_, '_, '_>) -> (PartyText, Credentials) {
         code,
     };
     (party, credentials)
+}
+
+/// An origin as browsers write it, by TLS.
+fn is_origin(text: &str) -> bool {
+    url::Url::parse(text).is_ok_and(|url| url.scheme() == "https" && url.origin().ascii_serialization() == text)
 }
 
 fn purpose(s: &mut Section<'_, '_, '_>) -> (PurposeText, Option<InForce>) {

@@ -125,6 +125,9 @@ pub(super) fn read(s: &mut Section<'_, '_, '_>, registry: &RegistryText, sources
 /// A path that begins like one of ours would never be looked for.
 pub(super) fn reachable(s: &mut Section<'_, '_, '_>, path: &At<Vec<Option<String>>>) {
     let ours = ["v1", "relay", ".well-known", "my", "counter", "clinic"];
+    if path.value.last().and_then(Option::as_deref) == Some("metadata") {
+        s.wrong(path.offset, "path", "ends like what the gateway says of itself: it would never be reached");
+    }
     if path.value.first().and_then(Option::as_deref).is_some_and(|first| ours.contains(&first)) {
         s.wrong(path.offset, "path", "begins like the gateway's own API and pages: it would never be reached");
     }

@@ -43,7 +43,7 @@ pub(super) async fn issuer(
         client_id: client.to_owned(),
         redirect_uris: vec![format!("{url}/signed-in")],
         auth,
-        scopes: CLINIC_SCOPE.split(' ').chain(["openid"]).map(str::to_owned).collect(),
+        scopes: CLINIC_SCOPE.split(' ').chain(["openid", "launch/patient"]).map(str::to_owned).collect(),
         audiences: vec![url.to_owned()],
         post_logout_redirect_uris: Vec::new(),
         backchannel_logout_uri: None,

@@ -117,6 +117,12 @@ impl Body for ReplyBody {
 
 impl Drop for ReplyBody {
     fn drop(&mut self) {
+        // Of an answer without a body nothing is to be taken: it is over once its head has left.
+        if self.bytes.is_empty()
+            && let Some(handle) = self.release.take()
+        {
+            return handle.drain();
+        }
         // Given up before its end: what was handed over may still be under way, so it stays known until the
         // connection has sent it or is closed.
         if let Some(handle) = self.release.take() {

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use super::fetch::{Fetched, aside};
 use super::narrow::{Narrowed, Narrowing};
+use super::paging::Page;
 use super::releases::{Contents, Part};
 use super::{classify, close_unsent};
 use crate::app::App;
@@ -252,10 +253,16 @@ async fn one(app: &App, permitted: &Permitted<'_>, global: &Global, pairwise: &P
     let base = &app.config.server.url;
     let narrowing = Narrowing::new(recorded.permit(), &global.text, pairwise, (source, id), base);
     let request = question.request.clone();
-    let asked = classify::Asked { route: &question.route, request, named: String::new(), query: Vec::new() };
+    let asked = classify::Asked {
+        route: &question.route,
+        request,
+        named: String::new(),
+        query: Vec::new(),
+        page: Page::default(),
+    };
     match app.sources.fetch(recorded, &asked, &narrowing, &app.store, &app.sign_ins).await {
         Fetched::Narrowed { narrowed, unmapped, incomplete } => {
-            let Narrowed { json, items, dropped } = narrowed;
+            let Narrowed { json, items, dropped, .. } = narrowed;
             if dropped.total() > 0 {
                 tracing::info!(?dropped, source, "not everything the source gave may pass");
             }

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use h2::server::{Builder, SendResponse};
 use h2::{Reason, RecvStream, SendStream};
 use http::header::{CONTENT_LENGTH, DATE};
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -39,12 +39,15 @@ pub struct Stream {
     send: Mutex<SendStream<Bytes>>,
     written: AtomicU64,
     gone: AtomicBool,
+    /// Of an answer without a body, which leaves with its head.
+    all_head: bool,
 }
 
 impl Stream {
-    fn new(send: SendStream<Bytes>) -> Arc<Self> {
+    fn new(send: SendStream<Bytes>, all_head: bool) -> Arc<Self> {
         let id = send.stream_id().into();
-        Arc::new(Self { id, send: Mutex::new(send), written: AtomicU64::new(0), gone: AtomicBool::new(false) })
+        let (written, gone) = (AtomicU64::new(0), AtomicBool::new(false));
+        Arc::new(Self { id, send: Mutex::new(send), written, gone, all_head })
     }
 
     pub(super) const fn id(&self) -> u32 {
@@ -65,8 +68,9 @@ impl Stream {
         self.written.fetch_add(bytes as u64, Ordering::AcqRel);
     }
 
+    /// Bytes of its body that were.
     pub(super) fn written(&self) -> u64 {
-        self.written.load(Ordering::Acquire)
+        if self.all_head { 0 } else { self.written.load(Ordering::Acquire) }
     }
 
     pub(super) fn is_gone(&self) -> bool {
@@ -75,7 +79,8 @@ impl Stream {
 
     /// Whether some of so many bytes that were handed over are still queued.
     pub(super) fn holds(&self, handed: u64) -> bool {
-        !self.is_gone() && self.written() != handed
+        let written = self.written.load(Ordering::Acquire);
+        !self.is_gone() && if self.all_head { written == 0 } else { written != handed }
     }
 
     /// Waits for room for at most so many bytes; none when the client has reset the stream or is gone.
@@ -155,16 +160,30 @@ async fn one(at: At, request: Request<RecvStream>, mut respond: SendResponse<Byt
         _ = poll_fn(|cx| respond.poll_reset(cx)) => return,
     };
     let (mut head, body) = response.into_parts();
-    head.headers.entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(body.left()));
+    // Of what is not sent the length is not told either (RFC 9110 §8.6).
+    if head.status != StatusCode::NOT_MODIFIED && head.status != StatusCode::NO_CONTENT {
+        head.headers.entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(body.left()));
+    }
     if let Some(now) = date(at.current.app().store.clock()) {
         head.headers.entry(DATE).or_insert(now);
     }
     let ends = head_only || body.left() == 0;
+    if let Some(handle) = body.handle().filter(|_| ends).map(Arc::clone) {
+        handle.precedence().given().await;
+        let send = || Some(Stream::new(respond.send_response(Response::from_parts(head, ()), ends).ok()?, ends));
+        let sent = handle.send_head(send);
+        // Nothing more of it will be handed over.
+        drop(body);
+        return match sent {
+            Some(stream) => over(&handle, &stream).await,
+            None => handle.give_up(),
+        };
+    }
     let Ok(send) = respond.send_response(Response::from_parts(head, ()), ends) else { return };
     if ends {
         return;
     }
-    let stream = Stream::new(send);
+    let stream = Stream::new(send, false);
     match body.handle().map(Arc::clone) {
         Some(handle) => release(&handle, body, &stream).await,
         None => {
@@ -181,6 +200,11 @@ async fn release(handle: &Arc<Handle>, body: ReplyBody, stream: &Arc<Stream>) {
     if !send_all(body, stream).await {
         return handle.give_up();
     }
+    over(handle, stream).await;
+}
+
+/// Stays with a release until its last byte has left.
+async fn over(handle: &Arc<Handle>, stream: &Stream) {
     tokio::select! {
         () = handle.over() => {}
         () = stream.is_reset() => handle.give_up(),

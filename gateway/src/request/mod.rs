@@ -9,19 +9,24 @@ pub mod body;
 pub mod bounds;
 pub mod classify;
 pub mod connection;
+pub mod cors;
 pub mod cut;
+pub mod dpop;
 pub mod fetch;
 mod frames;
 pub(crate) mod gather;
 mod http2;
 pub mod incoming;
+pub mod issuer;
 mod json;
 pub mod logout;
 pub mod narrow;
+pub mod paging;
 pub mod portal;
 pub mod precedence;
+mod prepared;
 pub mod releases;
-mod respond;
+pub(crate) mod respond;
 pub mod scope;
 pub mod server;
 pub(crate) mod socket;
@@ -40,19 +45,20 @@ use crate::app::App;
 use crate::config::{Form, RouteSource};
 use crate::ledger::entry::{Bytes16, Cause};
 use crate::ledger::event::{Closed, Outcome};
-use crate::ledger::merkle::sha256;
 use crate::metrics::Ended;
 use crate::sabotage::{self, Check};
 use crate::store::{Recorded, Ruling, StoreError};
 use admission::Admission;
-use authenticate::{AuthError, Caller, authenticate};
+use authenticate::{AuthError, Caller, Showing, authenticate};
 use body::ReplyBody;
 use classify::{Asked, Unclassified, classify};
 use connection::Connection;
 use fetch::Fetched;
 use incoming::RequestBody;
-use narrow::{Narrowed, Narrowing};
-use releases::{Contents, Handle, Part};
+use narrow::Narrowing;
+use paging::NoPage;
+use prepared::Prepared;
+use releases::{Handle, Part};
 use respond::Reply;
 
 /// One request for data, from accept to release.
@@ -80,9 +86,10 @@ async fn steps<'a>(
     request: &Request<RequestBody>,
     noted: &mut Noted<'a>,
 ) -> Result<Response<ReplyBody>, Reply> {
-    let caller = authenticate(app, connection, request.headers()).await;
-    let caller = caller.map_err(|error| unauthenticated(error, noted))?;
     let (path, query) = (request.uri().path(), request.uri().query());
+    let showing = Showing { method: request.method(), path, headers: request.headers() };
+    let caller = authenticate(app, connection, showing).await;
+    let caller = caller.map_err(|error| unauthenticated(error, showing.is_by_key(), noted))?;
     let asked = classify(app, request.method(), path, query, &caller);
     // No route has a summary's path: routes, asked for far more often, are looked through once.
     if matches!(asked, Err(Unclassified::NoRoute))
@@ -119,7 +126,8 @@ async fn steps<'a>(
     let permitted = permitted(&recorded);
     // If the last look says no, it is a denial.
     noted.ended = Ended::Denied;
-    let response = release(app, connection, recorded, &asked, &caller, narrowed).await?;
+    let prepared = narrowed.unless_held(request.headers());
+    let response = release(app, connection, recorded, &asked, &caller, prepared).await?;
     noted.ended = permitted;
     Ok(response)
 }
@@ -143,14 +151,15 @@ fn permitted(recorded: &Recorded) -> Ended {
     if recorded.permit().withheld().is_empty() { Ended::Permitted } else { Ended::Partly }
 }
 
-fn unauthenticated(error: AuthError, noted: &mut Noted<'_>) -> Reply {
+fn unauthenticated(error: AuthError, by_key: bool, noted: &mut Noted<'_>) -> Reply {
     tracing::info!(%error, "not authenticated");
     match error {
         AuthError::Store(_) => Reply::not_now(5),
         AuthError::Token(token::TokenError::KeysUnavailable) => Reply::not_now(5),
-        AuthError::Token(_) | AuthError::Certificate(_) => {
+        AuthError::TooManyProofs => Reply::not_now(5),
+        AuthError::Token(_) | AuthError::Certificate(_) | AuthError::Proof(_) => {
             noted.ended = Ended::Unauthenticated;
-            Reply::unauthenticated()
+            Reply::unauthenticated(by_key)
         }
     }
 }
@@ -181,13 +190,23 @@ fn denied(app: &App, asked: &Asked<'_>, denial: &sekisho_policy::Denial) -> Repl
 
 fn nothing(app: &App, asked: &Asked<'_>) -> Reply {
     match asked.route.form {
-        Form::Searchset => Reply::searchset(&[], 0, &self_link(app, asked)),
+        Form::Searchset => Reply::searchset(&[], 0, &self_link(app, asked), None),
         Form::Read | Form::Part => Reply::not_found(),
     }
 }
 
 /// Our own URL for what was asked.
 fn self_link(app: &App, asked: &Asked<'_>) -> String {
+    link(app, asked, asked.page.sent())
+}
+
+/// Our own URL for the next page of it.
+fn next_link(app: &App, asked: &Asked<'_>, place: &str) -> String {
+    let count = asked.page.count().map(|count| count.to_string()).unwrap_or_default();
+    link(app, asked, [("_count", count.as_str()), ("_page", place)].into_iter())
+}
+
+fn link<'a>(app: &App, asked: &'a Asked<'_>, page: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let mut url = app.config.server.url.clone();
     for segment in &asked.route.segments {
         url.push('/');
@@ -198,6 +217,7 @@ fn self_link(app: &App, asked: &Asked<'_>) -> String {
         pairs.push((name, &asked.named));
     }
     pairs.extend(asked.query.iter().map(|(n, v)| (n.as_str(), v.as_str())));
+    pairs.extend(page);
     for (at, (name, value)) in pairs.into_iter().enumerate() {
         url.push(if at == 0 { '?' } else { '&' });
         url.push_str(name);
@@ -244,48 +264,40 @@ async fn fetch_and_narrow(
         _ => Ended::Source,
     };
     // What a source says of its own state is about the person as well: it goes no further than the permit.
-    if !matches!(fetched, Fetched::Narrowed { .. }) {
-        match still_permitted(app, recorded).await {
-            Ok(true) => {}
-            Ok(false) => {
-                noted.ended = Ended::Denied;
-                return Err(not_sent(nothing(app, asked)));
+    let reply = match fetched {
+        Fetched::Narrowed { narrowed, unmapped, .. } => {
+            let dropped = narrowed.dropped;
+            if dropped.total() > 0 {
+                tracing::info!(?dropped, source = asked.route.source.code, "not everything the source gave may pass");
             }
-            Err(reply) => {
-                noted.ended = Ended::Busy;
-                return Err(not_sent(reply));
+            let withheld = dropped.total().saturating_add(unmapped);
+            if narrowed.items == 0 && asked.route.form != Form::Searchset {
+                return Err(not_sent(Reply::not_found()));
+            }
+            match Prepared::of(app, asked, pairwise, narrowed, withheld) {
+                Ok((reply, contents)) => {
+                    return Ok(Prepared { reply, contents, id_at_source: id_at_source.to_owned() });
+                }
+                Err(NoPage::Changed) => Reply::changed(),
+                Err(NoPage::Store(error)) => return Err(not_sent(untold(&error))),
             }
         }
-    }
-    let (narrowed, unmapped) = match fetched {
-        Fetched::Narrowed { narrowed, unmapped, .. } => (narrowed, unmapped),
-        Fetched::NoData => return Err(not_sent(nothing(app, asked))),
-        Fetched::MustSignIn(url) => return Err(not_sent(Reply::must_sign_in(&url))),
-        Fetched::NotReady(seconds) => return Err(not_sent(Reply::source_slow(seconds))),
-        Fetched::NotSupported => return Err(not_sent(Reply::not_supported())),
+        Fetched::NoData => nothing(app, asked),
+        Fetched::MustSignIn(url) => Reply::must_sign_in(&url),
+        Fetched::NotReady(seconds) => Reply::source_slow(seconds),
+        Fetched::NotSupported => Reply::not_supported(),
         Fetched::Failed(why) => {
             tracing::warn!(source = asked.route.source.code, why, "no usable answer from a source");
-            return Err(not_sent(Reply::source_failed()));
+            Reply::source_failed()
         }
     };
-    let Narrowed { json, items, dropped } = narrowed;
-    if dropped.total() > 0 {
-        tracing::info!(?dropped, source = asked.route.source.code, "not everything the source gave may pass");
-    }
-    let withheld = dropped.total().saturating_add(unmapped);
-    let reply = match (asked.route.form, items) {
-        (Form::Searchset, _) => Reply::searchset(&json, items, &self_link(app, asked)),
-        (_, 0) => return Err(not_sent(Reply::not_found())),
-        _ => Reply::ok(json.into()),
+    let (reply, ended) = match still_permitted(app, recorded).await {
+        Ok(true) => (reply, noted.ended),
+        Ok(false) => (nothing(app, asked), Ended::Denied),
+        Err(reply) => (reply, Ended::Busy),
     };
-    let contents = Contents { items, withheld, digest: sha256(&reply.body) };
-    Ok(Prepared { reply, contents, id_at_source: id_at_source.to_owned() })
-}
-
-struct Prepared {
-    reply: Reply,
-    contents: Contents,
-    id_at_source: String,
+    noted.ended = ended;
+    Err(not_sent(reply))
 }
 
 async fn still_permitted(app: &App, recorded: &Recorded) -> Result<bool, Reply> {

@@ -82,6 +82,8 @@ pub struct Narrowed {
     pub items: u32,
     /// What was dropped.
     pub dropped: Dropped,
+    /// Where in `json` each of them begins.
+    begin: Vec<usize>,
 }
 
 /// The source's answer is not what it should be.
@@ -372,6 +374,8 @@ impl Narrowed {
             if self.items > 0 {
                 self.json.push(b',');
             }
+            let before = self.json.len();
+            self.begin.extend(other.begin.iter().map(|at| before + at));
             self.json.extend_from_slice(&other.json);
         }
         self.items = self.items.saturating_add(other.items);
@@ -391,7 +395,18 @@ impl Narrowed {
             self.json.push(b',');
         }
         self.items = self.items.saturating_add(1);
+        self.begin.push(self.json.len());
         &mut self.json
+    }
+
+    /// JSON of the items from one to before another, a comma between two.
+    #[must_use]
+    pub fn entries(&self, from: u32, to: u32) -> &[u8] {
+        let at = |item: u32| self.begin.get(item as usize).copied();
+        let Some(first) = at(from).filter(|_| from < to) else { return &[] };
+        // Before the next one stands a comma.
+        let end = at(to).map_or(self.json.len(), |next| next.saturating_sub(1));
+        self.json.get(first..end).unwrap_or_default()
     }
 }
 

@@ -163,6 +163,17 @@ impl Handle {
         *self.stream.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(stream));
     }
 
+    /// Sends an answer that is all head, unless it is cut. From then on a cut finds its stream: it comes before or after, never
+    /// in between. None when nothing was sent.
+    pub(super) fn send_head(&self, send: impl FnOnce() -> Option<Arc<Stream>>) -> Option<Arc<Stream>> {
+        let mut stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_cut() {
+            return None;
+        }
+        *stream = send();
+        stream.as_ref().inspect(|sent| self.connection.attach(sent)).map(Arc::clone)
+    }
+
     fn stream(&self) -> Option<Arc<Stream>> {
         self.stream.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -4,7 +4,7 @@
 //! or a 404. Every answer carries `no-store`.
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 use serde_json::json;
 
@@ -12,6 +12,12 @@ use super::body::ReplyBody;
 
 const FHIR_JSON: HeaderValue = HeaderValue::from_static("application/fhir+json; charset=utf-8");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
+/// What a caller is told who was not accepted, in the way in which it came (RFC 6750 §3, RFC 9449 §7.1).
+#[must_use]
+pub const fn challenge(by_key: bool) -> &'static str {
+    if by_key { r#"DPoP error="invalid_token", algs="ES256 EdDSA""# } else { r#"Bearer error="invalid_token""# }
+}
 
 /// An answer whose body is not sent yet.
 pub struct Reply {
@@ -23,6 +29,8 @@ pub struct Reply {
     pub challenge: Option<&'static str>,
     /// `Retry-After`, in seconds.
     pub retry_after_s: Option<u32>,
+    /// `ETag`, of what was released.
+    pub etag: Option<String>,
 }
 
 impl Reply {
@@ -33,17 +41,18 @@ impl Reply {
             "details": {"text": format!("{ja} / {en}")},
         });
         let body = json!({"resourceType": "OperationOutcome", "issue": [issue]});
-        Self { status, body: Bytes::from(body.to_string()), challenge: None, retry_after_s: None }
+        Self { status, body: Bytes::from(body.to_string()), challenge: None, retry_after_s: None, etag: None }
     }
 
-    /// A searchset of so many entries, whose JSON is given, a comma between two.
+    /// A searchset of so many entries in all, of which JSON is given, a comma between two, and a link to more.
     #[must_use]
-    pub fn searchset(entries: &[u8], total: u32, self_link: &str) -> Self {
-        let url = serde_json::to_string(self_link).unwrap_or_default();
-        let link = format!(r#"[{{"relation":"self","url":{url}}}]"#);
+    pub fn searchset(entries: &[u8], total: u32, self_link: &str, next: Option<&str>) -> Self {
+        let link = |relation, url: &str| format!(r#"{{"relation":"{relation}","url":{}}}"#, json!(url));
+        let next = next.map(|url| format!(",{}", link("next", url))).unwrap_or_default();
+        let link = format!("[{}{next}]", link("self", self_link));
         let head = format!(r#"{{"resourceType":"Bundle","type":"searchset","total":{total},"link":{link}"#);
         // FHIR forbids an empty array.
-        let (before, after) = if total == 0 { ("", "}") } else { (r#","entry":["#, "]}") };
+        let (before, after) = if entries.is_empty() { ("", "}") } else { (r#","entry":["#, "]}") };
         let parts = [head.as_bytes(), before.as_bytes(), entries, after.as_bytes()];
         Self::ok(Bytes::from(parts.concat()))
     }
@@ -51,7 +60,24 @@ impl Reply {
     /// One resource, as JSON.
     #[must_use]
     pub fn ok(body: Bytes) -> Self {
-        Self { status: StatusCode::OK, body, challenge: None, retry_after_s: None }
+        Self { status: StatusCode::OK, body, challenge: None, retry_after_s: None, etag: None }
+    }
+
+    /// It is what the caller has already.
+    #[must_use]
+    pub fn not_modified(etag: Option<String>) -> Self {
+        Self { status: StatusCode::NOT_MODIFIED, body: Bytes::new(), challenge: None, retry_after_s: None, etag }
+    }
+
+    /// The whole that a page was to be of is not what it was.
+    #[must_use]
+    pub fn changed() -> Self {
+        Self::outcome(
+            StatusCode::GONE,
+            "conflict",
+            "ページをめくる間に内容が変わりました。最初のページからやり直してください。",
+            "It has changed since the first page. Begin with the first page again.",
+        )
     }
 
     /// Nothing there, or nothing for this caller.
@@ -67,15 +93,21 @@ impl Reply {
 
     /// The caller did not prove who it is.
     #[must_use]
-    pub fn unauthenticated() -> Self {
+    pub fn unauthenticated(by_key: bool) -> Self {
         let mut reply = Self::outcome(
             StatusCode::UNAUTHORIZED,
             "login",
-            "認証できません。クライアント証明書と、それに結び付いた有効なアクセストークンで、もう一度お試しください。",
-            "Not authenticated. Try again with your client certificate and a valid access token bound to it.",
+            "認証できません。クライアント証明書（または DPoP の鍵）と、それに結び付いた有効なアクセストークンで、もう一度お試しください。",
+            "Not authenticated. Try again with your client certificate, or your DPoP key, and a valid access token bound to it.",
         );
-        reply.challenge = Some(r#"Bearer error="invalid_token""#);
+        reply.challenge = Some(challenge(by_key));
         reply
+    }
+
+    /// To a question about nobody: whether a browser may ask.
+    #[must_use]
+    pub fn nothing_to_say() -> Self {
+        Self { status: StatusCode::NO_CONTENT, body: Bytes::new(), challenge: None, retry_after_s: None, etag: None }
     }
 
     /// The token lacks a scope.
@@ -185,7 +217,13 @@ impl Reply {
             "diagnostics": url,
         });
         let body = json!({"resourceType": "OperationOutcome", "issue": [issue]});
-        Self { status: StatusCode::CONFLICT, body: Bytes::from(body.to_string()), challenge: None, retry_after_s: None }
+        Self {
+            status: StatusCode::CONFLICT,
+            body: Bytes::from(body.to_string()),
+            challenge: None,
+            retry_after_s: None,
+            etag: None,
+        }
     }
 
     /// As a response whose body is `body`, which carries this reply's bytes.
@@ -194,8 +232,14 @@ impl Reply {
         let mut response = Response::new(body);
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, FHIR_JSON);
+        if !self.body.is_empty() {
+            headers.insert(CONTENT_TYPE, FHIR_JSON);
+        }
         headers.insert(CACHE_CONTROL, NO_STORE);
+        // Letters of base64url, between quotes.
+        if let Some(etag) = self.etag.and_then(|etag| HeaderValue::from_str(&etag).ok()) {
+            headers.insert(ETAG, etag);
+        }
         if let Some(challenge) = self.challenge {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }

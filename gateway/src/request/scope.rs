@@ -6,15 +6,30 @@
 /// Whether one of a token's scopes grants these rights (letters of `cruds`) on a resource type.
 #[must_use]
 pub fn grants(granted: &str, kind: &str, rights: &str) -> bool {
-    granted.split(' ').filter_map(parse).any(|scope| {
-        let of_kind = scope.kind == "*" || scope.kind == kind;
-        of_kind && rights.chars().all(|right| scope.rights.contains(right))
+    granted.split(' ').filter_map(parse).any(|scope| grants_by(&scope, kind, rights))
+}
+
+/// Whether a token's scopes grant what this scope does: it itself, or for resources one of the same context that grants at
+/// least as much (`patient/*.rs` for `patient/Immunization.rs`).
+#[must_use]
+pub fn covers(granted: &str, needed: &str) -> bool {
+    granted.split(' ').any(|scope| {
+        scope == needed
+            || parse(scope).zip(parse(needed)).is_some_and(|(scope, needed)| {
+                scope.context == needed.context && grants_by(&scope, needed.kind, needed.rights)
+            })
     })
+}
+
+fn grants_by(scope: &Scope<'_>, kind: &str, rights: &str) -> bool {
+    (scope.kind == "*" || scope.kind == kind) && rights.chars().all(|right| scope.rights.contains(right))
 }
 
 /// A scope in its parts.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Scope<'a> {
+    /// `patient`, `user` or `system`.
+    pub context: &'a str,
     /// A resource type, or `*`.
     pub kind: &'a str,
     /// Letters of `cruds`.
@@ -34,7 +49,7 @@ pub fn parse(scope: &str) -> Option<Scope<'_>> {
         "*" => "cruds",
         letters => in_order(letters).then_some(letters)?,
     };
-    (known && typed).then_some(Scope { kind, rights })
+    (known && typed).then_some(Scope { context, kind, rights })
 }
 
 /// Letters of `cruds`, each at most once, in that order.
@@ -55,6 +70,26 @@ mod tests {
         assert!(!grants(token, "Condition", "r") && !grants(token, "Immunization", "c"));
         assert!(grants("patient/*.rs", "Condition", "r") && grants("system/*.cruds", "Condition", "s"));
         assert!(!grants("patient/*.rs", "Condition", "u"));
+    }
+
+    #[test]
+    fn a_scope_stands_for_what_it_holds_in_its_own_context() {
+        for wider in
+            ["patient/Immunization.rs", "patient/*.rs", "patient/Immunization.cruds", "launch/patient patient/*.read"]
+        {
+            assert!(covers(wider, "patient/Immunization.rs"), "{wider}");
+        }
+        for other in [
+            "system/*.rs",
+            "user/Immunization.rs",
+            "patient/Immunization.r",
+            "patient/Patient.rs",
+            "launch/patient",
+            "",
+        ] {
+            assert!(!covers(other, "patient/Immunization.rs"), "{other}");
+        }
+        assert!(covers("openid consent/propose", "consent/propose") && !covers("patient/*.cruds", "consent/propose"));
     }
 
     #[test]

@@ -231,7 +231,22 @@ async fn route(app: &Arc<App>, connection: &Arc<Connection>, request: Request<Re
         return Reply::misdirected().plain();
     }
     let path = request.uri().path();
-    if ["/v1/", "/relay/", "/.well-known/"].iter().any(|prefix| path.starts_with(prefix)) {
+    let origin = super::cors::known_origin(app, request.headers(), path);
+    let mut response = if origin.is_some() && super::cors::is_preflight(&request) {
+        super::cors::preflight()
+    } else {
+        ask(app, connection, request).await
+    };
+    if let Some(origin) = origin {
+        super::cors::let_see(origin, &mut response);
+    }
+    response
+}
+
+async fn ask(app: &Arc<App>, connection: &Arc<Connection>, request: Request<RequestBody>) -> Response<ReplyBody> {
+    let path = request.uri().path();
+    let for_api = ["/v1/", "/relay/", "/.well-known/"].iter().any(|prefix| path.starts_with(prefix));
+    if for_api || crate::api::is_for_base(app, path) {
         // Boxed: else every request's task would have room for the largest of these.
         return Box::pin(crate::api::handle(app, connection, request)).await;
     }

@@ -81,7 +81,7 @@ fn questions(app: &App, caller: &Caller, asked: &Asked<'_>) -> Result<Questions,
         return Err(lacks());
     }
     let party = caller.party.as_ref().ok_or(Unclassified::NotAParty)?;
-    let subject = classify::subject(app, party.id, asked.named)?;
+    let subject = classify::subject(app, party.id, &caller.claims, asked.named)?;
     let receiver = Receiver::Party { party: party.id, actor: caller.actor_for(subject) };
     Questions::new(app, purpose, granted, subject, receiver).ok_or_else(lacks)
 }

@@ -1,22 +1,22 @@
 //! Access tokens (RFC 9068) and the keys that sign them.
 //!
 //! Checked with jsonwebtoken: issuer, audience, algorithm allow-list, type, signature, expiry, not-before; then here:
-//! binding to the client certificate (RFC 8705), and that nothing of the header is followed (`jwk`, `jku`, `x5u`, `x5c`).
-//! Keys come from the issuer's published set, by discovery; an unknown key id fetches it again, bounded in rate.
+//! binding to the client certificate (RFC 8705) or to a key (RFC 9449, `dpop`), and that nothing of the header is followed (`jwk`, `jku`, `x5u`, `x5c`).
+//! Keys come from what the issuer publishes (`issuer`).
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use data_encoding::BASE64URL_NOPAD;
-use jsonwebtoken::jwk::{JwkSet, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use quick_cache::sync::Cache;
 use sekisho_adapters::http::HttpClient;
 use sekisho_policy::Timestamp;
 use serde::Deserialize;
 
+use super::issuer::{KnownIssuer, Published};
+use super::scope;
 use crate::config::Issuer;
 use crate::ledger::merkle::sha256;
 use crate::metrics::Metrics;
@@ -24,12 +24,8 @@ use crate::sabotage::{self, Check};
 
 /// Longest token that is looked at, in bytes.
 const TOKEN_BYTES_MAX: usize = 8 << 10;
-/// Shortest time between two fetches of one issuer's keys.
-const FETCH_APART: Duration = Duration::from_secs(1);
 /// Shortest and longest time between two tries to have an issuer's first keys.
 const FIRST_APART: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
-/// Keys taken from one set, at most.
-const KEYS_MAX: usize = 32;
 /// Verified tokens remembered, at most.
 const REMEMBERED: usize = 100_000;
 /// Clock skew between issuer and gateway that is tolerated for `nbf`, in seconds.
@@ -64,7 +60,7 @@ pub enum TokenError {
     NotYet,
     #[error("for another audience")]
     Audience,
-    #[error("not bound to this client certificate")]
+    #[error("not bound to this client certificate or key")]
     Binding,
 }
 
@@ -88,18 +84,22 @@ pub struct Claims {
     pub acr: Option<String>,
     /// When the person signed in.
     pub auth_time: Option<i64>,
+    /// Of whom the launch was, by the party's own id (SMART App Launch): it narrows, and never widens.
+    pub patient: Option<String>,
     /// Purpose, where a route takes it from the token.
     pub purpose: Option<String>,
     /// Binding.
     pub cnf: Option<Confirmation>,
 }
 
-/// RFC 8705 §3.1.
+/// RFC 8705 §3.1, RFC 9449 §6.1.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Confirmation {
     /// SHA-256 of the client certificate, base64url.
     #[serde(rename = "x5t#S256")]
     pub x5t_s256: Option<String>,
+    /// RFC 7638 thumbprint of a key, base64url.
+    pub jkt: Option<String>,
     /// Ways to confirm that are not known here. Asking for them also makes an object the only shape: without it a list
     /// of one text would be read as well.
     #[serde(flatten)]
@@ -107,22 +107,26 @@ pub struct Confirmation {
 }
 
 impl Claims {
+    /// Whether it can be used only by who proves to hold a key.
+    #[must_use]
+    pub fn is_bound_to_key(&self) -> bool {
+        self.cnf.as_ref().is_some_and(|cnf| cnf.jkt.is_some())
+    }
+
     /// Whether the token carries this scope.
     #[must_use]
     pub fn has_scope(&self, scope: &str) -> bool {
-        self.scope.split(' ').any(|s| s == scope) || sabotage::off(Check::TokenScope)
+        scope::covers(&self.scope, scope) || sabotage::off(Check::TokenScope)
     }
 }
 
-type Keys = HashMap<String, Arc<(Algorithm, DecodingKey)>>;
-
-struct KnownIssuer {
-    config: Issuer,
-    http: HttpClient,
-    keys: ArcSwap<(Instant, Keys)>,
-    last_try: Mutex<Option<Instant>>,
-    fetching: tokio::sync::Mutex<()>,
-    metrics: Arc<Metrics>,
+/// What a request shows a token to be bound to.
+#[derive(Clone, Copy, Debug)]
+pub enum Shown {
+    /// The client certificate of its connection, if there is one: SHA-256.
+    Certificate(Option<[u8; 32]>),
+    /// A key that it proves to hold: RFC 7638 thumbprint.
+    Key([u8; 32]),
 }
 
 struct Verified {
@@ -147,10 +151,7 @@ impl Tokens {
         metrics: &Arc<Metrics>,
     ) -> Self {
         let known = |(config, http): (Issuer, HttpClient)| {
-            let keys = ArcSwap::from_pointee((Instant::now(), Keys::new()));
-            let (last_try, fetching) = (Mutex::new(None), tokio::sync::Mutex::default());
-            let issuer = KnownIssuer { keys, http, last_try, fetching, metrics: Arc::clone(metrics), config };
-            (issuer.config.url.clone(), issuer)
+            (config.url.clone(), KnownIssuer::new(config, http, Arc::clone(metrics)))
         };
         let issuers = issuers.into_iter().map(known).collect();
         Self { audience, issuers, verified: Cache::new(REMEMBERED) }
@@ -160,6 +161,12 @@ impl Tokens {
     #[must_use]
     pub fn issuer(&self, url: &str) -> Option<&Issuer> {
         self.issuers.get(url).map(|known| &known.config)
+    }
+
+    /// What an issuer publishes of itself, once it was fetched.
+    #[must_use]
+    pub fn published(&self, issuer: &str) -> Option<Arc<Published>> {
+        self.issuers.get(issuer)?.published()
     }
 
     /// A published key of an issuer.
@@ -187,16 +194,11 @@ impl Tokens {
         }
     }
 
-    /// Checks a token that came over a connection with this client certificate.
+    /// Checks a token that came with this certificate or key.
     ///
     /// # Errors
     /// Why it is not accepted.
-    pub async fn check(
-        &self,
-        token: &str,
-        certificate: Option<[u8; 32]>,
-        now: Timestamp,
-    ) -> Result<Arc<Claims>, TokenError> {
+    pub async fn check(&self, token: &str, shown: Shown, now: Timestamp) -> Result<Arc<Claims>, TokenError> {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(TokenError::TooLong);
         }
@@ -207,7 +209,7 @@ impl Tokens {
             None => Box::pin(self.verify(token, digest)).await?,
         };
         in_time(&claims, now)?;
-        bound(&claims, certificate, self.issuers.get(&claims.iss))?;
+        bound(&claims, shown, self.issuers.get(&claims.iss))?;
         Ok(claims)
     }
 
@@ -215,11 +217,7 @@ impl Tokens {
     fn remembered(&self, digest: &[u8; 32]) -> Option<Arc<Claims>> {
         let verified = self.verified.get(digest)?;
         let issuer = self.issuers.get(&verified.claims.iss)?;
-        let keys = issuer.keys.load();
-        let max_age = Duration::from_secs(issuer.config.keys_max_age_s);
-        let fresh = keys.0.elapsed() < max_age || sabotage::off(Check::KeysAge);
-        let same = keys.1.get(&verified.kid).is_some_and(|key| Arc::ptr_eq(key, &verified.key));
-        (fresh && same).then(|| Arc::clone(&verified.claims))
+        issuer.still_publishes(&verified.kid, &verified.key).then(|| Arc::clone(&verified.claims))
     }
 
     async fn verify(&self, token: &str, digest: [u8; 32]) -> Result<Arc<Claims>, TokenError> {
@@ -334,122 +332,24 @@ fn in_time(claims: &Claims, now: Timestamp) -> Result<(), TokenError> {
     Ok(())
 }
 
-/// A party's token must be bound to the certificate it came with. A person's own token, issued to our own client, comes
-/// from a browser without certificate and need not be; if it is bound, that holds too, and if it is bound in a way that is
-/// not known here (RFC 9449's `jkt`, say), nobody can tell whether it does.
-fn bound(claims: &Claims, certificate: Option<[u8; 32]>, issuer: Option<&KnownIssuer>) -> Result<(), TokenError> {
+/// A party's token must be bound to the certificate or the key that it came with, and to one of them only. A person's own
+/// token, issued to our own client, comes from a browser without certificate and need not be; if it is bound, that holds too,
+/// and if it is bound in a way that is not known here, nobody can tell whether it does.
+fn bound(claims: &Claims, shown: Shown, issuer: Option<&KnownIssuer>) -> Result<(), TokenError> {
     if sabotage::off(Check::TokenBinding) {
         return Ok(());
     }
-    let bound_to = claims.cnf.as_ref().and_then(|cnf| cnf.x5t_s256.as_deref());
-    match bound_to {
-        Some(thumbprint) => {
-            let expected = BASE64URL_NOPAD.decode(thumbprint.as_bytes()).ok();
-            let shown = certificate.as_ref().map(<[u8; 32]>::as_slice);
-            if expected.as_deref() == shown && shown.is_some() { Ok(()) } else { Err(TokenError::Binding) }
+    let confirmation = claims.cnf.as_ref();
+    let to_certificate = confirmation.and_then(|cnf| cnf.x5t_s256.as_deref());
+    let to_key = confirmation.and_then(|cnf| cnf.jkt.as_deref());
+    let is = |text: &str, shown: &[u8; 32]| BASE64URL_NOPAD.decode(text.as_bytes()).is_ok_and(|bytes| bytes == shown);
+    let holds = match (to_certificate, to_key, shown) {
+        (Some(thumbprint), None, Shown::Certificate(Some(shown))) => is(thumbprint, &shown),
+        (None, Some(thumbprint), Shown::Key(shown)) => is(thumbprint, &shown),
+        (None, None, Shown::Certificate(_)) => {
+            confirmation.is_none() && issuer.is_some_and(|known| known.config.own_client == claims.client_id)
         }
-        None if claims.cnf.is_none() && issuer.is_some_and(|known| known.config.own_client == claims.client_id) => {
-            Ok(())
-        }
-        None => Err(TokenError::Binding),
-    }
-}
-
-impl KnownIssuer {
-    /// The key with this id: from what was fetched, unless that is old or lacks it.
-    async fn key(&self, kid: &str) -> Result<Arc<(Algorithm, DecodingKey)>, TokenError> {
-        let max_age = Duration::from_secs(self.config.keys_max_age_s);
-        let have = |fresh_only: bool| {
-            let keys = self.keys.load();
-            let fresh = keys.0.elapsed() < max_age || sabotage::off(Check::KeysAge);
-            (fresh || !fresh_only).then(|| keys.1.get(kid).cloned()).flatten()
-        };
-        if let Some(key) = have(true) {
-            return Ok(key);
-        }
-        let _one_at_a_time = self.fetching.lock().await;
-        if let Some(key) = have(true) {
-            return Ok(key);
-        }
-        if self.may_try() {
-            let keys = self.fetch().await.ok_or(TokenError::KeysUnavailable)?;
-            self.keys.store(Arc::new((Instant::now(), keys)));
-        }
-        // Past its age a key set is not used: a retired key must stop working even while the issuer is down.
-        have(true).ok_or(TokenError::UnknownKey)
-    }
-
-    fn has_keys(&self) -> bool {
-        !self.keys.load().1.is_empty()
-    }
-
-    /// Beside the bounded rate of [`Self::may_try`]: a token with a key of a moment ago must not wait for the next try.
-    async fn first_keys(&self) {
-        let _one_at_a_time = self.fetching.lock().await;
-        if !self.has_keys()
-            && let Some(keys) = self.fetch().await
-        {
-            self.keys.store(Arc::new((Instant::now(), keys)));
-        }
-    }
-
-    fn may_try(&self) -> bool {
-        let mut last = self.last_try.lock().unwrap_or_else(PoisonError::into_inner);
-        let may = last.is_none_or(|at| at.elapsed() >= FETCH_APART);
-        if may {
-            *last = Some(Instant::now());
-        }
-        may
-    }
-
-    async fn fetch(&self) -> Option<Keys> {
-        let keys = self.fetch_set().await;
-        if keys.is_none() {
-            self.metrics.key_fetch_failed(&self.config.url);
-        }
-        keys
-    }
-
-    async fn fetch_set(&self) -> Option<Keys> {
-        #[derive(Deserialize)]
-        struct Discovery {
-            issuer: String,
-            jwks_uri: String,
-        }
-        let discovery: Discovery = self.get(&format!("{}/.well-known/openid-configuration", self.config.url)).await?;
-        if discovery.issuer != self.config.url {
-            tracing::warn!("an issuer's discovery document names another issuer");
-            return None;
-        }
-        let set: JwkSet = self.get(&discovery.jwks_uri).await?;
-        Some(set.keys.iter().take(KEYS_MAX).filter_map(usable).collect())
-    }
-
-    async fn get<T: serde::de::DeserializeOwned>(&self, url: &str) -> Option<T> {
-        let request = http::Request::get(url).body(bytes::Bytes::new()).ok()?;
-        match self.http.send(request).await {
-            Ok(answer) if answer.status == http::StatusCode::OK => serde_json::from_slice(&answer.body).ok(),
-            Ok(_) => None,
-            Err(error) => {
-                tracing::warn!(%error, "an issuer's keys could not be fetched");
-                None
-            }
-        }
-    }
-}
-
-/// A published key that may check signatures of an allowed algorithm.
-fn usable(jwk: &jsonwebtoken::jwk::Jwk) -> Option<(String, Arc<(Algorithm, DecodingKey)>)> {
-    use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve};
-    if jwk.common.public_key_use.as_ref().is_some_and(|u| *u != PublicKeyUse::Signature) {
-        return None;
-    }
-    let algorithm = match &jwk.algorithm {
-        AlgorithmParameters::EllipticCurve(p) if p.curve == EllipticCurve::P256 => Algorithm::ES256,
-        AlgorithmParameters::OctetKeyPair(p) if p.curve == EllipticCurve::Ed25519 => Algorithm::EdDSA,
-        AlgorithmParameters::RSA(_) => Algorithm::RS256,
-        _ => return None,
+        _ => false,
     };
-    let kid = jwk.common.key_id.clone()?;
-    Some((kid, Arc::new((algorithm, DecodingKey::from_jwk(jwk).ok()?))))
+    if holds { Ok(()) } else { Err(TokenError::Binding) }
 }

@@ -27,6 +27,7 @@ use crate::request::classify::Asked;
 use crate::request::close_unsent;
 use crate::request::fetch::Fetched;
 use crate::request::narrow::{Narrowed, Narrowing};
+use crate::request::paging::Page;
 use crate::request::releases::{Contents, Part};
 use crate::sabotage::{self, Check};
 use crate::store::state::{Pairwise, Proposal};
@@ -186,7 +187,7 @@ impl Look<'_> {
         let by = if sabotage::off(Check::PreviewForeseen) { recorded.permit() } else { foreseen };
         let narrowing =
             Narrowing::new(by, &global.text, &unseen, (&route.source.code, at_source), &app.config.server.url);
-        let asked = Asked { route, request, named: String::new(), query: Vec::new() };
+        let asked = Asked { route, request, named: String::new(), query: Vec::new(), page: Page::default() };
         let fetched = app.sources.fetch(recorded, &asked, &narrowing, &app.store, &app.sign_ins).await;
         let incomplete = matches!(&fetched, Fetched::Narrowed { incomplete: true, .. });
         let (seen, narrowed) = match fetched {

@@ -136,6 +136,7 @@ pub fn api(route: Api, (method, pattern): (&str, &str), of: &Target, texts: &Tex
         Api::Lift => &of.refusal,
         Api::Text => "phr-view",
         Api::Booking | Api::BookingCancelled | Api::BookingMoved => &of.booking,
+        Api::SmartOfBase | Api::Metadata => "fhir",
         _ => &of.consent,
     };
     let mut path = pattern.replace("{id}", id);

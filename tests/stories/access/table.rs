@@ -180,6 +180,9 @@ pub const fn api(route: Api) -> &'static str {
         Api::PortalNotice =>       "s s  s s s s s s  s s s s s  = s = = =  = = = = =  s s s s s s",
         Api::Keys =>               "= =  = = = = = =  = = = = =  = = = = =  = = = = =  = = = = = =",
         Api::Resource =>           "= =  = = = = = =  = = = = =  = = = = =  = = = = =  = = = = = =",
+        Api::Smart =>              "= =  = = = = = =  = = = = =  = = = = =  = = = = =  = = = = = =",
+        Api::SmartOfBase =>        "= =  = = = = = =  = = = = =  = = = = =  = = = = =  = = = = = =",
+        Api::Metadata =>           "= =  = = = = = =  = = = = =  = = = = =  = = = = =  = = = = = =",
     }
 }
 

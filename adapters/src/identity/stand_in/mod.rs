@@ -1,15 +1,16 @@
 //! A development OpenID provider, behind TLS, with personas instead of passwords.
 //!
 //! What it does: discovery, JWKS, authorization code with PKCE S256, client credentials; clients known by certificate or
-//! by `private_key_jwt`; access tokens after RFC 9068 (ES256) bound to the client certificate after RFC 8705; ID tokens
-//! (ES256 or RS256); signing out from either side; key rotation; direct minting for tests, wrong tokens included; and lies
+//! by `private_key_jwt`; access tokens after RFC 9068 (ES256) bound to the client certificate after RFC 8705, or to a
+//! key after RFC 9449; ID tokens (ES256 or RS256); signing out from either side; key rotation; direct minting for tests, wrong tokens included; and lies
 //! when told to: see [`Knobs`]. A `login_hint` counts as having picked that person from the page.
 //! What it never does: prove who somebody is. It must not be reachable from anywhere but a developer's machine.
-//! Facts: RFC 6749, 7523, 7636, 8414, 8705, 9068, 9207; OpenID Connect Core, RP-Initiated Logout and Back-Channel
+//! Facts: RFC 6749, 7523, 7636, 8414, 8705, 9068, 9207, 9449; OpenID Connect Core, RP-Initiated Logout and Back-Channel
 //! Logout 1.0; JWK thumbprints after RFC 7638.
 
 mod assertion;
 mod authorize;
+mod dpop;
 mod id_token;
 mod keys;
 mod lies;
@@ -272,6 +273,7 @@ fn discovery(state: &State) -> Response<StandInBody> {
             "token_endpoint_auth_methods_supported": ["private_key_jwt", "tls_client_auth", "none"],
             "token_endpoint_auth_signing_alg_values_supported": ["ES256"],
             "tls_client_certificate_bound_access_tokens": true,
+            "dpop_signing_alg_values_supported": ["ES256", "EdDSA"],
             "authorization_response_iss_parameter_supported": true,
             "backchannel_logout_supported": true,
             "backchannel_logout_session_supported": true,

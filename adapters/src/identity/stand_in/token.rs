@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::authorize::{audience_of, scope_of};
 use super::keys::sign;
-use super::{ClientAuth, IssuerError, Registration, State, assertion, id_token, lock, random_id};
+use super::{ClientAuth, IssuerError, Registration, State, assertion, dpop, id_token, lock, random_id};
 use crate::stand_in::{Asked, StandInBody, json as json_answer};
 
 /// An access token. `Debug` never shows it.
@@ -186,11 +186,20 @@ fn by_credentials(state: &State, asked: &Asked, client: &Registration) -> Result
 }
 
 fn answer_with(state: &State, asked: &Asked, mut request: MintRequest) -> Result<(AccessToken, Value), &'static str> {
-    request.cert_thumbprint = asked.thumbprint.as_deref().map(str::to_owned);
+    let mut kind = "Bearer";
+    match asked.headers.get("dpop").map(|proof| proof.to_str().ok()) {
+        None => request.cert_thumbprint = asked.thumbprint.as_deref().map(str::to_owned),
+        Some(proof) => {
+            let endpoint = format!("{}/token", state.issuer);
+            let key = proof.and_then(|proof| dpop::thumbprint(proof, &endpoint)).ok_or("invalid_dpop_proof")?;
+            request.claims.insert("cnf".to_owned(), json!({"jkt": key}));
+            kind = "DPoP";
+        }
+    }
     request.ttl_s = state.token_ttl_s;
     let token = mint(state, &request).map_err(|_| "server_error")?;
     let body = json!({
-        "access_token": token.secret(), "token_type": "Bearer", "expires_in": state.token_ttl_s,
+        "access_token": token.secret(), "token_type": kind, "expires_in": state.token_ttl_s,
         "scope": request.scope
     });
     Ok((token, body))
