@@ -48,7 +48,7 @@ async fn every_resource_is_one_to_a_strict_parser() {
     let first = format!("{}&_count=3", history(&at_app));
     let app = town.world.app_token(town.mother()).unwrap();
     all.keep("capabilities", 200, &open(&town, "/fhir/metadata").await);
-    all.keep("capabilities-of-another-base", 200, &open(&town, "/clinic/metadata").await);
+    all.keep("capabilities-of-another-base", 200, &open(&town, "/first-visit/metadata").await);
     all.keep("searchset", 200, &town.get(&history(&at_app), &app).await);
     all.keep("page", 200, &town.get(&first, &app).await);
     all.keep("denied", 200, &town.get(&history(&"a".repeat(26)), &app).await);

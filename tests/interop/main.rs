@@ -84,6 +84,7 @@ mod town {
         let categories = [&categories[..], &["body-temperature@1", "vaccination@1"]].concat();
         let proposal = json!({
             "purpose": "online-consultation", "categories": categories, "until": town.in_seconds(86_400), "text_hash": hash,
+            "booking": {"reference": "B-1", "visit_at": town.in_seconds(3_600)},
         });
         let made = world.json(&world.clinic_http, Method::POST, "/v1/consents", &token, Some(&proposal)).await.unwrap();
         let id = made["id"].as_str().unwrap();

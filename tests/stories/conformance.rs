@@ -46,7 +46,7 @@ async fn a_capability_statement_says_what_can_be_asked() {
     let token = format!("{}/token", town.world.issuer.base_url());
     assert!(security["extension"].to_string().contains(&token), "{security}");
     // Another base, another statement; and what nobody configured has none.
-    assert_eq!(types(&read(&town, "/clinic/metadata").await.2), BTreeSet::from(["Immunization"]));
+    assert_eq!(types(&read(&town, "/first-visit/metadata").await.2), BTreeSet::from(["Immunization"]));
     assert_eq!(read(&town, "/nothing/metadata").await.0, 401);
     // Where data comes from is nobody's business.
     assert!(!statement.to_string().contains("fuchu-city"), "{statement}");
@@ -107,7 +107,8 @@ async fn a_reload_changes_what_is_said() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_route_that_would_hide_it_is_refused() {
     let town = Town::open().await;
-    let refused = town.reload_with(|text| text.replace("\"/clinic/Immunization\"", "\"/clinic/metadata\"")).await;
+    let refused =
+        town.reload_with(|text| text.replace("\"/first-visit/Immunization\"", "\"/first-visit/metadata\"")).await;
     assert!(refused.unwrap_err().to_string().contains("ends like what the gateway says of itself"));
     town.gateway.stop().await;
 }

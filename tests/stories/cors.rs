@@ -68,7 +68,7 @@ async fn other_pages_may_not_and_ours_are_for_nobody() {
         let answer = town.send(&town.world.app_http, request, "").await;
         assert!(cors(&answer.headers).is_empty(), "{origin}");
     }
-    for path in ["/my", "/my/consents", "/counter", "/counter/person", "/relay/my-portal/callback"] {
+    for path in ["/my", "/my/consents", "/counter", "/counter/person", "/clinic", "/relay/my-portal/callback"] {
         assert!(cors(&preflight(&town, path, KNOWN).await.headers).is_empty(), "{path}");
     }
     town.reload_with(|text| text.replace(&format!("origins = [\"{KNOWN}\"]\n"), "")).await.unwrap();

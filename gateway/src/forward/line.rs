@@ -60,10 +60,13 @@ pub(super) struct Answered {
     pub retry_after_s: Option<i64>,
 }
 
+/// Drives a connection's protocol.
+type Driving = Driver<TokioIo<Watched<TlsStream<Socket>>>, ReplyBody>;
+
 /// An open connection.
 pub(super) struct Line {
     sender: SendRequest<ReplyBody>,
-    driver: Pin<Box<Driver<TokioIo<Watched<TlsStream<Socket>>>, ReplyBody>>>,
+    driver: Pin<Box<Driving>>,
     connection: Arc<Connection>,
     /// What it was made under.
     of: Arc<Forward>,
