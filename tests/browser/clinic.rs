@@ -26,7 +26,8 @@ const ALL: [&str; 8] = [
 async fn booked(town: &Town) {
     town.world.link_app(town.child(), &town.family.children[0].person.id).await.unwrap();
     let token = town.world.app_token(town.mother()).unwrap();
-    let text = town.call(&town.world.app_http, http::Method::GET, "/v1/texts/online-consultation", &token, None).await.1;
+    let text =
+        town.call(&town.world.app_http, http::Method::GET, "/v1/texts/online-consultation", &token, None).await.1;
     let booking = json!({"reference": "Y-17", "visit_at": town.in_seconds(3_600)});
     let proposal = json!({
         "recipient": "midori-clinic", "purpose": "online-consultation", "categories": ALL,
@@ -42,6 +43,14 @@ async fn booked(town: &Town) {
 
 async fn says(browser: &Browser, selector: &str) -> String {
     browser.query(By::Css(selector)).first().await.unwrap().text().await.unwrap()
+}
+
+/// How many pages a printer gets of it.
+async fn pages_on_paper(browser: &Browser) -> usize {
+    let printed = browser.tell("Page.printToPDF", json!({"preferCSSPageSize": true, "printBackground": false})).await;
+    let pdf = data_encoding::BASE64.decode(printed["data"].as_str().unwrap().as_bytes()).unwrap();
+    let text = String::from_utf8_lossy(&pdf);
+    text.matches("/Type /Page").count() - text.matches("/Type /Pages").count()
 }
 
 async fn at_the_clinic(look: Look, tag: &str, sub: &str) {
@@ -70,6 +79,7 @@ async fn at_the_clinic(look: Look, tag: &str, sub: &str) {
     assert!(says(&browser, ".sheet .whose").await.contains(child.family));
     is_good(&browser, &format!("{tag}-clinic-summary")).await;
     browser.is_printable(&format!("{tag}-clinic-summary-printed")).await;
+    assert_eq!(pages_on_paper(&browser).await, 1, "{tag}: one page of A4");
     press(&browser, ".sheet form[action='/clinic/not-my-patient'] button").await;
     browser.arrives_at(&format!("{clinic}/not-my-patient")).await;
     assert!(!says(&browser, "main").await.contains(child.family));
