@@ -14,7 +14,7 @@ use crate::summary::{Document, line};
 /// Items of a section that stand open; the rest is folded away, and counted.
 const OPEN_MAX: usize = 12;
 /// Vaccinations of one source, which are short, likewise.
-const DOSES_MAX: usize = 30;
+const DOSES_MAX: usize = 15;
 const WEIGHT: &str = "29463-7";
 const HEIGHT: &str = "8302-2";
 const BMI: &str = "39156-5";
