@@ -294,6 +294,6 @@ async fn a_visit_that_moves_while_a_document_is_under_way_cuts_it_at_its_new_end
     assert_eq!(town.newest_decision().await["outcome"], "under-way", "it is still covered");
     town.pass_seconds(30);
     assert_eq!(town.newest_outcome().await, "cut");
-    under_way.is_cut("moved").await;
+    under_way.ends_cut("moved").await;
     town.gateway.stop().await;
 }

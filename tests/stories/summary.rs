@@ -339,7 +339,7 @@ impl UnderWay {
     }
 
     /// From now on nothing of it arrives any more.
-    pub async fn is_cut(self, what: &str) {
+    pub async fn ends_cut(self, what: &str) {
         let arrived = self.reader.arrived();
         self.reader.hurry();
         let got = self.reader.until(self.stream, Got::is_over).await;
@@ -366,7 +366,7 @@ async fn the_end_of_one_of_several_consents_cuts_it_all() {
         let receipt =
             town.world.revoke(town.mother(), if ended == "fuchu-city" { &other } else { &one }).await.unwrap();
         assert_eq!(receipt["summary"]["transfers_cut"], 1, "{ended}");
-        under_way.is_cut(ended).await;
+        under_way.ends_cut(ended).await;
         let left = summary(&town, &patient).await;
         assert_eq!(left.to_string().contains("fuchu-city"), ended != "fuchu-city", "what the other covers goes on");
         for consent in [one, other] {
@@ -396,7 +396,7 @@ async fn whatever_ends_for_the_second_source_cuts_it_all() {
             assert_eq!(town.reload_with(reload).await.unwrap()["transfers_cut"], 1, "{way}");
         }
         assert_eq!(town.newest_outcome().await, "cut", "{way}");
-        under_way.is_cut(way).await;
+        under_way.ends_cut(way).await;
         town.gateway.stop().await;
     }
 }
