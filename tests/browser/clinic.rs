@@ -22,8 +22,8 @@ const ALL: [&str; 8] = [
     "vaccination@1",
 ];
 
-/// A visit that was booked by way of the app, and agreed to for the child.
-async fn booked(town: &Town) {
+/// A visit that was booked by way of the app: its proposal, and the text's hash.
+async fn proposed(town: &Town) -> (String, serde_json::Value) {
     town.world.link_app(town.child(), &town.family.children[0].person.id).await.unwrap();
     let token = town.world.app_token(town.mother()).unwrap();
     let text =
@@ -36,8 +36,14 @@ async fn booked(town: &Town) {
     let (status, made) =
         town.call(&town.world.app_http, http::Method::POST, "/v1/consents", &token, Some(&proposal)).await;
     assert_eq!(status, 201, "{made}");
-    let path = format!("/v1/consents/{}/approve", made["id"].as_str().unwrap());
-    let approval = json!({"subject": town.child(), "text_hash": text["text_hash"]});
+    (made["id"].as_str().unwrap().to_owned(), text["text_hash"].clone())
+}
+
+/// The same, agreed to for the child.
+async fn booked(town: &Town) {
+    let (id, text) = proposed(town).await;
+    let path = format!("/v1/consents/{id}/approve");
+    let approval = json!({"subject": town.child(), "text_hash": text});
     assert_eq!(town.person(http::Method::POST, &path, town.mother(), Some(&approval)).await.0, 200);
 }
 
@@ -97,4 +103,29 @@ async fn a_doctor_at_a_desk_without_scripts() {
 #[ignore = "needs Chromium; make test runs it"]
 async fn a_nurse_with_a_phone_in_english_in_the_dark() {
     at_the_clinic(Look { language: "en", colours: Colours::Dark, ..Look::PHONE }, "phone-en-dark", NURSE).await;
+}
+
+/// Less than was proposed, chosen without scripts: what is always part of it stays, the rest can be taken out.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Chromium; make test runs it"]
+async fn a_mother_passes_on_less_on_a_phone_without_scripts() {
+    let town = Town::open().await;
+    let (id, _) = proposed(&town).await;
+    let server = std::fs::read_to_string(town.directory.path().join("server.pem")).unwrap();
+    let browser = Browser::open(Look { scripts: false, ..Look::PHONE }, &[&server]).await;
+    let page = format!("/my/proposals/{id}");
+    browser.goto(format!("{}/my/sign-in/dev?again=1&then={page}", town.world.url)).await.unwrap();
+    persona(&browser, &town, town.world.issuer.base_url(), town.mother(), &page).await;
+    press(&browser, &format!("input[name='subject'][value='{}']", town.child())).await;
+    press(&browser, "details.narrow summary").await;
+    is_good(&browser, "phone-ja-narrow-open").await;
+    press(&browser, "input[name='without'][value='condition@1']").await;
+    press(&browser, "button[formaction$='/preview']").await;
+    browser.arrives_at(&format!("{}{page}/preview", town.world.url)).await;
+    press(&browser, "form[action$='/agree'] button").await;
+    browser.arrives_at(&format!("{}{page}/agree", town.world.url)).await;
+    let (_, kept) = town.person(http::Method::GET, &format!("/v1/consents/{id}"), town.mother(), None).await;
+    assert_eq!(kept["categories"].as_array().unwrap().len(), ALL.len() - 1, "{kept}");
+    is_good(&browser, "phone-ja-narrow-agreed").await;
+    town.gateway.stop().await;
 }
