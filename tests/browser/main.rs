@@ -33,6 +33,8 @@ mod provider;
 #[cfg(test)]
 mod citizens;
 #[cfg(test)]
+mod clinic;
+#[cfg(test)]
 mod counter;
 #[cfg(test)]
 mod grown;

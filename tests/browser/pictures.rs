@@ -59,6 +59,10 @@ const PICTURES: &[Picture] = &[
     picture("desk-ja-counter-refusal", "counter-refusal"),
     picture("desk-ja-counter-issued", "counter-issued"),
     picture("desk-ja-counter-anew", "counter-anew"),
+    picture("desk-ja-clinic-home", "clinic-home"),
+    picture("desk-ja-clinic-check", "clinic-check"),
+    picture("desk-ja-clinic-summary", "clinic-summary"),
+    picture("desk-ja-clinic-closed", "clinic-closed"),
 ];
 
 /// The picture of the documentation that this shot is, when it is to be written.
@@ -76,9 +80,9 @@ impl Picture {
         docs().join("screenshots").join(format!("{}.png", self.kept))
     }
 
-    /// Counter's pages are looked at on a desk, all others on a phone.
+    /// Staff's pages are looked at on a desk, all others on a phone.
     fn width(&self) -> u32 {
-        if self.kept.starts_with("counter-") { 1280 } else { 390 }
+        if ["counter-", "clinic-"].iter().any(|of| self.kept.starts_with(of)) { 1280 } else { 390 }
     }
 
     /// Puts it where the documentation shows it, in few colours.

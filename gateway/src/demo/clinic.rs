@@ -4,11 +4,12 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::story::{Transcript, check};
-use super::world::{World, WorldError, text};
+use super::visitor::Visitor;
+use super::world::{DOCTOR, World, WorldError, text};
 
 const PURPOSE: &str = "online-consultation";
-const CATEGORIES: [&str; 6] =
-    ["identity@1", "condition@1", "medication@1", "allergy@1", "body-temperature@1", "vaccination@1"];
+const CATEGORIES: [&str; 7] =
+    ["identity@1", "condition@1", "medication@1", "allergy@1", "body-weight@1", "body-temperature@1", "vaccination@1"];
 const BOOKING: &str = "Y-2041";
 /// Longest time that the story waits for a delivery, in seconds.
 const PATIENCE_S: u64 = 30;
@@ -19,10 +20,10 @@ pub(super) async fn visit(out: &mut Transcript, world: &World, mother: &str, chi
         "母親が、はじめてのオンライン診療をアプリで予約します。アプリは、診療所のための同意を提案します（アプリ自身は何も受け取りません）。",
         "The mother books an online consultation in her app, which proposes a consent for the clinic and receives nothing by it.",
     );
-    let consent = granted(world, mother, child).await?;
-    out.fact("→ 母親は関所のページで内容を確かめ、この診療のためだけに同意しました。 / On the gateway's page she agreed, for this visit alone.");
+    let consent = agreed(out, world, mother, child).await?;
     sent_ahead(out, world, mother, &consent).await?;
     let path = read(out, world).await?;
+    at_the_clinic(out, world).await?;
     world.revoke(mother, &consent).await?;
     let token = world.clinic_token()?;
     let after = world.call(&world.clinic_http, Method::GET, &path, &token, None).await?;
@@ -33,8 +34,8 @@ pub(super) async fn visit(out: &mut Transcript, world: &World, mother: &str, chi
     erased(out, world, mother, &consent).await
 }
 
-/// The app proposes, and the mother agrees for the child.
-async fn granted(world: &World, mother: &str, child: &str) -> Result<String, WorldError> {
+/// The app proposes; on the gateway's page the mother sees what would go, takes something out, and agrees for the child.
+async fn agreed(out: &mut Transcript, world: &World, mother: &str, child: &str) -> Result<String, WorldError> {
     let token = world.app_token(mother)?;
     let path = format!("/v1/texts/{PURPOSE}");
     let hash = world.json(&world.app_http, Method::GET, &path, &token, None).await?["text_hash"].clone();
@@ -45,9 +46,31 @@ async fn granted(world: &World, mother: &str, child: &str) -> Result<String, Wor
     });
     let proposed = world.json(&world.app_http, Method::POST, "/v1/consents", &token, Some(&proposal)).await?;
     let consent = text(&proposed, "id");
-    let approval = json!({"subject": child, "text_hash": hash});
-    let path = format!("/v1/consents/{consent}/approve");
-    world.json(&world.browser, Method::POST, &path, &world.person_token(mother)?, Some(&approval)).await?;
+    let at = |step: &str| format!("/my/proposals/{consent}{step}");
+    let mut visitor = Visitor::new(world.browser.clone(), &world.url);
+    visitor.sign_in("/my/sign-in/dev", mother).await?;
+    let page = visitor.open(&at("")).await?;
+    // To agree she signs in once more, by the stronger method.
+    let again = page.link("again=1").ok_or_else(|| WorldError("the page asks for no stronger sign-in".to_owned()))?;
+    let page = visitor.sign_in(&again, mother).await?;
+    let (csrf, words, revision) = (page.hidden("csrf"), page.hidden("text"), page.hidden("revision"));
+    let form = [
+        ("csrf", csrf.as_str()),
+        ("text", &words),
+        ("revision", &revision),
+        ("subject", child),
+        ("without", "body-weight@1"),
+    ];
+    let home = world.url.as_str();
+    let shown = visitor.send_from(home, &at("/preview"), &form).await?;
+    check(shown.status.is_success() && shown.says("<article"), "the page shows what would go")?;
+    out.fact(&format!(
+        "→ 関所のページで、渡る内容（{} 件）を項目ごとに確かめ、体重は外して同意しました。",
+        shown.text.matches("<article").count()
+    ));
+    out.fact("→ On the gateway's page she saw the very items that would go, took the weight out, and agreed, for this visit alone.");
+    let done = visitor.send_from(home, &at("/agree"), &form).await?;
+    check(done.says("同意しました"), "she agreed")?;
     Ok(consent)
 }
 
@@ -89,10 +112,26 @@ async fn read(out: &mut Transcript, world: &World) -> Result<String, WorldError>
     }
     let written = document.to_string();
     check(written.contains("fuchu-city") && written.contains("yotsuba-phr"), "both sources are in it")?;
-    check(!written.contains("29463-7"), "weight was not agreed to, and is nowhere in it")?;
+    check(!written.contains("29463-7"), "weight was taken out, and is nowhere in it")?;
     out.fact("→ 提供元は 2 つ、文書は 1 つ（国際患者サマリー）。記載がないことは「なし」を意味しません。");
     out.fact("→ two sources, one document (International Patient Summary). What is not listed is not thereby absent.");
     Ok(path)
+}
+
+/// The doctor opens it on the clinic's page, having made sure who it is.
+async fn at_the_clinic(out: &mut Transcript, world: &World) -> Result<(), WorldError> {
+    let mut doctor = Visitor::new(world.browser.clone(), &world.url);
+    let page = doctor.sign_in("/my/sign-in/midori-staff?then=/clinic", DOCTOR).await?;
+    let csrf = page.hidden("csrf");
+    let checked = doctor.send_from(&world.url, "/clinic/check", &[("csrf", &csrf), ("reference", BOOKING)]).await?;
+    check(checked.says("この患者です"), "the doctor is asked whether this is the patient")?;
+    let (csrf, patient) = (checked.hidden("csrf"), checked.hidden("patient"));
+    let fields = [("csrf", csrf.as_str()), ("reference", BOOKING), ("patient", &patient)];
+    let shown = doctor.send_from(&world.url, "/clinic/summary", &fields).await?;
+    check(shown.says("記載がないことは「なし」を意味しません") && shown.says("<svg"), "the page shows the summary")?;
+    out.fact("→ 医師は氏名と生年月日を確かめてから、1 ページの要約（体温のグラフつき）を開きます。開くたびに記録が残ります。");
+    out.fact("→ The doctor makes sure who it is, then opens the one-page summary with the temperatures' chart. Each view is recorded.");
+    Ok(())
 }
 
 /// The clinic finds the request to erase, answers it, and the mother sees the answer.

@@ -8,6 +8,7 @@
 mod clinic;
 mod story;
 mod surroundings;
+pub mod visitor;
 pub mod world;
 
 pub use story::run;

@@ -220,9 +220,9 @@ async fn an_index_that_is_missing_or_cut_or_of_another_boot_is_rebuilt() {
 
 fn rewrite_mark(index: &Path, change: impl FnOnce(&mut Vec<u8>)) {
     let db = sled::open(index).unwrap();
-    let mut mark = db.get("watermark-3").unwrap().unwrap().to_vec();
+    let mut mark = db.get("watermark-4").unwrap().unwrap().to_vec();
     change(&mut mark);
-    db.insert("watermark-3", mark).unwrap();
+    db.insert("watermark-4", mark).unwrap();
     db.flush().unwrap();
 }
 

@@ -13,8 +13,8 @@ use crate::summary::{Document, line};
 
 /// Items of a section that stand open; the rest is folded away, and counted.
 const OPEN_MAX: usize = 12;
-/// Vaccinations, which are short, likewise.
-const DOSES_MAX: usize = 24;
+/// Vaccinations of one source, which are short, likewise.
+const DOSES_MAX: usize = 15;
 const WEIGHT: &str = "29463-7";
 const HEIGHT: &str = "8302-2";
 const BMI: &str = "39156-5";
@@ -71,8 +71,8 @@ pub struct Sheet {
     pub chart: Option<Chart>,
     /// Conditions.
     pub conditions: Part,
-    /// Vaccinations.
-    pub doses: Part,
+    /// Vaccinations, for each source.
+    pub doses: Vec<Part>,
     /// Whatever else there is.
     pub others: Vec<Part>,
 }
@@ -123,7 +123,7 @@ impl Sheet {
             "48765-2" => self.allergies = part(OPEN_MAX),
             "10160-0" => self.medication = part(OPEN_MAX),
             "11450-4" => self.conditions = part(OPEN_MAX),
-            "11369-6" => self.doses = part(DOSES_MAX),
+            "11369-6" => self.doses = by_origin(found, registry),
             "8716-3" => self.vital_signs((ja, en), found, registry),
             _ => self.others.push(part(OPEN_MAX)),
         }
@@ -209,6 +209,25 @@ fn part((ja, en): (&str, &str), found: &[&Value], registry: &RegistryText, open:
     let mut items: Vec<Item> = found.iter().map(|resource| item(resource, registry)).collect();
     let folded = items.split_off(items.len().min(open));
     Part { ja: ja.to_owned(), en: en.to_owned(), items, folded }
+}
+
+/// Under the name of each source what comes from it: it need not be said with every item.
+fn by_origin(found: &[&Value], registry: &RegistryText) -> Vec<Part> {
+    let mut parts: Vec<Part> = Vec::new();
+    for one in found.iter().map(|resource| item(resource, registry)) {
+        let at = match parts.iter().position(|part| part.ja == one.origin) {
+            Some(at) => at,
+            None => {
+                parts.push(Part { ja: one.origin.clone(), en: one.origin_en.clone(), ..Part::default() });
+                parts.len() - 1
+            }
+        };
+        if let Some(part) = parts.get_mut(at) {
+            let list = if part.items.len() < DOSES_MAX { &mut part.items } else { &mut part.folded };
+            list.push(one);
+        }
+    }
+    parts
 }
 
 fn is(resource: &Value, code: &str) -> bool {
