@@ -78,7 +78,8 @@ async fn agreed(out: &mut Transcript, world: &World, mother: &str, child: &str) 
 async fn sent_ahead(out: &mut Transcript, world: &World, mother: &str, consent: &str) -> Result<(), WorldError> {
     let token = world.app_token(mother)?;
     let path = format!("/v1/consents/{consent}/deliveries");
-    world.json(&world.app_http, Method::POST, &path, &token, Some(&json!({}))).await?;
+    let asked = world.call(&world.app_http, Method::POST, &path, &token, Some(&json!({}))).await?;
+    check(asked.status.as_u16() == 202, "the delivery waits, durably")?;
     let began = tokio::time::Instant::now();
     let seen = loop {
         let seen = world.json(&world.app_http, Method::GET, &path, &token, None).await?;
@@ -142,9 +143,10 @@ async fn erased(out: &mut Transcript, world: &World, mother: &str, consent: &str
     let path = format!("/v1/erasure-requests/{consent}/answer");
     let answer = json!({"answer": "kept", "law": "医師法24条（診療録、5年）"});
     world.json(&world.clinic_http, Method::POST, &path, &token, Some(&answer)).await?;
-    let path = format!("/v1/consents/{consent}");
-    let seen = world.json(&world.browser, Method::GET, &path, &world.person_token(mother)?, None).await?;
-    check(seen.to_string().contains("医師法24条"), "the mother sees what the clinic answered")?;
+    let mut visitor = Visitor::new(world.browser.clone(), &world.url);
+    visitor.sign_in("/my/sign-in/dev", mother).await?;
+    let page = visitor.open(&format!("/my/consents/{consent}")).await?;
+    check(page.says("医師法24条"), "the mother sees what the clinic answered")?;
     out.fact("→ 消去のお願いに診療所が答え（診療録は法律により保存）、母親のページに示されます。");
     out.fact(
         "→ The clinic answers the request to erase (its own record is kept by law), and the mother sees the answer.",
