@@ -13,7 +13,7 @@ use sekisho_adapters::fhir_server::stand_in::Knobs;
 use sekisho_adapters::webhook::stand_in::{Knobs as Answers, Received, WebhookStandIn};
 use sekisho_tests::town::{Town, body, standing_clock};
 use serde_json::{Value, json};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 
@@ -315,17 +315,93 @@ async fn a_redirect_is_not_followed_and_a_refusal_for_good_is_final() {
     town.gateway.stop().await;
 }
 
-/// How long the clinic wants us to wait is heeded.
+/// How long the clinic wants us to wait is heeded; that it wants none at all is not.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clinic_says_when_to_come_back() {
+    for (said, waits) in [("1800", 1_800_000..=1_800_000), ("0", 7_500..=10_000)] {
+        let town = opened(standing_clock()).await;
+        let clinic = &town.world.inbox;
+        let (consent, _) = grant(&town, &ALL, None).await;
+        let header = Some(("retry-after", said.to_owned()));
+        clinic.set_knobs(Answers { status: Some(429), header, ..Answers::default() });
+        asked(&town, &consent).await;
+        let resting = tried(&town, 1).await;
+        let found = resting.next.millis() - town.clock.now().unwrap().millis();
+        assert!(waits.contains(&found), "{said}: {found} ms");
+        town.gateway.stop().await;
+    }
+}
+
+/// What stands against it for a while only, such as a suspension, stops nothing for good.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suspended_clinic_has_it_once_it_is_reinstated() {
     let town = opened(standing_clock()).await;
     let clinic = &town.world.inbox;
     let (consent, _) = grant(&town, &ALL, None).await;
-    let header = Some(("retry-after", "1800".to_owned()));
-    clinic.set_knobs(Answers { status: Some(429), header, ..Answers::default() });
-    asked(&town, &consent).await;
+    town.act("/parties/midori-clinic/suspend", json!({"reason": "調査のため"})).await;
+    let forward = asked(&town, &consent).await;
     let resting = tried(&town, 1).await;
-    assert_eq!(resting.next.millis() - town.clock.now().unwrap().millis(), 1_800_000);
+    assert_eq!((clinic.asked(), &newest(&town, &consent).await["state"]), (0, &json!("queued")));
+    town.act("/parties/midori-clinic/reinstate", json!({"reason": "調査を終えた"})).await;
+    town.clock.set(resting.next);
+    clinic.has_taken(1).await;
+    nothing_waits(&town).await;
+    assert_eq!(clinic.received()[0].id(), forward);
+    town.gateway.stop().await;
+}
+
+/// The clinic says that it has it, and goes on talking: it has it all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_without_an_end_is_an_answer() {
+    let town = opened(Clock::system()).await;
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+    let acceptor = TlsAcceptor::from(Arc::new(tls(&town, &town.world.ca)));
+    let talking = tokio::spawn(async move {
+        let (tcp, _) = listener.accept().await.unwrap();
+        let mut stream = acceptor.accept(tcp).await.unwrap();
+        let mut came = Vec::new();
+        while !came.ends_with(b"}}") {
+            assert!(stream.read_buf(&mut came).await.unwrap() > 0);
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\n{\r\n").await.unwrap();
+        stream.flush().await.unwrap();
+        let _ = stream.read_buf(&mut came).await;
+    });
+    configure(&town, |section| leading_to(section, &url, "[\"127.0.0.1\", \"::1\"]")).await;
+    let (consent, _) = grant(&town, &ALL, None).await;
+    asked(&town, &consent).await;
+    nothing_waits(&town).await;
+    assert_eq!(newest(&town, &consent).await["state"], "delivered");
+    talking.await.unwrap();
+    town.gateway.stop().await;
+}
+
+/// Many wait for a clinic that is down: they fail together once, one tries whether it is back, and then all of it comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clinic_that_was_down_has_all_of_it_soon() {
+    let town = opened(standing_clock()).await;
+    let clinic = &town.world.inbox;
+    let (consent, _) = grant(&town, &ALL, None).await;
+    clinic.answer_with(Some(503));
+    for _ in 0..12 {
+        asked(&town, &consent).await;
+    }
+    while !(kept(&town).len() == 12 && kept(&town).iter().all(|one| one.attempts == 1)) {
+        tokio::task::yield_now().await;
+    }
+    clinic.answer_with(None);
+    configure(&town, |section| leading_to(section, "https://localhost:1", "[\"127.0.0.1\", \"::1\"]")).await;
+    town.pass_seconds(10);
+    while town.gateway.app().outbox.failures("midori-clinic") == 0 {
+        tokio::task::yield_now().await;
+    }
+    let url = clinic.url();
+    configure(&town, |section| leading_to(section, &url, "[\"127.0.0.1\", \"::1\"]")).await;
+    town.pass_seconds(10);
+    let all = tokio::time::timeout(std::time::Duration::from_secs(20), clinic.has_taken(12)).await;
+    assert!(all.is_ok(), "{} of 12 came", clinic.received().len());
+    nothing_waits(&town).await;
     town.gateway.stop().await;
 }
 

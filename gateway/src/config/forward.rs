@@ -10,6 +10,7 @@ use sekisho_policy::PartyId;
 use super::read::Section;
 use super::{Summary, file, optional_file};
 use crate::ids::party_id;
+use crate::ledger::merkle::sha256;
 use crate::store::registry::RegistryText;
 
 /// Where a party takes deliveries.
@@ -31,6 +32,8 @@ pub struct Forward {
     pub secret: String,
     /// The addresses that its name may stand for; empty: any public one, and no other.
     pub addresses: Vec<IpAddr>,
+    /// SHA-256 over the files as they were read: what is in force is not the same once one of them was replaced.
+    pub files: [u8; 32],
     /// How long reaching it may take, and again sending and the answer.
     pub timeout: Duration,
 }
@@ -72,6 +75,9 @@ pub(super) fn read(
         }
     }
     let timeout = Duration::from_millis(s.number("timeout_ms", 10_000, 100..=60_000));
+    let named = [Some(&ca), certificate.as_ref(), key.as_ref()];
+    let read = |path: Option<&PathBuf>| path.and_then(|path| std::fs::read(path).ok()).unwrap_or_default();
+    let files = sha256(&named.map(|path| sha256(&read(path))).concat());
     let code = code?.value;
     Some(Forward {
         party: party_id(&code),
@@ -82,6 +88,7 @@ pub(super) fn read(
         identity: certificate.zip(key),
         secret: std::fs::read_to_string(secret).unwrap_or_default(),
         addresses,
+        files,
         timeout,
     })
 }

@@ -11,7 +11,7 @@ use super::give::GiveError;
 use crate::ids::party_id;
 use crate::ledger::event::Terms;
 use crate::sabotage::{self, Check};
-use crate::store::state::{Global, Subject, category_version};
+use crate::store::state::{Agreement, Global, Subject, category_version};
 
 /// Who is about to give a consent, and by whom it was collected.
 #[derive(Clone, Copy)]
@@ -76,6 +76,13 @@ pub fn still_stands(subject: &Subject, global: &Global, refusal: &Refusal, now: 
             Decision::Permit(_) => false,
             Decision::Deny(denial) => denial.withheld().iter().any(is_refused),
         })
+}
+
+/// Whether an agreement, taken by itself, permits anything now ([`counts_alone`]).
+#[must_use]
+pub fn counts(subject: &Subject, global: &Global, agreement: &Agreement, now: Timestamp) -> bool {
+    let attested_by = agreement.attestation.as_ref().map(|a| a.party.as_str());
+    counts_alone(subject, global, &agreement.terms, Grant { grantor: agreement.grantor, attested_by }, now)
 }
 
 /// Whether a consent, taken by itself, permits anything now: no refusal and no block stands against all of it, and whoever gave it

@@ -13,7 +13,8 @@ use super::last_time;
 use super::line::{Answered, Line, Recipient};
 use crate::app::App;
 use crate::config::{Route, RouteSource};
-use crate::consent::people::rfc3339;
+use crate::consent::people::{mint_pairwise, rfc3339};
+use crate::consent::refused;
 use crate::ids::{TextId, party_id};
 use crate::ledger::entry::{Bytes16, Bytes32, Cause};
 use crate::ledger::event::{Event, ForwardEnd, ForwardEnded};
@@ -91,6 +92,13 @@ async fn attempt(app: &Arc<App>, line: &mut Option<Line>, waiting: &Waiting) -> 
     if now >= last_time(forward, agreement) && !sabotage::off(Check::ForwardLate) {
         return end(app, waiting, ForwardEnd::Late, None).await;
     }
+    let begins_in = agreement.terms.from_ms.saturating_sub(now.millis());
+    if begins_in > 0 {
+        return Ok(Came::Again { after_ms: Some(begins_in) });
+    }
+    let global = app.store.registry().await?;
+    // As at the approval, where it could have been the last thing that was left undone.
+    mint_pairwise(&app.store, waiting.person, &agreement.terms.recipient).await?;
     let Some((recipient, questions)) = asked(app, waiting, forward, agreement) else { return Ok(LATER) };
     let mut kept = line.take();
     let serves = match &mut kept {
@@ -110,10 +118,21 @@ async fn attempt(app: &Arc<App>, line: &mut Option<Line>, waiting: &Waiting) -> 
     let cause = Cause::party(party_id(&forward.asked_by));
     let gathered = match gather(app, &questions, recipient.config.summary.within, cause).await {
         Ok(gathered) => gathered,
-        Err(NotGathered::Denied) => return end(app, waiting, ForwardEnd::Stopped, None).await,
+        Err(NotGathered::Denied) => {
+            *line = Some(open);
+            // Something else may stand against it that ends again, such as a party's suspension: it waits, until it is too late.
+            let suspended = |code: &str| global.suspended.iter().any(|one| one == code);
+            let sources = &recipient.config.summary.parts;
+            let pauses = suspended(&agreement.terms.recipient) || sources.iter().any(|s| suspended(&s.source.code));
+            let over = !pauses && !refused::counts(&dossier.subject, &global, agreement, now);
+            return if over { end(app, waiting, ForwardEnd::Stopped, None).await } else { Ok(LATER) };
+        }
         Err(NotGathered::Store(error)) => return Err(error),
     };
-    let Some(sending) = prepared(app, recipient, forward, agreement, gathered, &open, now) else { return Ok(LATER) };
+    let Some(sending) = prepared(app, recipient, forward, agreement, gathered, &open, now) else {
+        *line = Some(open);
+        return Ok(LATER);
+    };
     hand_over(app, waiting, line, open, sending).await
 }
 
@@ -152,6 +171,7 @@ struct Sending {
     request: http::request::Builder,
     body: Vec<u8>,
     digest: Hash,
+    last: Timestamp,
 }
 
 /// `None` when there is nothing to send now: no source says who it is, or none holds anything.
@@ -194,7 +214,7 @@ fn prepared(
         .header("webhook-id", &id)
         .header("webhook-timestamp", at_s)
         .header("webhook-signature", recipient.secret.sign(&id, at_s, &body));
-    Some(Sending { handle, links, request, body, digest })
+    Some(Sending { handle, links, request, body, digest, last: last_time(forward, agreement) })
 }
 
 fn host(url: &url::Url) -> String {
@@ -209,17 +229,20 @@ async fn hand_over(
     line: Line,
     sending: Sending,
 ) -> Result<Came, StoreError> {
-    let Sending { handle, links, request, body, digest } = sending;
+    let Sending { handle, links, request, body, digest, last } = sending;
     let links: Vec<(&RouteSource, &str)> = links.iter().map(|(source, id)| (source, id.as_str())).collect();
     let may = last_look(app, &handle, None, &links).await;
+    // Reaching, asking and putting together took their time.
+    let late = app.store.clock().now()? >= last && !sabotage::off(Check::ForwardLate);
     let request = match may {
-        Ok(true) => request.body(ReplyBody::release(body.into(), Arc::clone(&handle))).ok(),
+        Ok(true) if !late => request.body(ReplyBody::release(body.into(), Arc::clone(&handle))).ok(),
         _ => None,
     };
     let Some(request) = request else {
         handle.nothing_sent();
+        *kept = Some(line);
         // Whatever changed is looked at afresh.
-        return Ok(Came::Again { after_ms: Some(1_000) });
+        return Ok(LATER);
     };
     let (answered, line) = line.send(request).await;
     *kept = line;

@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use http::header::RETRY_AFTER;
 use http::{Request, StatusCode};
@@ -28,7 +29,9 @@ use crate::request::socket::Socket;
 use crate::sabotage::{self, Check};
 
 /// Largest answer that is read to keep the connection, in bytes; what is longer ends it.
-const ANSWER_BYTES_MAX: u64 = 64 << 10;
+const ANSWER_BYTES_MAX: usize = 64 << 10;
+/// And for so long.
+const ANSWER_TAKES_MAX: Duration = Duration::from_secs(2);
 /// A recipient's wish to wait is heeded up to this, in seconds.
 const RETRY_AFTER_MAX_S: i64 = 3_600;
 
@@ -121,24 +124,25 @@ impl Line {
         tokio::select! {
             biased;
             () = connection.abort_asked() => (None, None),
-            answered = timeout(self.of.timeout, self.exchange(request)) => match answered {
-                Ok(Some(answered)) => (Some(answered), Some(self)),
-                Ok(None) | Err(_) => (None, None),
+            answered = self.exchange(request) => match answered {
+                Some((answered, whole)) => (Some(answered), whole.then_some(self)),
+                None => (None, None),
             },
         }
     }
 
-    async fn exchange(&mut self, request: Request<ReplyBody>) -> Option<Answered> {
-        let sent = self.sender.send_request(request);
+    /// The answer, and whether it came whole.
+    async fn exchange(&mut self, request: Request<ReplyBody>) -> Option<(Answered, bool)> {
+        let sent = timeout(self.of.timeout, self.sender.send_request(request));
         let mut work = pin!(async {
-            let answer = sent.await.ok()?;
+            let answer = sent.await.ok()?.ok()?;
             let status = answer.status();
             let wait = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse::<i64>().ok());
             let retry_after_s = wait.filter(|seconds| *seconds >= 0).map(|seconds| seconds.min(RETRY_AFTER_MAX_S));
-            let body = http_body_util::Limited::new(answer.into_body(), ANSWER_BYTES_MAX as usize);
-            // What it says further is not looked at; a connection that goes on talking is not used again.
-            let _ = http_body_util::BodyExt::collect(body).await;
-            Some(Answered { status, retry_after_s })
+            // What it says further is not looked at, and a recipient that goes on saying it has the delivery all the same.
+            let body = http_body_util::Limited::new(answer.into_body(), ANSWER_BYTES_MAX);
+            let read = timeout(ANSWER_TAKES_MAX, http_body_util::BodyExt::collect(body)).await;
+            Some((Answered { status, retry_after_s }, read.is_ok_and(|read| read.is_ok())))
         });
         let driver = &mut self.driver;
         let mut ended = false;

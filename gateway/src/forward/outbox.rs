@@ -162,16 +162,22 @@ impl Outbox {
     fn rest(&self, waiting: Waiting, now: Timestamp) {
         let mut lanes = self.lanes();
         let lane = lanes.of.entry(waiting.recipient).or_default();
-        lane.failures = lane.failures.saturating_add(1);
-        lane.rests_until = after(now, lane.failures, REST_MAX_MS);
+        // Several that failed together failed once.
+        if lane.rests_until <= now {
+            lane.failures = lane.failures.saturating_add(1);
+            lane.rests_until = after(now, lane.failures, REST_MAX_MS);
+        }
         drop(lanes);
         self.line_up(waiting);
     }
 
     fn reached(&self, recipient: PartyId) {
-        if let Some(lane) = self.lanes().of.get_mut(&recipient) {
-            lane.failures = 0;
-        }
+        let mut lanes = self.lanes();
+        let Some(lane) = lanes.of.get_mut(&recipient).filter(|lane| lane.failures > 0) else { return };
+        lane.failures = 0;
+        drop(lanes);
+        // The others may try again.
+        self.stirred.notify_one();
     }
 
     /// Lanes for which another worker is wanted now, and when there is next something to do.
@@ -180,8 +186,10 @@ impl Outbox {
         for (recipient, lane) in &mut self.lanes().of {
             match lane.next() {
                 Some(at) if at <= now => {
-                    let due = lane.due.iter().take_while(|(at, _)| *at <= now).take(LANE_AT_ONCE).count();
-                    let more = due.min(LANE_AT_ONCE.saturating_sub(lane.workers));
+                    // Of one that could not be reached, one tries whether it can be again.
+                    let most = if lane.failures > 0 { 1 } else { LANE_AT_ONCE };
+                    let due = lane.due.iter().take_while(|(at, _)| *at <= now).take(most).count();
+                    let more = due.min(most.saturating_sub(lane.workers));
                     lane.workers += more;
                     wanted.extend(std::iter::repeat_n(*recipient, more));
                 }
@@ -254,19 +262,22 @@ async fn worker(current: Arc<Current>, outbox: Arc<Outbox>, recipient: PartyId) 
         let app = current.app();
         let Ok(now) = app.store.clock().now() else { break };
         let Some(waiting) = outbox.take(recipient, now) else { break };
-        match deliver(&app, &mut line, &waiting).await {
-            Came::Over => {
-                outbox.reached(recipient);
-                outbox.forget(waiting.id).await;
-            }
+        let came = deliver(&app, &mut line, &waiting).await;
+        if line.is_some() {
+            outbox.reached(recipient);
+        }
+        match came {
+            Came::Over => outbox.forget(waiting.id).await,
             Came::Again { after_ms } => {
-                outbox.reached(recipient);
+                // A try takes its time; what is counted from its end is a wait.
+                let now = app.store.clock().now().unwrap_or(now);
                 let later = after(now, waiting.attempts.saturating_add(1), BACK_OFF_MAX_MS);
-                let at = after_ms.map_or(later, |ms| Timestamp::from_millis(now.millis().saturating_add(ms)));
-                outbox.again(waiting, at).await;
+                // Never sooner than we would come by ourselves, whatever the recipient says.
+                let asked = after_ms.map(|ms| Timestamp::from_millis(now.millis().saturating_add(ms)));
+                outbox.again(waiting, asked.unwrap_or(later).max(later)).await;
             }
             Came::Unreachable => {
-                outbox.rest(waiting, now);
+                outbox.rest(waiting, app.store.clock().now().unwrap_or(now));
                 break;
             }
         }

@@ -26,7 +26,7 @@ enum Of {
     /// A delivery, as it was configured.
     Delivery { to: Arc<Forward> },
     /// A member of a clinic's staff at its pages: signed in at this issuer, for this party, with these roles.
-    Viewer { issuer: String, party: String, roles: Vec<String> },
+    Viewer { issuer: String, party: String, roles: Vec<String>, acr: String },
 }
 
 impl Admission {
@@ -55,7 +55,8 @@ impl Admission {
     #[must_use]
     pub fn of_viewer(app: &Arc<App>, signed_in: &SignedIn, party: &str, route: &Arc<Route>) -> Self {
         let (issuer, party) = (signed_in.issuer.clone(), party.to_owned());
-        let of = Of::Viewer { issuer, party, roles: signed_in.roles.clone() };
+        let (roles, acr) = (signed_in.roles.clone(), signed_in.acr.clone());
+        let of = Of::Viewer { issuer, party, roles, acr };
         Self { app: Arc::clone(app), of, route: Arc::clone(route), others: Vec::new() }
     }
 
@@ -86,8 +87,9 @@ impl Admission {
                 now.web.provider_of(issuer).is_some() && now.config.pages.purpose == self.app.config.pages.purpose
             }
             Of::Delivery { to } => now.config.forwards.contains(to),
-            Of::Viewer { issuer, party, roles } => {
-                let staff = now.web.provider_of(issuer).and_then(|provider| provider.settings.staff.as_ref());
+            Of::Viewer { issuer, party, roles, acr } => {
+                let provider = now.web.provider_of(issuer).filter(|provider| provider.admits(acr));
+                let staff = provider.and_then(|provider| provider.settings.staff.as_ref());
                 let may = |staff: &Staff| roles.iter().any(|role| staff.viewer_roles.contains(role));
                 staff.is_some_and(|staff| staff.party == *party && may(staff))
             }

@@ -333,7 +333,7 @@ async fn still_linked(
 /// then on, whatever narrows finds this release; whatever narrowed before is seen here.
 pub(crate) async fn last_look(
     app: &App,
-    handle: &Handle,
+    handle: &Arc<Handle>,
     caller: Option<&Caller>,
     links: &[(&RouteSource, &str)],
 ) -> Result<bool, Reply> {
@@ -343,7 +343,12 @@ pub(crate) async fn last_look(
     let linked = still_linked(app, handle.request(), caller, links).await?;
     let (permitted, linked) =
         (permitted || sabotage::off(Check::DecideAgain), linked || sabotage::off(Check::StillLinked));
-    Ok(admitted && permitted && linked)
+    let may = admitted && permitted && linked;
+    if may {
+        // What it rests on now may end sooner than what it was permitted by.
+        app.releases.time(handle);
+    }
+    Ok(may)
 }
 
 /// Registers the release, looks at the records once more, and hands the body over.

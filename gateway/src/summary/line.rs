@@ -1,9 +1,11 @@
 //! An item in one line, as narrative and the clinic's page show it. Texts of sources stay texts: the templates escape them.
 
 use askama::Template;
+use jiff::civil::Date;
+use jiff::tz::{TimeZone, offset};
 use serde_json::Value;
 
-use super::codes;
+use super::{codes, state};
 use crate::store::registry::PartyText;
 
 /// An item as people read it.
@@ -63,7 +65,27 @@ pub fn line(resource: &Value, party: &PartyText) -> Line {
     }
 }
 
-/// The date by which items are sorted.
+/// The moment by which items are sorted, in ms since the epoch: of a day, a month or a year its last in Japan. None where it is not
+/// said as a date.
+pub(super) fn moment(resource: &Value) -> Option<i64> {
+    let text = when(resource)?;
+    if let Ok(at) = text.parse::<jiff::Timestamp>() {
+        return Some(at.as_millisecond());
+    }
+    let mut parts = text.splitn(3, '-').map(|part| part.parse::<i16>().ok());
+    let year = parts.next()??;
+    let (month, day) = (parts.next(), parts.next());
+    let number = |part: Option<Option<i16>>| part.map(|number| i8::try_from(number?).ok());
+    let date = match (number(month), number(day)) {
+        (None, _) => Date::new(year, 12, 31),
+        (Some(month), None) => Date::new(year, month?, 1).map(|first| first.last_of_month()),
+        (Some(month), Some(day)) => Date::new(year, month?, day?),
+    };
+    let next = date.ok()?.tomorrow().ok()?.to_zoned(TimeZone::fixed(offset(9))).ok()?;
+    Some(next.timestamp().as_millisecond() - 1)
+}
+
+/// The date that an item bears, as its source wrote it.
 pub(super) fn when(resource: &Value) -> Option<&str> {
     const DATES: [&str; 12] = [
         "/effectiveDateTime",
@@ -102,7 +124,7 @@ fn words(concept: &Value) -> Option<String> {
 fn more(resource: &Value) -> Vec<String> {
     let text = |at: &str| resource.pointer(at).and_then(Value::as_str);
     let list = |name: &str| resource.get(name).and_then(Value::as_array).into_iter().flatten();
-    let mut more = Vec::new();
+    let mut more = state::words(resource);
     more.extend(quantity(resource));
     more.extend(
         list("component").filter_map(|part| Some(format!("{} {}", words(part.get("code")?)?, quantity(part)?))),
@@ -125,7 +147,8 @@ fn quantity(of: &Value) -> Option<String> {
     let quantity = of.get("valueQuantity")?;
     let unit = quantity.get("unit").or_else(|| quantity.get("code")).and_then(Value::as_str).unwrap_or_default();
     let unit = if unit == "Cel" { "℃" } else { unit };
-    Some(format!("{} {unit}", quantity.get("value")?).trim().to_owned())
+    let than = quantity.get("comparator").and_then(Value::as_str).unwrap_or_default();
+    Some(format!("{than}{} {unit}", quantity.get("value")?).trim().to_owned())
 }
 
 fn dose(protocol: &Value) -> Option<String> {

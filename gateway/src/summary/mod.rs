@@ -8,6 +8,7 @@
 mod codes;
 mod line;
 mod section;
+mod state;
 #[cfg(test)]
 mod tests;
 
@@ -106,7 +107,10 @@ pub fn compose(about: &About<'_>, contributions: &[Contribution<'_>], now: Times
     let mut counts = vec![0_u32; contributions.len()];
     let at = jiff::Timestamp::from_millisecond(now.millis()).unwrap_or_default().to_string();
     let (document, author) = (fresh_id(), fresh_id());
-    let mut sections = section::sorted(others);
+    let japan = jiff::tz::TimeZone::fixed(jiff::tz::offset(9));
+    let today = jiff::Timestamp::from_millisecond(now.millis()).unwrap_or_default().to_zoned(japan).date().to_string();
+    let mut sections = section::sorted(others, &today);
+    let older = older_than_listed(&sections);
     let mut entries = vec![
         entry(about, composition(about, &document, &author, &at, &sections, &lacks)),
         entry(about, patient.resource),
@@ -130,7 +134,7 @@ pub fn compose(about: &About<'_>, contributions: &[Contribution<'_>], now: Times
         Value::Array(entries),
     );
     // A value made of JSON always is JSON again.
-    Ok(Document { json: serde_json::to_vec(&bundle).unwrap_or_default(), items: counts, heads: heads(&lacks) })
+    Ok(Document { json: serde_json::to_vec(&bundle).unwrap_or_default(), items: counts, heads: heads(&lacks, older) })
 }
 
 /// An object with one member more, which is moved into it: `json!` would copy it.
@@ -249,7 +253,7 @@ fn composition(
         "id": id,
         "meta": {"profile": ["http://hl7.org/fhir/uv/ips/StructureDefinition/Composition-uv-ips"]},
         "language": "ja",
-        "text": {"status": "generated", "div": line::head(&heads(lacks))},
+        "text": {"status": "generated", "div": line::head(&heads(lacks, older_than_listed(sections)))},
         "status": "final",
         "type": {"coding": [{"system": codes::LOINC, "code": "60591-5", "display": "Patient summary Document"}]},
         "subject": {"reference": format!("Patient/{}", about.patient)},
@@ -266,9 +270,18 @@ fn composition(
 }
 
 /// Sentences for the head of the document.
-fn heads(lacks: &[Lack<'_>]) -> Vec<(String, String)> {
+fn heads(lacks: &[Lack<'_>], older: usize) -> Vec<(String, String)> {
     let always = (NOT_NONE.0.to_owned(), NOT_NONE.1.to_owned());
-    std::iter::once(always).chain(lacks.iter().map(Lack::sentence)).collect()
+    let left_out = (older > 0).then(|| {
+        let ja = format!("古い記録 {older} 件は、多すぎるため載せていません。");
+        (ja, format!("{older} older records are not listed: there are too many."))
+    });
+    std::iter::once(always).chain(lacks.iter().map(Lack::sentence)).chain(left_out).collect()
+}
+
+/// How many items no section lists.
+fn older_than_listed(sections: &[(&section::Section, section::Listed<'_>)]) -> usize {
+    sections.iter().map(|(_, listed)| listed.left_out).sum()
 }
 
 impl Lack<'_> {

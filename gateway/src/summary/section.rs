@@ -3,13 +3,17 @@
 //! Codes: IPS 2.0 (`CompositionUvIps`), LOINC. A required section is always there; an optional one only with items.
 
 use std::cmp::Reverse;
+use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use super::{Item, codes, line};
+use super::{Item, codes, line, state};
 
 /// Items of one section; older ones are left out, and said to be.
 const ITEMS_MAX: usize = 500;
+/// Of each code, as many stay, for so many codes.
+const OF_EACH_MIN: usize = 5;
+const CODES_MAX: usize = 50;
 
 /// A section of the summary.
 #[derive(Debug, PartialEq, Eq)]
@@ -42,10 +46,12 @@ pub static SECTIONS: [Section; 9] = [
 ];
 
 /// Its place in [`SECTIONS`].
-fn place(resource: &Value) -> usize {
+fn place(resource: &Value, today: &str) -> usize {
     let kind = resource.get("resourceType").and_then(Value::as_str).unwrap_or_default();
     match kind {
         "AllergyIntolerance" => 0,
+        "MedicationStatement" | "MedicationRequest" if state::is_not_taken(resource, today) => 8,
+        "Immunization" if state::is_not_done(resource) => 8,
         "MedicationStatement" | "MedicationRequest" | "MedicationDispense" | "MedicationAdministration" => 1,
         "Condition" if is_over(resource) => 5,
         "Condition" => 2,
@@ -73,13 +79,13 @@ pub(super) struct Listed<'a> {
     pub left_out: usize,
 }
 
-/// All sections that are there, with their items made ready.
-pub(super) fn sorted(items: Vec<Item<'_>>) -> Vec<(&'static Section, Listed<'_>)> {
-    let mut placed: [Vec<Item<'_>>; SECTIONS.len()] = std::array::from_fn(|_| Vec::new());
-    for mut item in items {
+/// All sections that are there, with their items made ready, as of a day in Japan.
+pub(super) fn sorted<'a>(items: Vec<Item<'a>>, today: &str) -> Vec<(&'static Section, Listed<'a>)> {
+    let mut placed: [Vec<Item<'a>>; SECTIONS.len()] = std::array::from_fn(|_| Vec::new());
+    for mut item in items.into_iter().filter(|item| !state::is_void(&item.resource)) {
         codes::complete(&mut item.resource);
         codes::say_source(&mut item.resource, item.party);
-        if let Some(section) = placed.get_mut(place(&item.resource)) {
+        if let Some(section) = placed.get_mut(place(&item.resource, today)) {
             section.push(item);
         }
     }
@@ -87,10 +93,30 @@ pub(super) fn sorted(items: Vec<Item<'_>>) -> Vec<(&'static Section, Listed<'_>)
     there.map(|(section, items)| (section, listed(items))).collect()
 }
 
+/// The newest. Of each thing that is measured a few stay in any case: four temperatures a day must not press out the last weight.
 fn listed(mut items: Vec<Item<'_>>) -> Listed<'_> {
-    items.sort_by_cached_key(|item| Reverse(line::when(&item.resource).unwrap_or_default().to_owned()));
+    items.sort_by_cached_key(|item| Reverse(line::moment(&item.resource)));
     let left_out = items.len().saturating_sub(ITEMS_MAX);
-    items.truncate(ITEMS_MAX);
+    if left_out > 0 {
+        let mut seen: HashMap<String, usize> = HashMap::new();
+        let mut room = ITEMS_MAX;
+        let stays = |item: &Item<'_>, seen: &mut HashMap<String, usize>| {
+            let code = item.resource.pointer("/code/coding/0/code").and_then(Value::as_str).unwrap_or_default();
+            let times = seen.entry(code.to_owned()).or_default();
+            *times += 1;
+            *times <= OF_EACH_MIN && seen.len() <= CODES_MAX
+        };
+        let first: Vec<bool> = items.iter().map(|item| stays(item, &mut seen)).collect();
+        room -= first.iter().filter(|stays| **stays).count().min(room);
+        let mut first = first.into_iter();
+        items.retain(|_| {
+            first.next().unwrap_or(false) || {
+                let fits = room > 0;
+                room -= usize::from(fits);
+                fits
+            }
+        });
+    }
     Listed { items, left_out }
 }
 

@@ -61,15 +61,24 @@ pub struct Chart {
     pub until: String,
     /// The values in words, the newest first.
     pub rows: Vec<(String, String, String)>,
+    /// Values that are not drawn, since they are older or too many.
+    pub older: usize,
+    /// The newest is older than what is drawn is long.
+    pub is_old: bool,
+}
+
+/// Whether a body can have this temperature: what none has is an error of writing, and would press everything else flat.
+#[must_use]
+pub fn is_possible(value: f64) -> bool {
+    (30.0..=45.0).contains(&value)
 }
 
 impl Chart {
-    /// Of what was measured; `None` when there is nothing to draw.
+    /// Of what was measured, all of it possible and none ahead of now; `None` when there is nothing to draw.
     #[must_use]
-    pub fn of(mut readings: Vec<Reading>) -> Option<Self> {
-        // What no body has is an error of writing, and would press everything else flat.
-        readings.retain(|reading| (30.0..=45.0).contains(&reading.value));
+    pub fn of(mut readings: Vec<Reading>, now: DateTime) -> Option<Self> {
         readings.sort_by_key(|reading| reading.at);
+        let whole = readings.len();
         let end = readings.last()?.at;
         let begin = end.checked_sub(jiff::Span::new().days(DAYS)).ok()?;
         readings.retain(|reading| reading.at > begin);
@@ -78,8 +87,8 @@ impl Chart {
         let values = readings.iter().map(|reading| reading.value);
         let (low, high) = values.clone().fold((f64::MAX, f64::MIN), |(low, high), v| (low.min(v), high.max(v)));
         let (bottom, top) = ((low - 0.2).floor().min(36.0), (high + 0.2).ceil().max(38.0));
-        let whole = minutes(first.at, last.at).max(1.0);
-        let x = |at: DateTime| LEFT + WIDTH * minutes(first.at, at) / whole;
+        let span = minutes(first.at, last.at).max(1.0);
+        let x = |at: DateTime| LEFT + WIDTH * minutes(first.at, at) / span;
         let y = |value: f64| TOP + HEIGHT * (top - value) / (top - bottom);
         let point = |reading: &Reading| Point {
             x: tenth(x(reading.at)),
@@ -107,6 +116,8 @@ impl Chart {
             from: day(first.at),
             until: day(last.at),
             rows: readings.iter().rev().map(|r| (minute(r.at), r.written.clone(), r.origin.clone())).collect(),
+            older: whole - readings.len(),
+            is_old: now.checked_sub(jiff::Span::new().days(DAYS)).is_ok_and(|begin| last.at < begin),
             points,
         })
     }
@@ -122,11 +133,11 @@ fn tenth(value: f64) -> String {
 }
 
 fn day(at: DateTime) -> String {
-    at.strftime("%-m/%-d").to_string()
+    at.strftime("%Y-%m-%d").to_string()
 }
 
 fn minute(at: DateTime) -> String {
-    at.strftime("%-m/%-d %H:%M").to_string()
+    at.strftime("%Y-%m-%d %H:%M").to_string()
 }
 
 #[cfg(test)]
@@ -138,30 +149,33 @@ mod tests {
     }
 
     #[test]
-    fn the_last_fortnight_is_drawn_and_nothing_that_no_body_has() {
+    fn the_last_fortnight_is_drawn_and_the_rest_counted() {
         let all = vec![
             reading("2026-11-22T07:00", 36.5),
             reading("2026-11-08T08:00", 38.9),
             reading("2026-11-08T06:59", 36.4),
-            reading("2026-11-20T07:00", 365.0),
             reading("2026-11-15T07:00", 37.2),
         ];
-        let chart = Chart::of(all).unwrap();
+        let now = "2026-11-22T09:00".parse().unwrap();
+        let chart = Chart::of(all, now).unwrap();
         let labels: Vec<&str> = chart.points.iter().map(|p| p.label.as_str()).collect();
         assert_eq!(labels, ["38.9 ℃", "37.2 ℃", "36.5 ℃"]);
         assert_eq!(
             (chart.from.as_str(), chart.until.as_str(), chart.highest.as_str()),
-            ("11/8", "11/22", "38.9 ℃ (11/8)")
+            ("2026-11-08", "2026-11-22", "38.9 ℃ (2026-11-08)")
         );
-        assert_eq!((chart.rows[0].0.as_str(), chart.rows.len()), ("11/22 07:00", 3));
+        assert_eq!((chart.rows[0].0.as_str(), chart.rows.len()), ("2026-11-22 07:00", 3));
         assert!(chart.fever.is_some() && chart.points[0].x == "44.0" && chart.newest.x == "604.0");
-        assert_eq!(Chart::of(Vec::new()), None);
-        assert_eq!(Chart::of(vec![reading("2026-11-22T07:00", 36.5)]).unwrap().points.len(), 1);
+        assert_eq!((chart.older, chart.is_old), (1, false));
+        assert_eq!(Chart::of(Vec::new(), now), None);
+        let alone = Chart::of(vec![reading("2024-11-22T07:00", 38.9)], now).unwrap();
+        assert_eq!((alone.points.len(), alone.is_old, alone.until.as_str()), (1, true, "2024-11-22"));
     }
 
     #[test]
     fn a_bounded_number_of_values_is_drawn() {
         let many = (0..500).map(|n| reading(&format!("2026-11-22T{:02}:{:02}", n / 60 % 24, n % 60), 36.5)).collect();
-        assert_eq!(Chart::of(many).unwrap().points.len(), POINTS_MAX);
+        let chart = Chart::of(many, "2026-11-23T00:00".parse().unwrap()).unwrap();
+        assert_eq!((chart.points.len(), chart.older), (POINTS_MAX, 500 - POINTS_MAX));
     }
 }

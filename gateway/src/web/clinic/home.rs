@@ -62,6 +62,10 @@ pub fn nothing(visit: &Visit, viewer: &Viewer) -> Answer {
 /// The person who was shown is not this clinic's patient: closed, recorded, and told to whoever runs this.
 pub async fn not_theirs(visit: &Visit) -> Result<Answer, Trouble> {
     let viewer = Viewer::sent(visit).await?;
+    if !viewer.may_look(visit) {
+        let notice = visit.t("この1時間の操作が上限に達しました。", "Too much was done in this hour.");
+        return Ok(asked(visit, &viewer, StatusCode::TOO_MANY_REQUESTS, Some(notice)));
+    }
     let shown = visit.field("patient").and_then(|id| PairwiseId::parse(id).ok());
     let person = match shown {
         Some(id) => visit.app.store.person_of_pairwise(viewer.party, id)?,

@@ -167,7 +167,10 @@ async fn release(visit: &Visit, viewer: &Viewer, gathered: Gathered, page: Optio
         Ok::<bool, Trouble>(admitted && permitted && (linked || sabotage::off(Check::StillLinked)))
     };
     let refused = match (last_look.await, page) {
-        (Ok(true), Some(page)) => return Ok(page.released(handle)),
+        (Ok(true), Some(page)) => {
+            app.releases.time(&handle);
+            return Ok(page.released(handle));
+        }
         (Ok(true), None) => Ok(unsure(visit, viewer)),
         (Ok(false), _) => Ok(nothing(visit, viewer)),
         (Err(trouble), _) => Err(trouble),

@@ -7,7 +7,7 @@ use jiff::civil::{Date, DateTime};
 use sekisho_policy::Timestamp;
 use serde_json::Value;
 
-use super::chart::{Chart, Reading};
+use super::chart::{Chart, Reading, is_possible};
 use crate::store::registry::{PartyText, RegistryText};
 use crate::summary::{Document, line};
 
@@ -94,7 +94,7 @@ impl Sheet {
         for section in composition.into_iter().flatten() {
             let entries = section.get("entry").and_then(Value::as_array);
             let found = entries.into_iter().flatten().filter_map(|e| by_name.get(text(e, "reference")).copied());
-            sheet.section(section, &found.collect::<Vec<_>>(), registry);
+            sheet.section(section, &found.collect::<Vec<_>>(), registry, now);
         }
         sheet
     }
@@ -115,21 +115,22 @@ impl Sheet {
         };
     }
 
-    fn section(&mut self, section: &Value, found: &[&Value], registry: &RegistryText) {
+    fn section(&mut self, section: &Value, found: &[&Value], registry: &RegistryText, now: Timestamp) {
         let code = section.pointer("/code/coding/0/code").and_then(Value::as_str).unwrap_or_default();
         let (ja, en) = text(section, "title").split_once(" / ").unwrap_or((text(section, "title"), ""));
         let part = |most| part((ja, en), found, registry, most);
         match code {
-            "48765-2" => self.allergies = part(OPEN_MAX),
+            // None is folded away: on paper it would not be there.
+            "48765-2" => self.allergies = part(usize::MAX),
             "10160-0" => self.medication = part(OPEN_MAX),
             "11450-4" => self.conditions = part(OPEN_MAX),
             "11369-6" => self.doses = by_origin(found, registry),
-            "8716-3" => self.vital_signs((ja, en), found, registry),
+            "8716-3" => self.vital_signs((ja, en), found, registry, now),
             _ => self.others.push(part(OPEN_MAX)),
         }
     }
 
-    fn vital_signs(&mut self, title: (&str, &str), found: &[&Value], registry: &RegistryText) {
+    fn vital_signs(&mut self, title: (&str, &str), found: &[&Value], registry: &RegistryText, now: Timestamp) {
         let of = |code: &str| found.iter().filter(|r| is(r, code)).copied().collect::<Vec<_>>();
         let (weights, heights) = (of(WEIGHT), of(HEIGHT));
         let newest = |all: &[&Value], name: &str| {
@@ -140,10 +141,13 @@ impl Sheet {
         self.measures.extend(newest(&weights, "体重 Weight"));
         self.measures.extend(newest(&heights, "身長 Height"));
         self.measures.extend(said.or_else(|| computed(weights.first()?, heights.first()?)));
-        let readings = of(TEMPERATURE).into_iter().filter_map(|r| reading(r, registry));
-        self.chart = Chart::of(readings.collect());
-        let known = [WEIGHT, HEIGHT, BMI, TEMPERATURE];
-        let rest: Vec<&Value> = found.iter().filter(|r| !known.iter().any(|code| is(r, code))).copied().collect();
+        let now = now_in_japan(now);
+        let drawn = |r: &Value| reading(r, registry).filter(|one| is_possible(one.value) && one.at <= now);
+        self.chart = Chart::of(of(TEMPERATURE).into_iter().filter_map(drawn).collect(), now);
+        let known = [WEIGHT, HEIGHT, BMI];
+        // What can't be drawn stands there as an item.
+        let elsewhere = |r: &Value| known.iter().any(|code| is(r, code)) || is(r, TEMPERATURE) && drawn(r).is_some();
+        let rest: Vec<&Value> = found.iter().filter(|r| !elsewhere(r)).copied().collect();
         if !rest.is_empty() {
             self.others.push(part(title, &rest, registry, OPEN_MAX));
         }
@@ -166,7 +170,11 @@ fn written(name: &Value) -> Option<String> {
 }
 
 fn today(now: Timestamp) -> Date {
-    in_japan(jiff::Timestamp::from_millisecond(now.millis()).unwrap_or_default()).date()
+    now_in_japan(now).date()
+}
+
+fn now_in_japan(now: Timestamp) -> DateTime {
+    in_japan(jiff::Timestamp::from_millisecond(now.millis()).unwrap_or_default())
 }
 
 fn in_japan(at: jiff::Timestamp) -> DateTime {
@@ -242,7 +250,8 @@ fn number(resource: &Value) -> Option<f64> {
 /// In the unit that is meant, or not at all: nothing is converted by guess.
 fn in_unit(resource: &Value, unit: &str) -> Option<f64> {
     let said = resource.pointer("/valueQuantity/code").or_else(|| resource.pointer("/valueQuantity/unit"));
-    number(resource).filter(|_| said.and_then(Value::as_str) == Some(unit))
+    let said = said.and_then(Value::as_str).map(|said| if said == "℃" { "Cel" } else { said });
+    number(resource).filter(|_| said == Some(unit))
 }
 
 /// BMI of the newest weight and height, said to be computed, with both dates.
