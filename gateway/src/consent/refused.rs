@@ -78,7 +78,7 @@ pub fn still_stands(subject: &Subject, global: &Global, refusal: &Refusal, now: 
         })
 }
 
-/// Whether an agreement, taken by itself, permits anything now ([`counts_alone`]).
+/// Whether an agreement, taken by itself, permits anything now. Legal bases are not looked at.
 #[must_use]
 pub fn counts(subject: &Subject, global: &Global, agreement: &Agreement, now: Timestamp) -> bool {
     let attested_by = agreement.attestation.as_ref().map(|a| a.party.as_str());

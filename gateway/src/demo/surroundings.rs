@@ -234,8 +234,7 @@ pub(super) fn configuration(
     [issuer, staff, clinic_staff]: [&DevIssuer; 3],
     city: &FhirServer,
     portal: &PortalStandIn,
-    phr: &PhrAppStandIn,
-    inbox: &WebhookStandIn,
+    (phr, inbox): (&PhrAppStandIn, &WebhookStandIn),
     [app, clinic, portal_certificate]: [&str; 3],
 ) -> String {
     let uid = rustix::process::getuid().as_raw();

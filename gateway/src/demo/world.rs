@@ -174,8 +174,7 @@ impl World {
             [&issuer, &staff, &clinic_staff],
             &city,
             &portal,
-            &phr,
-            &inbox,
+            (&phr, &inbox),
             [&app.thumbprint(), &clinic.thumbprint(), &portal_thumbprint],
         );
         std::fs::write(&config, text).map_err(during("configuration"))?;
