@@ -292,6 +292,8 @@ fn holds_a_my_number(value: &Value) -> bool {
     }
 }
 
+/// As it is shown in one line: a break is a space, and what doesn't show is not there.
 fn seen(text: &str) -> String {
-    text.chars().filter(|c| !deceives(*c)).collect()
+    let breaks = |c: char| if matches!(c, '\n' | '\t' | '\r' | '\u{2028}' | '\u{2029}') { ' ' } else { c };
+    text.chars().map(breaks).filter(|c| !deceives(*c)).collect()
 }
