@@ -30,3 +30,4 @@ pub mod store;
 pub mod summary;
 pub mod tls;
 pub mod web;
+pub mod week;

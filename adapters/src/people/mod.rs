@@ -3,10 +3,9 @@
 //! What it does: from a seed and a "today", makes family number *i* independently of all others, always the same, so
 //! that any number of them can be streamed. Makers and clinics are marked as invented.
 //! What it never does: use data of real people, produce a My Number, or invent a code of a real code system.
-//! Facts: the routine schedule (see [`rules`]) and the national municipality codes (see [`municipality`]).
+//! Facts: the routine schedule (see [`rules`]) and the national municipality codes (see [`crate::municipality`]).
 
 pub mod fhir;
-pub mod municipality;
 mod names;
 pub mod phr;
 pub mod rules;
@@ -18,7 +17,7 @@ use jiff::civil::Date;
 use rand::{Rng, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
 
-use municipality::{MUNICIPALITIES, Municipality};
+use crate::municipality::{MUNICIPALITIES, Municipality};
 use names::{BOYS, CLINICS, FATHERS, GIRLS, MAKERS, MOTHERS, Name, SURNAMES};
 use rules::{Vaccine, plus_days};
 
