@@ -6,6 +6,13 @@
 //! What it never does: guess, repair a score, keep an item's wording (it is copyright), or let one bad record keep another back.
 //! A bad record that may be urgent says so all the same.
 
+mod members;
+mod reader;
+mod salvage;
+pub mod wire;
+
+pub(crate) use reader::local_day;
+
 use std::fmt;
 
 use jiff::Timestamp;
@@ -259,6 +266,8 @@ impl Consultation {
 pub struct Rejected {
     /// Which, where it could be read; else its place in the page, from 0.
     pub id: Result<ConsultationId, usize>,
+    /// Whose, where it could be read. A change of choice that can't be read counts as a withdrawal of everything of theirs.
+    pub user: Option<UserId>,
     /// Everything that is wrong, in order; at least one.
     pub problems: Vec<Problem>,
     /// Whether anything readable in it says that it can't wait: a human gets to know all the same.
@@ -270,8 +279,7 @@ pub struct Rejected {
 pub struct Problem {
     /// Which field.
     pub field: String,
-    /// What is wrong, as a code of the error catalogue: `missing`, `out-of-range`, `too-many`, `after-consultation`,
-    /// `check-digit`, `in-the-future`, `too-long`, `not-a-date`, `unknown-value`, `my-number`, `not-json`, `too-large` …
+    /// What is wrong, as a code of the table in `docs/consultation-source.md`.
     pub why: &'static str,
 }
 

@@ -16,8 +16,8 @@ mod reader;
 mod resources;
 pub mod stand_in;
 mod strict;
-mod text;
-mod when;
+pub(crate) mod text;
+pub(crate) mod when;
 pub mod wire;
 
 pub use client::{PhrApp, PhrAppError};
