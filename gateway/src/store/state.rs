@@ -184,6 +184,7 @@ impl Subject {
             | Event::ForwardEnded(_) => {}
             Event::EnrolmentCodeIssued(_) | Event::CodeUsed(_) | Event::CounterLooked(_) => {}
             Event::SummaryOpened(_) | Event::NotTheirPatient(_) => {}
+            Event::CaseFlagged(_) | Event::AlertDecided(_) | Event::BasisConfirmed(_) | Event::BasisDisclosed(_) => {}
             _ => self.take_record(event)?,
         }
         Ok(())
@@ -325,6 +326,10 @@ fn about(event: &Event) -> Option<PersonId> {
         Event::ForwardAsked(e) => e.subject,
         Event::SummaryOpened(e) => e.subject,
         Event::NotTheirPatient(e) => e.subject,
+        Event::CaseFlagged(e) => e.subject,
+        Event::AlertDecided(e) => e.subject,
+        Event::BasisConfirmed(e) => e.subject,
+        Event::BasisDisclosed(e) => e.subject,
         _ => return None,
     };
     Some(PersonId::of(person.0))
