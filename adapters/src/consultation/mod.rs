@@ -6,10 +6,20 @@
 //! What it never does: guess, repair a score, keep an item's wording (it is copyright), or let one bad record keep another back.
 //! A bad record that may be urgent says so all the same.
 
+mod client;
+mod details;
+pub mod fhir;
 mod members;
 mod reader;
 mod salvage;
+pub mod stand_in;
 pub mod wire;
+
+pub use client::{
+    ANSWER_BYTES_MAX, ConsultationService, DETAILS_MAX, Outcome, OutcomeCode, Returned, ServiceError, Shape,
+    read_pushed,
+};
+pub use wire::Broken;
 
 pub(crate) use reader::local_day;
 

@@ -9,7 +9,7 @@ use jiff::tz::Offset;
 use jiff::{SignedDuration, Timestamp};
 
 use super::members::{self, Members};
-use super::{Problem, UserId};
+use super::{ConsultationId, Problem, UserId};
 use crate::municipality::MunicipalityCode;
 use crate::my_number;
 use crate::phr_app::text::{clean, deceives};
@@ -33,6 +33,11 @@ pub(super) struct Part<'a> {
 impl<'a> Part<'a> {
     pub fn of_record(members: Members<'a>) -> Self {
         Self { path: "", members }
+    }
+
+    /// An object of a list that stands under this path.
+    pub fn under(path: &'static str, members: Members<'a>) -> Self {
+        Self { path, members }
     }
 
     /// A member as it was written.
@@ -150,6 +155,15 @@ impl Reader {
         };
         self.wrong_in(part, name, why);
         None
+    }
+
+    pub fn consultation_id(&mut self, part: &mut Part<'_>, name: &str) -> Option<ConsultationId> {
+        let text = self.text(part, name)?;
+        let id = ConsultationId::parse(&text);
+        if id.is_none() {
+            self.wrong_in(part, name, "not-an-id");
+        }
+        id
     }
 
     pub fn user_id(&mut self, part: &mut Part<'_>, name: &str) -> Option<UserId> {

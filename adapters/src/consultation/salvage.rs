@@ -2,6 +2,8 @@
 //!
 //! What it never does: give anything of the record but yes or no.
 
+use super::members;
+
 /// Characters behind a name within which its value begins.
 const NEAR: usize = 256;
 /// Bytes of a list of scores, at most.
@@ -19,10 +21,14 @@ pub(super) fn says_yes(raw: &str) -> bool {
 
 /// Whether raw scores have something above 0 in tenth place or behind it: of more than ten, nobody knows which is item 10.
 pub(super) fn item_10(raw: &str) -> bool {
+    let above_0 = |score: &str| score.bytes().any(|b| (b'1'..=b'9').contains(&b));
+    if let Some(scores) = members::list(raw, LIST_MAX) {
+        return scores.into_iter().skip(9).any(above_0);
+    }
     let Some(inner) = raw.strip_prefix('[') else { return false };
     let inner = head(inner, LIST_MAX);
     let inner = inner.split(']').next().unwrap_or_default();
-    inner.split(',').skip(9).any(|score| score.bytes().any(|b| (b'1'..=b'9').contains(&b)))
+    inner.split(',').skip(9).any(above_0)
 }
 
 /// What stands behind each `"name" :` of a text.
@@ -60,6 +66,7 @@ mod tests {
         ] {
             assert!(may_be_urgent(urgent), "{urgent}");
         }
+        assert!(item_10("[0,0,[],0,0,0,0,0,0,1]"), "a list in its midst hides nothing");
         for calm in [
             "",
             "\"emergency\"",

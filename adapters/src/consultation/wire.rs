@@ -50,11 +50,28 @@ pub fn choices(body: &[u8], now: Timestamp) -> Result<Page<Result<ChoiceChanged,
     page(body, |raw, index| choice_changed(raw, index, now))
 }
 
+/// Reads what was pushed: a list of records, as a page has it, or one record.
+///
+/// # Errors
+/// [`Broken`] when it is neither.
+pub(super) fn pushed(body: &[u8], now: Timestamp) -> Result<Vec<Result<Consultation, Rejected>>, Broken> {
+    let text = String::from_utf8_lossy(body);
+    let repaired = matches!(text, Cow::Owned(_));
+    let broken = |what| Broken { what, urgent: salvage::may_be_urgent(&text) };
+    let mut members = Members::read(&text).ok_or_else(|| broken("body"))?;
+    let Some(items) = members.take("items") else {
+        return Ok(records(repaired, &[text.trim()], |raw, index| consultation(raw, index, now)));
+    };
+    let raws = members::list(items, RECORDS_MAX).ok_or_else(|| broken("items"))?;
+    Ok(records(repaired, &raws, |raw, index| consultation(raw, index, now)))
+}
+
 fn page<T>(
     body: &[u8],
     read: impl Fn(&str, usize) -> Result<T, Rejected>,
 ) -> Result<Page<Result<T, Rejected>>, Broken> {
     let text = String::from_utf8_lossy(body);
+    let repaired = matches!(text, Cow::Owned(_));
     let broken = |what| Broken { what, urgent: salvage::may_be_urgent(&text) };
     let mut members = Members::read(&text).ok_or_else(|| broken("body"))?;
     let raws = members.take("items").and_then(|raw| members::list(raw, RECORDS_MAX)).ok_or_else(|| broken("items"))?;
@@ -68,17 +85,16 @@ fn page<T>(
     if members.left().next().is_some() {
         return Err(broken("a member that isn't known"));
     }
-    let items = records(&text, &raws, read);
+    let items = records(repaired, &raws, read);
     Ok(Page { items, next, more })
 }
 
 /// Reads records one by one. Those that hold what stands for broken UTF-8, if the body wasn't UTF-8, are left out.
 fn records<T>(
-    text: &Cow<'_, str>,
+    repaired: bool,
     raws: &[&str],
     read: impl Fn(&str, usize) -> Result<T, Rejected>,
 ) -> Vec<Result<T, Rejected>> {
-    let repaired = matches!(text, Cow::Owned(_));
     let one = |(index, raw): (usize, &&str)| {
         let record = read(raw, index);
         if !repaired || !raw.contains(char::REPLACEMENT_CHARACTER) {
@@ -95,12 +111,12 @@ pub(super) fn is_watermark(text: &str) -> bool {
     (1..=NEXT_BYTES_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
-fn whole(why: &'static str) -> Problem {
+pub(super) fn whole(why: &'static str) -> Problem {
     Problem { field: String::new(), why }
 }
 
 /// A record as rejected: names it and says whether it may be urgent, from whatever can be read.
-fn reject(raw: &str, index: usize, problems: Vec<Problem>) -> Rejected {
+pub(super) fn reject(raw: &str, index: usize, problems: Vec<Problem>) -> Rejected {
     let Some(mut members) = Members::read(raw) else {
         return Rejected { id: Err(index), user: None, problems, urgent: salvage::may_be_urgent(raw) };
     };
@@ -150,7 +166,7 @@ pub fn consultation(raw: &str, index: usize, now: Timestamp) -> Result<Consultat
 
 /// All fields are read before the first missing one ends it, so that every problem is found.
 fn fields(r: &mut Reader, mut record: Part<'_>) -> Option<Consultation> {
-    let id = consultation_id(r, &mut record, "id");
+    let id = r.consultation_id(&mut record, "id");
     let at = r.instant(&mut record, "at");
     let asker = r.part(&mut record, "asker");
     let asker = asker.and_then(|part| user(r, part, at));
@@ -183,15 +199,6 @@ fn fields(r: &mut Reader, mut record: Part<'_>) -> Option<Consultation> {
         present,
         contact: contact?,
     })
-}
-
-fn consultation_id(r: &mut Reader, part: &mut Part<'_>, name: &str) -> Option<ConsultationId> {
-    let text = r.text(part, name)?;
-    let id = ConsultationId::parse(&text);
-    if id.is_none() {
-        r.wrong_in(part, name, "not-an-id");
-    }
-    id
 }
 
 fn user(r: &mut Reader, mut part: Part<'_>, at: Option<Timestamp>) -> Option<User> {
@@ -346,7 +353,7 @@ pub(super) fn means(word: &str) -> Option<Means> {
     })
 }
 
-fn choice_changed(raw: &str, index: usize, now: Timestamp) -> Result<ChoiceChanged, Rejected> {
+pub(super) fn choice_changed(raw: &str, index: usize, now: Timestamp) -> Result<ChoiceChanged, Rejected> {
     if let Some(why) = unreadable(raw) {
         return Err(reject(raw, index, vec![whole(why)]));
     }

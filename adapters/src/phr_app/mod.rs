@@ -15,7 +15,7 @@ mod measures;
 mod reader;
 mod resources;
 pub mod stand_in;
-mod strict;
+pub(crate) mod strict;
 pub(crate) mod text;
 pub(crate) mod when;
 pub mod wire;
