@@ -21,6 +21,7 @@ pub mod ledger;
 pub mod manage;
 pub mod metrics;
 pub mod notify;
+pub mod package;
 pub mod reload;
 pub mod request;
 mod routes;

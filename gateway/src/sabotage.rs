@@ -144,6 +144,13 @@ pub enum Check {
     KnownOrigin,
     LaunchPatient,
     PageOfWhole,
+    ChoiceUnread,
+    OwnChoice,
+    OncePacked,
+    PackageOf,
+    WithdrawalsRead,
+    Recall,
+    SecondPerson,
 }
 
 /// Whether a check is switched off: never, in a build that is not made for sabotage.

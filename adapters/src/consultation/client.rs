@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::details::{self, Refused};
 use super::fhir::{self, FhirNames};
 use super::wire::{self, Broken};
-use super::{ChoiceChanged, Consultation, ConsultationId, Detail, Page, Problem, Rejected, Wanted};
+use super::{ChoiceChanged, Consultation, ConsultationId, Detail, Page, Rejected, Wanted};
 use crate::http::{HttpClient, HttpError, Limits, Response};
 
 /// Bytes of one answer, at most: a page of sound records and one of 10 MB among them.
@@ -94,16 +94,23 @@ pub fn read_pushed(body: &[u8], shape: &Shape, now: Timestamp) -> Result<Vec<Res
 pub struct Returned {
     /// Which consultation.
     pub id: ConsultationId,
-    /// What is wrong with it.
-    pub problem: Problem,
+    /// Which field of it, by its path.
+    pub field: String,
+    /// What is wrong, as a code.
+    pub why: String,
 }
 
 impl Rejected {
     /// What the service is told of it: nothing, where not even its id can be read.
     pub fn returned(&self) -> impl Iterator<Item = Returned> + '_ {
         let id = self.id.as_ref().ok();
-        id.into_iter()
-            .flat_map(|id| self.problems.iter().map(|problem| Returned { id: id.clone(), problem: problem.clone() }))
+        id.into_iter().flat_map(|id| {
+            self.problems.iter().map(|problem| Returned {
+                id: id.clone(),
+                field: problem.field.clone(),
+                why: problem.why.to_owned(),
+            })
+        })
     }
 }
 
@@ -283,7 +290,7 @@ impl ConsultationService {
     /// # Errors
     /// See [`ServiceError`]; what was told before an error was told.
     pub async fn returned(&self, returned: &[Returned]) -> Result<(), ServiceError> {
-        let item = |Returned { id, problem }: &Returned| json!({"id": id.as_str(), "field": problem.field, "why": problem.why});
+        let item = |Returned { id, field, why }: &Returned| json!({"id": id.as_str(), "field": field, "why": why});
         self.tell("/v1/returned", returned, item).await
     }
 

@@ -22,7 +22,8 @@ const REPRESENTATION: &str = "http://hl7.org/fhir/StructureDefinition/iso21090-E
 const BEGINNING: &str = "1970-01-01T00:00:00Z";
 
 /// The service's `linkId`s. All of them have to be named, but for those that a service doesn't have: empty.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct FhirNames {
     /// Canonical of the questionnaire whose responses are consultations.
     pub questionnaire: String,

@@ -6,7 +6,7 @@
 mod acts;
 pub mod client;
 pub mod commands;
-mod explain;
+pub(crate) mod explain;
 mod import;
 mod lists;
 mod report;

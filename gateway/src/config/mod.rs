@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use sekisho_adapters::consultation::Shape;
 use sekisho_adapters::my_portal::PortalCodes;
 use sekisho_policy::PartyId;
 use toml::de::DeTable;
@@ -191,7 +192,7 @@ pub enum SourceKind {
     /// A PHR app (docs/phr-app-source.md).
     PhrApp,
     /// An online consultation service (docs/consultation-source.md). Nothing is asked of it by a route: `[week]` collects.
-    Consultation,
+    Consultation(Shape),
     /// A My Portal-style source.
     MyPortal {
         /// Our registered client.
@@ -284,7 +285,8 @@ impl Config {
         let mut sources = Vec::new();
         top.each("source", |s| sources.extend(source(s, base, &registry)));
         // What a consultation service holds goes nowhere by a route.
-        let asked: Vec<Source> = sources.iter().filter(|s| s.kind != SourceKind::Consultation).cloned().collect();
+        let asked: Vec<Source> =
+            sources.iter().filter(|s| !matches!(s.kind, SourceKind::Consultation(_))).cloned().collect();
         let mut routes = Vec::new();
         top.each("route", |s| routes.extend(routes::read(s, &registry, &asked).map(Arc::new)));
         let mut summaries = Vec::new();
@@ -445,11 +447,16 @@ fn source(s: &mut Section<'_, '_, '_>, base: &Path, registry: &RegistryText) -> 
     let key = s.optional_text("key", "PEM file with its key").map(|t| base.join(t.value));
     let timeout_ms = s.number("timeout_ms", 10_000, 1..=300_000);
     let body_bytes_max = s.number("body_bytes_max", 4 << 20, 1_024..=64 << 20) as usize;
-    let known = |t: &str| ["fhir", "phr-app", "consultation", "my-portal"].contains(&t).then(|| t.to_owned());
-    let kind = match s.parsed("kind", "`fhir`, `phr-app`, `consultation` or `my-portal`", known) {
+    let known = |t: &str| {
+        ["fhir", "phr-app", "consultation", "consultation-fhir", "my-portal"].contains(&t).then(|| t.to_owned())
+    };
+    let kind = match s.parsed("kind", "`fhir`, `phr-app`, `consultation`, `consultation-fhir` or `my-portal`", known) {
         Some(kind) if kind.value == "fhir" => Some(SourceKind::Fhir),
         Some(kind) if kind.value == "phr-app" => Some(SourceKind::PhrApp),
-        Some(kind) if kind.value == "consultation" => Some(SourceKind::Consultation),
+        Some(kind) if kind.value == "consultation" => Some(SourceKind::Consultation(Shape::Plain)),
+        Some(kind) if kind.value == "consultation-fhir" => {
+            s.embedded("names").map(|names| SourceKind::Consultation(Shape::Fhir(Box::new(names))))
+        }
         Some(_) => {
             let client_id = s.text("client_id", "the gateway's registered client at the portal").value;
             let redirect_uri = s.text("redirect_uri", "where the portal sends people back to").value;

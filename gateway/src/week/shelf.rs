@@ -4,7 +4,7 @@
 //! content key as well, so that erasure takes it. Changes that belong together are made in one durable step.
 
 use minicbor::{Decode, Encode};
-use sekisho_policy::{PartyId, PersonId, Timestamp};
+use sekisho_policy::{BasisId, PartyId, PersonId, Timestamp};
 
 use super::calendar::Week;
 use crate::ids::{AlertId, CaseId, PackageId, TextId};
@@ -31,6 +31,7 @@ mod kind {
     pub const TELL: u8 = 14;
     pub const PLANNED: u8 = 15;
     pub const NUMBER: u8 = 16;
+    pub const BASIS: u8 = 17;
 }
 
 /// A case: where it is. Nothing in it names anybody outside.
@@ -185,9 +186,9 @@ pub struct Copied {
     /// SHA-256 of the sealed file.
     #[cbor(n(1), with = "minicbor::bytes")]
     pub digest: [u8; 32],
-    /// The cases whose rows are in it.
+    /// The cases whose rows are in it, and whether with their words.
     #[n(2)]
-    pub cases: Vec<Id16>,
+    pub cases: Vec<(Id16, bool)>,
     /// The cases that it says are recalled.
     #[n(3)]
     pub recalled: Vec<Id16>,
@@ -202,6 +203,9 @@ pub struct History {
     /// When the last choice that was taken over was made, ms since the epoch.
     #[n(1)]
     pub choice_ms: Option<i64>,
+    /// The refusal that it made, where it was *nothing*.
+    #[n(2)]
+    pub refusal: Option<Id16>,
 }
 
 /// A call for a human.
@@ -231,6 +235,26 @@ pub struct Alert {
     /// What was decided: the ledger has by whom and why.
     #[n(7)]
     pub decided: Option<u8>,
+}
+
+/// A legal basis that a second person has not looked at yet.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Basis {
+    /// About whom.
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub person: [u8; 16],
+    /// The party whose professional decided.
+    #[n(1)]
+    pub by_party: String,
+    /// Who decided.
+    #[n(2)]
+    pub decided_by: String,
+    /// When, ms since the epoch.
+    #[n(3)]
+    pub recorded_ms: i64,
+    /// Until when somebody should have looked, ms since the epoch.
+    #[n(4)]
+    pub due_ms: i64,
 }
 
 /// Something that a service is to be told.
@@ -308,6 +332,7 @@ rows! {
     put_recalled recalled recalled_at(municipality: PartyId, case: CaseId) i64 = RECALLED [municipality.bytes(), case.bytes()];
     put_number number number_at(municipality: PartyId, number: &str) Id16 = NUMBER [municipality.bytes(), number.as_bytes()];
     put_package_of package_of_week package_of_at(municipality: PartyId, week: u32, part: u32) Id16 = PACKAGE_OF [municipality.bytes(), &week.to_be_bytes(), &part.to_be_bytes()];
+    put_basis basis basis_at(id: BasisId) Basis = BASIS [id.bytes()];
     put_tell tell tell_at(service: PartyId, id: [u8; 16]) Tell = TELL [service.bytes(), &id];
 }
 
@@ -337,10 +362,13 @@ impl Changes {
         self.sign(Place::new(kind::MEMBER, &[package.bytes(), case.bytes()]));
     }
 
-    /// The municipality holds what it got of the case, or not any more.
-    pub fn held(&mut self, municipality: PartyId, case: CaseId, holds: bool) {
+    /// The municipality holds what it got of the case, with its words or without; or not any more.
+    pub fn held(&mut self, municipality: PartyId, case: CaseId, full: Option<bool>) {
         let place = Place::new(kind::HELD, &[municipality.bytes(), case.bytes()]);
-        if holds { self.sign(place) } else { self.drop(place) }
+        match full {
+            Some(full) => self.0.push(ShelfChange::Put(place, encode(&full))),
+            None => self.drop(place),
+        }
     }
 
     /// A recall was told in a package that is confirmed.
@@ -359,6 +387,11 @@ impl Changes {
         if open { self.sign(place) } else { self.drop(place) }
     }
 
+    /// A second person has looked at the basis.
+    pub fn drop_basis(&mut self, id: BasisId) {
+        self.drop(basis_at(id));
+    }
+
     /// The service was told.
     pub fn told(&mut self, service: PartyId, id: [u8; 16]) {
         self.drop(tell_at(service, id));
@@ -368,7 +401,13 @@ impl Changes {
     ///
     /// # Errors
     /// When the person was erased, or the vault can't be read.
-    pub fn put_minimum(&mut self, store: &Store, person: PersonId, case: CaseId, row: &Minimum) -> Result<(), StoreError> {
+    pub fn put_minimum(
+        &mut self,
+        store: &Store,
+        person: PersonId,
+        case: CaseId,
+        row: &Minimum,
+    ) -> Result<(), StoreError> {
         let place = Place::new(kind::MINIMUM, &[case.bytes()]);
         let key = store.vault().key_of(person, KeyClass::Content)?;
         let sealed = key.key.seal(case.bytes(), &encode(row));
@@ -376,18 +415,20 @@ impl Changes {
         Ok(())
     }
 
-    /// All of it goes with the person: see [`Shelf::cases_of`].
-    pub fn forget(&mut self, person: PersonId, id: CaseId, case: &Case, municipality: Option<PartyId>) {
+    /// All of a case goes with the person, but what municipalities hold: [`Changes::forget_at`].
+    pub fn forget(&mut self, person: PersonId, id: CaseId, case: &Case) {
         self.drop(case_at(id));
         self.drop(Place::new(kind::MINIMUM, &[id.bytes()]));
         self.drop(Place::new(kind::OF_PERSON, &[person.bytes(), id.bytes()]));
-        if let Some(municipality) = municipality {
-            self.drop(Place::new(kind::WAITING, &[municipality.bytes(), id.bytes()]));
-            self.drop(Place::new(kind::HELD, &[municipality.bytes(), id.bytes()]));
-        }
         if let Stage::Packed(package) | Stage::Delivered(package) | Stage::Withheld(package) = case.stage {
             self.drop(Place::new(kind::MEMBER, &[&package.0, id.bytes()]));
         }
+    }
+
+    /// Of a case nothing waits for a municipality, and nothing is known that it holds.
+    pub fn forget_at(&mut self, municipality: PartyId, id: CaseId) {
+        self.waiting(municipality, id, false);
+        self.held(municipality, id, None);
     }
 
     /// Makes them, durably.
@@ -460,6 +501,14 @@ impl Shelf<'_> {
         Ok(ids.into_iter().map(CaseId::of).collect())
     }
 
+    /// Whether a municipality holds something of a case, and if so whether with its words.
+    ///
+    /// # Errors
+    /// When the vault can't be read.
+    pub fn held_as(&self, of: PartyId, case: CaseId) -> Result<Option<bool>, StoreError> {
+        self.get(&Place::new(kind::HELD, &[of.bytes(), case.bytes()]))
+    }
+
     /// Cases that are recalled and whose recall no confirmed package has told, and since when.
     ///
     /// # Errors
@@ -489,6 +538,20 @@ impl Shelf<'_> {
     pub fn open_alerts(&self, after: Option<AlertId>, limit: usize) -> Result<Vec<AlertId>, StoreError> {
         let ids = self.ids(kind::OPEN_ALERT, &[], after.map(|id| *id.bytes()), limit)?;
         Ok(ids.into_iter().map(AlertId::of).collect())
+    }
+
+    /// Legal bases that wait for a second look.
+    ///
+    /// # Errors
+    /// When the vault can't be read.
+    pub fn bases(&self, limit: usize) -> Result<Vec<(BasisId, Basis)>, StoreError> {
+        let rows = self.0.vault().along_shelf(&Place::new(kind::BASIS, &[]), None, limit)?;
+        let mut bases = Vec::with_capacity(rows.len());
+        for (at, row) in rows {
+            let Some(id) = at.key().last_chunk() else { continue };
+            bases.push((BasisId::of(*id), decoded(&row)?));
+        }
+        Ok(bases)
     }
 
     /// What a service is to be told.

@@ -184,7 +184,7 @@ impl Known {
     /// `None` for what no route may ask.
     fn new(config: Source, http: HttpClient, jobs: Option<Arc<Jobs>>) -> Option<Self> {
         let how = match &config.kind {
-            SourceKind::Consultation => return None,
+            SourceKind::Consultation(_) => return None,
             SourceKind::Fhir => How::Fhir,
             SourceKind::PhrApp => How::PhrApp(PhrApp::new(http.clone(), config.url.clone())),
             SourceKind::MyPortal { client_id, redirect_uri, codes } => {

@@ -1,0 +1,16 @@
+//! Packages, sealed.
+use crate::ledger::checkpoint::LedgerKey;
+use crate::week::row::{Head, Row};
+
+/// Stub.
+///
+/// # Errors
+/// Never.
+pub fn seal(head: &Head, rows: &[&Row], _to: &str, _key: &LedgerKey) -> Result<Vec<u8>, std::io::Error> {
+    let mut out = serde_json::to_vec(head)?;
+    for row in rows {
+        out.push(b'\n');
+        serde_json::to_writer(&mut out, row)?;
+    }
+    Ok(out)
+}
