@@ -43,6 +43,8 @@ pub struct Subject {
     pub adopted_from: Option<Timestamp>,
     /// Who may receive on a legal basis, and since when one is recorded: each party once, ended or not.
     pub officials: Vec<(PartyId, Timestamp)>,
+    /// Legal bases that nobody has disclosed, and who may receive on them.
+    pub undisclosed: Vec<(BasisId, PartyId)>,
 }
 
 /// A verified link that holds.
@@ -92,6 +94,7 @@ impl Subject {
             enrolled: false,
             adopted_from: None,
             officials: Vec::new(),
+            undisclosed: Vec::new(),
         }
     }
 
@@ -147,8 +150,13 @@ impl Subject {
     }
 
     fn note_official(&mut self, header: &Header, event: &Event) {
-        let Event::BasisRecorded(basis) = event else { return };
+        let basis = match event {
+            Event::BasisRecorded(basis) => basis,
+            Event::BasisDisclosed(e) => return self.undisclosed.retain(|(id, _)| *id != BasisId::of(e.basis.0)),
+            _ => return,
+        };
         let party = party_id(&basis.recipient);
+        self.undisclosed.push((BasisId::of(basis.basis.0), party));
         if !self.officials.iter().any(|(known, _)| *known == party) {
             self.officials.push((party, header.at()));
         }

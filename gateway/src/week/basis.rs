@@ -10,10 +10,10 @@ use super::plan;
 use super::shelf::{Basis, Changes, Shelf};
 use crate::app::App;
 use crate::config::week::Service;
-use crate::consent::people::{NewBasis, parse_instant, record_basis, rfc3339};
+use crate::consent::people::{ActError, NewBasis, parse_instant, record_basis, rfc3339};
 use crate::ids::{AlertId, TextId};
 use crate::ledger::entry::{Bytes16, Cause};
-use crate::ledger::event::{AlertDecision, BasisConfirmed, BasisEnded, Event};
+use crate::ledger::event::{AlertDecision, BasisConfirmed, BasisDisclosed, BasisEnded, Event};
 use crate::sabotage::{self, Check};
 use crate::store::{Draft, StoreError};
 
@@ -149,4 +149,26 @@ pub async fn confirm(
 /// When the store fails.
 pub fn late(app: &App, now: Timestamp) -> Result<usize, StoreError> {
     Ok(Shelf(&app.store).bases(LIST_MAX)?.iter().filter(|(_, row)| row.due_ms <= now.millis()).count())
+}
+
+/// A named official discloses a basis to the person concerned, who sees from then on what rested on it. Never a guardian.
+///
+/// # Errors
+/// When there is no such basis, nobody is named, or the store fails.
+pub async fn disclose(app: &Arc<App>, subject: PersonId, id: BasisId, by: &str, cause: Cause) -> Result<(), ActError> {
+    if by.trim().is_empty() {
+        return Err(ActError::Field { field: "by", why: "must name the official who discloses it" });
+    }
+    let recorded = app.store.update(subject, |dossier, _, now| {
+        let paper = dossier.papers.bases.iter().find(|paper| paper.id == id).ok_or(ActError::Unknown("legal basis"))?;
+        let event = Event::BasisDisclosed(BasisDisclosed {
+            basis: Bytes16(*id.bytes()),
+            subject: Bytes16(*subject.bytes()),
+            by: by.to_owned(),
+            at_ms: now.millis(),
+        });
+        let events = paper.disclosed.is_none().then_some(event).into_iter().collect();
+        Ok::<_, ActError>(((), Draft { events, cause: Some(cause), ..Draft::default() }))
+    });
+    recorded.await.map(|_| ())
 }
