@@ -175,14 +175,7 @@ pub(super) fn read(
 
 /// EPDS 8/9, item 10, and nothing else: the criteria of the 青色フラグ are the service's and the municipality's to write down.
 const fn defaults() -> Criteria {
-    Criteria {
-        epds_sum: 9,
-        epds_item_10: 1,
-        marks: Vec::new(),
-        repeated: 3,
-        repeated_days: 28,
-        rise: 4,
-    }
+    Criteria { epds_sum: 9, epds_item_10: 1, marks: Vec::new(), repeated: 3, repeated_days: 28, rise: 4 }
 }
 
 fn criteria(s: &mut Section<'_, '_, '_>) -> Criteria {
@@ -208,12 +201,7 @@ fn criteria(s: &mut Section<'_, '_, '_>) -> Criteria {
     }
 }
 
-fn service(
-    s: &mut Section<'_, '_, '_>,
-    base: &Path,
-    registry: &RegistryText,
-    sources: &[Source],
-) -> Option<Service> {
+fn service(s: &mut Section<'_, '_, '_>, base: &Path, registry: &RegistryText, sources: &[Source]) -> Option<Service> {
     let party = s.parsed("party", "a registered consultation service that is also a [[source]]", |text| {
         let party = registry.party(text).filter(|party| party.kind == "consultation-service")?;
         let source = sources.iter().find(|source| source.code == party.code)?;

@@ -97,9 +97,7 @@ async fn refuse(app: &App, choice: &Choice<'_>) -> Result<RefusalId, GiveError> 
 /// Lifts the refusal that an earlier choice in the same service made, and no other.
 async fn lift(app: &App, choice: &Choice<'_>, refusal: RefusalId) -> Result<(), GiveError> {
     let recorded = app.store.update(choice.person, |dossier, _, now| {
-        let stands = |r: &&sekisho_policy::Refusal| {
-            r.id == refusal && r.grantor == choice.person && r.lift.is_none()
-        };
+        let stands = |r: &&sekisho_policy::Refusal| r.id == refusal && r.grantor == choice.person && r.lift.is_none();
         let found = dossier.subject.records.refusals.iter().find(stands);
         let lifted = found.map(|r| {
             Event::RefusalLifted(RefusalLifted {
@@ -120,8 +118,7 @@ async fn grant(app: &App, choice: &Choice<'_>, beside: Beside) -> Result<(), Giv
     let recorded = app.store.update(choice.person, |dossier, global, now| {
         let mut rows: Beside = fresh(app, &beside)?;
         let terms = terms(app, global, choice, now)?;
-        let word =
-            Word { subject: choice.person, person: choice.person, attestation: choice.attestation.clone() };
+        let word = Word { subject: choice.person, person: choice.person, attestation: choice.attestation.clone() };
         if !holds(dossier, &terms, now) && app.store.by_idempotency(choice.key)?.is_none() {
             attested::counts(app, &dossier.subject, global, &word, &terms, 0, now)?;
             let approved = attested::approved(id, &word, &terms, now);

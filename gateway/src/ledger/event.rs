@@ -7,8 +7,8 @@ use minicbor::{Decode, Encode};
 
 use super::entry::{Bytes16, Bytes32, EntryType, encode};
 pub use super::parts::{
-    AlertDecision, Attestation, BlockedFrom, Booking, ConsentText, ErasureAnswer, ForwardEnd, LinkTarget, Outcome, PrunedOf, Question,
-    RetiredId, Terms, Way,
+    AlertDecision, Attestation, BlockedFrom, Booking, ConsentText, ErasureAnswer, ForwardEnd, LinkTarget, Outcome,
+    PrunedOf, Question, RetiredId, Terms, Way,
 };
 
 /// Bytes that are not the body of the entry's type.

@@ -179,7 +179,9 @@ mod tests {
             assert_eq!(week(text).to_string(), text);
             assert_eq!(Week::of_number(week(text).number()), Some(week(text)));
         }
-        for wrong in ["2025-W53", "2026-W00", "2026-W54", "2026-W7", "26-W07", "2026W47", "2026-w47", "２０２６-W47", ""] {
+        for wrong in
+            ["2025-W53", "2026-W00", "2026-W54", "2026-W7", "26-W07", "2026W47", "2026-w47", "２０２６-W47", ""]
+        {
             assert_eq!(Week::parse(wrong), None, "{wrong}");
         }
     }

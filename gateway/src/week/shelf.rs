@@ -368,7 +368,13 @@ impl Changes {
     ///
     /// # Errors
     /// When the person was erased, or the vault can't be read.
-    pub fn put_minimum(&mut self, store: &Store, person: PersonId, case: CaseId, row: &Minimum) -> Result<(), StoreError> {
+    pub fn put_minimum(
+        &mut self,
+        store: &Store,
+        person: PersonId,
+        case: CaseId,
+        row: &Minimum,
+    ) -> Result<(), StoreError> {
         let place = Place::new(kind::MINIMUM, &[case.bytes()]);
         let key = store.vault().key_of(person, KeyClass::Content)?;
         let sealed = key.key.seal(case.bytes(), &encode(row));

@@ -2,7 +2,11 @@
 //!
 //! Each trigger alone is enough. What raises urgency never lowers it.
 
-use jiff::Timestamp;
+use std::cmp::Reverse;
+
+use jiff::{SignedDuration, Timestamp};
+use sekisho_adapters::consultation::Consultation;
+use serde::{Deserialize, Serialize};
 
 /// The criteria, from configuration. The criteria of the 青色フラグ itself are not in the source text: `marks` is where a
 /// municipality and a service write down theirs.
@@ -14,11 +18,11 @@ pub struct Criteria {
     pub epds_item_10: u8,
     /// Marks of the service that flag by themselves.
     pub marks: Vec<Mark>,
-    /// So many consultations within `repeated_days`, this one included, raise urgency.
+    /// So many consultations within `repeated_days`, this one included, raise urgency; one alone never does.
     pub repeated: u8,
     /// Days that count for that.
     pub repeated_days: u16,
-    /// A sum that rose by so much since the last raises urgency.
+    /// A sum that rose by so much since the last questionnaire raises urgency; one that didn't rise never does.
     pub rise: u8,
 }
 
@@ -43,7 +47,8 @@ pub struct Earlier {
 }
 
 /// Why a nurse is needed. Each alone is enough.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Trigger {
     /// EPDS: the sum of what was answered reaches the threshold.
     EpdsSum {
@@ -82,7 +87,8 @@ pub enum Urgency {
 }
 
 /// Why urgency is higher than the triggers alone make it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Raise {
     /// So many consultations in so many days.
     Repeated {
@@ -101,7 +107,7 @@ pub enum Raise {
 }
 
 /// A flag (要ケア): at least one trigger.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Flag {
     /// Why; at least one, in the order of [`Trigger`].
     pub triggers: Vec<Trigger>,
@@ -119,3 +125,85 @@ pub struct Verdict {
     /// A professional judged and gave no reason: that goes back to the service, whatever else flags.
     pub judgement_without_reason: bool,
 }
+
+impl Trigger {
+    /// Its code in rows and entries.
+    #[must_use]
+    pub fn code(&self) -> String {
+        match self {
+            Self::EpdsSum { .. } => "epds-sum".to_owned(),
+            Self::EpdsItem10 { .. } => "epds-item-10".to_owned(),
+            Self::Judgement => "judgement".to_owned(),
+            Self::Emergency => "emergency".to_owned(),
+            Self::Mark { code } => format!("mark:{code}"),
+        }
+    }
+}
+
+/// Days of repeated consultations are counted in these.
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+
+/// Whether a consultation needs a nurse. `earlier` are the same person's with the same service, in any order; what isn't before
+/// this one doesn't count, and this one itself may be among them.
+#[must_use]
+pub fn triage(consultation: &Consultation, earlier: &[Earlier], criteria: &Criteria) -> Verdict {
+    let triggers = triggers(consultation, criteria);
+    let judgement_without_reason = consultation.judgement.is_some_and(|judgement| !judgement.reasoned);
+    if triggers.is_empty() {
+        return Verdict { flag: None, judgement_without_reason };
+    }
+    let raises = raises(consultation, earlier, criteria);
+    let cannot_wait = |trigger: &Trigger| matches!(trigger, Trigger::EpdsItem10 { .. } | Trigger::Emergency);
+    let urgency = match () {
+        () if triggers.iter().any(cannot_wait) => Urgency::Urgent,
+        () if !raises.is_empty() => Urgency::Raised,
+        () => Urgency::Weekly,
+    };
+    Verdict { flag: Some(Flag { triggers, urgency, raises }), judgement_without_reason }
+}
+
+fn triggers(consultation: &Consultation, criteria: &Criteria) -> Vec<Trigger> {
+    let mut triggers = Vec::new();
+    if let Some(epds) = consultation.epds {
+        // What wasn't answered can only add to it: a partial sum suffices.
+        if epds.sum() >= criteria.epds_sum {
+            triggers.push(Trigger::EpdsSum { sum: epds.sum(), from: criteria.epds_sum, answered: epds.answered() });
+        }
+        if let Some(score) = epds.item_10().filter(|score| *score >= criteria.epds_item_10) {
+            triggers.push(Trigger::EpdsItem10 { score });
+        }
+    }
+    if consultation.judgement.is_some_and(|judgement| judgement.reasoned) {
+        triggers.push(Trigger::Judgement);
+    }
+    if consultation.emergency {
+        triggers.push(Trigger::Emergency);
+    }
+    // In the order of the criteria: the service's order says nothing.
+    let marked = criteria.marks.iter().filter(|mark| consultation.marks.contains(&mark.code));
+    triggers.extend(marked.map(|mark| Trigger::Mark { code: mark.code.clone() }));
+    triggers
+}
+
+fn raises(consultation: &Consultation, earlier: &[Earlier], criteria: &Criteria) -> Vec<Raise> {
+    let mut raises = Vec::new();
+    let before = || earlier.iter().filter(|one| one.at < consultation.at);
+    let counted = |one: &&Earlier| consultation.at.duration_since(one.at) <= DAY * i32::from(criteria.repeated_days);
+    let count = u8::try_from(before().filter(counted).count()).unwrap_or(u8::MAX).saturating_add(1);
+    if count > 1 && count >= criteria.repeated {
+        raises.push(Raise::Repeated { count, days: criteria.repeated_days });
+    }
+    // Of two at one instant the lower counts: what is unclear raises.
+    let last = before().filter_map(|one| Some((one.at, one.sum?))).max_by_key(|(at, sum)| (*at, Reverse(*sum)));
+    if let (Some((_, from)), Some(epds)) = (last, consultation.epds) {
+        let to = epds.sum();
+        if to > from && to.saturating_sub(from) >= criteria.rise {
+            raises.push(Raise::Rising { from, to });
+        }
+    }
+    raises
+}
+
+#[cfg(test)]
+#[path = "triage_tests.rs"]
+mod tests;
