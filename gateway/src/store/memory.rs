@@ -15,6 +15,7 @@ use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use sekisho_policy::{Consent, LegalBasis, PersonId, Refusal, Scope};
 
 use super::embedded::writer::{Guard, Slot};
+use super::papers::BasisPaper;
 use super::state::{Agreement, Link, Pairwise, Papers, Proposal, Subject};
 use super::{Store, StoreError};
 use crate::ledger::event::{Attestation, LinkTarget, Terms};

@@ -7,7 +7,7 @@ use jiff::civil::Date;
 use sekisho_adapters::consultation::Means;
 use serde::{Deserialize, Serialize};
 
-use super::triage::{Flag, Urgency};
+use super::triage::{Flag, Mark, Raise, Trigger, Urgency};
 
 /// One row. What is `None` or empty was not permitted, or isn't there; `kind` says which of the two it is.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,7 +72,8 @@ pub enum Ground {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reason {
-    /// `epds-sum`, `epds-item-10`, `judgement`, `emergency`, `mark:…`, `repeated`, `rising`.
+    /// `epds-sum`, `epds-item-10`, `judgement`, `emergency`, `mark:…`, `repeated`, `rising`; in an identity-only row only the
+    /// classes `questionnaire`, `judgement`, `emergency`, `mark`, `repeated`.
     pub code: String,
     /// In Japanese. In an identity-only row: the class alone, no score.
     pub ja: String,
@@ -212,10 +213,68 @@ impl<'de> Deserialize<'de> for Urgency {
     }
 }
 
-/// The reasons of a flag in words. With `scores`, as in a full row; else the classes alone.
+/// The reasons of a flag in words. With `scores`, as in a full row; else the classes alone, each once: which item was answered
+/// how, which mark was set and whether a score rose is content.
 #[must_use]
-pub fn reasons(_flag: &Flag, _scores: bool, _marks: &[super::triage::Mark]) -> Vec<Reason> {
-    Vec::new()
+pub fn reasons(flag: &Flag, scores: bool, marks: &[Mark]) -> Vec<Reason> {
+    let triggers = flag.triggers.iter().map(|trigger| if scores { in_words(trigger, marks) } else { class(trigger) });
+    let raises = flag.raises.iter().filter_map(|raise| match raise {
+        Raise::Repeated { count, days } if scores => Some(reason(
+            "repeated",
+            format!("{days}日間に{count}回の相談"),
+            format!("{count} consultations in {days} days"),
+        )),
+        Raise::Repeated { .. } => Some(reason("repeated", "繰り返しの相談", "Repeated consultations")),
+        Raise::Rising { from, to } if scores => Some(reason(
+            "rising",
+            format!("EPDSの合計点が{from}点から{to}点へ上昇"),
+            format!("EPDS sum rose from {from} to {to}"),
+        )),
+        Raise::Rising { .. } => None,
+    });
+    let mut reasons: Vec<Reason> = Vec::with_capacity(4);
+    for reason in triggers.chain(raises) {
+        if !reasons.contains(&reason) {
+            reasons.push(reason);
+        }
+    }
+    reasons
+}
+
+fn in_words(trigger: &Trigger, marks: &[Mark]) -> Reason {
+    let (ja, en) = match trigger {
+        Trigger::EpdsSum { sum, from, answered: 10 } => {
+            (format!("EPDS合計{sum}点（基準{from}点以上）"), format!("EPDS sum {sum} (from {from})"))
+        }
+        Trigger::EpdsSum { sum, from, answered } => (
+            format!("EPDS合計{sum}点以上（10項目中{answered}項目に回答、基準{from}点以上）"),
+            format!("EPDS sum at least {sum} ({answered} of 10 items answered; from {from})"),
+        ),
+        Trigger::EpdsItem10 { score } => (format!("EPDS項目10が{score}点"), format!("EPDS item 10: {score}")),
+        Trigger::Judgement => (
+            "専門職の判断（理由の記載あり）".to_owned(),
+            "A professional's judgement, with a written reason".to_owned(),
+        ),
+        Trigger::Emergency => ("相談サービスの緊急の印".to_owned(), "The service's emergency mark".to_owned()),
+        Trigger::Mark { code } => match marks.iter().find(|mark| mark.code == *code) {
+            Some(mark) => (mark.label_ja.clone(), mark.label_en.clone()),
+            None => (format!("サービスの印: {code}"), format!("Mark of the service: {code}")),
+        },
+    };
+    Reason { code: trigger.code(), ja, en }
+}
+
+fn class(trigger: &Trigger) -> Reason {
+    match trigger {
+        Trigger::EpdsSum { .. } | Trigger::EpdsItem10 { .. } => reason("questionnaire", "質問票", "Questionnaire"),
+        Trigger::Judgement => reason("judgement", "専門職の判断", "A professional's judgement"),
+        Trigger::Emergency => reason("emergency", "緊急", "Emergency"),
+        Trigger::Mark { .. } => reason("mark", "相談サービスの基準", "A criterion of the service"),
+    }
+}
+
+fn reason(code: &str, ja: impl Into<String>, en: impl Into<String>) -> Reason {
+    Reason { code: code.to_owned(), ja: ja.into(), en: en.into() }
 }
 
 macro_rules! silent {
@@ -229,3 +288,57 @@ macro_rules! silent {
 }
 
 silent!(Row, Who, Contact, Reach, Words);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flag() -> Flag {
+        Flag {
+            triggers: vec![
+                Trigger::EpdsSum { sum: 12, from: 9, answered: 10 },
+                Trigger::EpdsItem10 { score: 2 },
+                Trigger::Judgement,
+                Trigger::Emergency,
+                Trigger::Mark { code: "sleep".to_owned() },
+                Trigger::Mark { code: "other".to_owned() },
+            ],
+            urgency: Urgency::Urgent,
+            raises: vec![Raise::Repeated { count: 3, days: 28 }, Raise::Rising { from: 4, to: 12 }],
+        }
+    }
+
+    #[test]
+    fn full_rows_say_the_scores() {
+        let marks = [Mark { code: "sleep".to_owned(), label_ja: "睡眠".to_owned(), label_en: "Sleep".to_owned() }];
+        let said: Vec<(String, String)> = reasons(&flag(), true, &marks).into_iter().map(|r| (r.code, r.ja)).collect();
+        let expected = [
+            ("epds-sum", "EPDS合計12点（基準9点以上）"),
+            ("epds-item-10", "EPDS項目10が2点"),
+            ("judgement", "専門職の判断（理由の記載あり）"),
+            ("emergency", "相談サービスの緊急の印"),
+            ("mark:sleep", "睡眠"),
+            ("mark:other", "サービスの印: other"),
+            ("repeated", "28日間に3回の相談"),
+            ("rising", "EPDSの合計点が4点から12点へ上昇"),
+        ];
+        assert_eq!(said, expected.map(|(code, ja)| (code.to_owned(), ja.to_owned())));
+        let partial = Flag { triggers: vec![Trigger::EpdsSum { sum: 9, from: 9, answered: 4 }], ..flag() };
+        assert_eq!(reasons(&partial, true, &[])[0].en, "EPDS sum at least 9 (4 of 10 items answered; from 9)");
+    }
+
+    #[test]
+    fn identity_only_rows_say_classes_and_no_number() {
+        let marks = [Mark { code: "sleep".to_owned(), label_ja: "睡眠".to_owned(), label_en: "Sleep".to_owned() }];
+        let said = reasons(&flag(), false, &marks);
+        let codes: Vec<&str> = said.iter().map(|reason| reason.code.as_str()).collect();
+        assert_eq!(codes, ["questionnaire", "judgement", "emergency", "mark", "repeated"]);
+        for text in said.iter().flat_map(|reason| [&reason.code, &reason.ja, &reason.en]) {
+            assert!(
+                !text.chars().any(|c| c.is_numeric()) && !text.contains("EPDS") && !text.contains("睡眠"),
+                "{text}"
+            );
+            assert!(!text.to_ascii_lowercase().contains("sleep") && !text.contains("item"), "{text}");
+        }
+    }
+}

@@ -2,6 +2,8 @@
 //!
 //! Each trigger alone is enough. What raises urgency never lowers it.
 
+use std::cmp::Reverse;
+
 use jiff::{SignedDuration, Timestamp};
 use sekisho_adapters::consultation::Consultation;
 use serde::{Deserialize, Serialize};
@@ -16,11 +18,11 @@ pub struct Criteria {
     pub epds_item_10: u8,
     /// Marks of the service that flag by themselves.
     pub marks: Vec<Mark>,
-    /// So many consultations within `repeated_days`, this one included, raise urgency.
+    /// So many consultations within `repeated_days`, this one included, raise urgency; one alone never does.
     pub repeated: u8,
     /// Days that count for that.
     pub repeated_days: u16,
-    /// A sum that rose by so much since the last raises urgency.
+    /// A sum that rose by so much since the last questionnaire raises urgency; one that didn't rise never does.
     pub rise: u8,
 }
 
@@ -191,7 +193,8 @@ fn raises(consultation: &Consultation, earlier: &[Earlier], criteria: &Criteria)
     if count > 1 && count >= criteria.repeated {
         raises.push(Raise::Repeated { count, days: criteria.repeated_days });
     }
-    let last = before().filter_map(|one| Some((one.at, one.sum?))).max_by_key(|(at, _)| *at);
+    // Of two at one instant the lower counts: what is unclear raises.
+    let last = before().filter_map(|one| Some((one.at, one.sum?))).max_by_key(|(at, sum)| (*at, Reverse(*sum)));
     if let (Some((_, from)), Some(epds)) = (last, consultation.epds) {
         let to = epds.sum();
         if to > from && to.saturating_sub(from) >= criteria.rise {
@@ -200,3 +203,7 @@ fn raises(consultation: &Consultation, earlier: &[Earlier], criteria: &Criteria)
     }
     raises
 }
+
+#[cfg(test)]
+#[path = "triage_tests.rs"]
+mod tests;
