@@ -1,5 +1,6 @@
 //! The `sekisho` command.
 
+mod batch;
 mod import;
 mod keep;
 
@@ -147,6 +148,9 @@ enum Command {
     },
     /// Print the manual page
     Man,
+    /// The nurses' week by hand: what would go, making it up, a package as a file
+    #[command(subcommand)]
+    Batch(batch::BatchCommand),
     /// An official's act over the operators' socket: path and JSON body, as in docs/operations.md
     Act {
         /// Path, such as /people
@@ -279,6 +283,7 @@ fn run(command: Command) -> Result<(), String> {
             keep::restore(&from, &read_config(&config)?, checkpoint.as_deref(), destroyed.as_deref())
         }
         Command::Report { since, until, party, socket } => keep::report(&since, until, party, &socket),
+        Command::Batch(command) => batch::batch(command),
         Command::ImportConsents { file, party, dry_run, socket } => {
             import::consents(crate::import::Options { file, party, socket, dry_run })
         }

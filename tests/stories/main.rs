@@ -38,3 +38,4 @@ mod sign_in;
 mod sources;
 mod summary;
 mod time;
+mod week;
