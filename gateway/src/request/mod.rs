@@ -18,7 +18,7 @@ pub(crate) mod gather;
 mod http2;
 pub mod incoming;
 pub mod issuer;
-mod json;
+pub(crate) mod json;
 pub mod logout;
 pub mod narrow;
 pub mod paging;
