@@ -31,6 +31,7 @@ mod pages;
 mod paths;
 mod portal;
 mod preview;
+mod preview_drawn;
 mod proofs;
 mod reload;
 mod revocation;

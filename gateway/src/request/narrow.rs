@@ -461,6 +461,10 @@ fn covers_code(coverage: &Coverage, resource: &Members<'_>) -> bool {
 
 fn in_scope(scope: &DataScope, coverage: &Coverage, resource: &Members<'_>) -> bool {
     let DataScope::Within(periods) = scope else { return true };
+    if coverage.resource == "Patient" && coverage.date_elements.is_empty() {
+        // Who somebody is has no date: a summary of some years bears a name as well.
+        return true;
+    }
     let date = coverage.date_elements.iter().find_map(|name| member(resource, name)?.as_str());
     let Some((first, last)) = date.and_then(span_of_date) else { return false };
     periods.iter().any(|period| period.covers(first, last))
