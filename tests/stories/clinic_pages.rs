@@ -29,7 +29,7 @@ pub async fn check(doctor: &mut Browser, reference: &str) -> Page {
 }
 
 /// Says that it is the right person.
-async fn confirm(doctor: &mut Browser, checked: &Page, reference: &str) -> Page {
+pub async fn confirm(doctor: &mut Browser, checked: &Page, reference: &str) -> Page {
     let (csrf, patient) = (checked.hidden("csrf"), checked.hidden("patient"));
     doctor.send("/clinic/summary", &[("csrf", &csrf), ("reference", reference), ("patient", &patient)]).await
 }

@@ -3,6 +3,7 @@
 mod access;
 mod adoption;
 mod backup;
+mod bad_input;
 mod bookings;
 mod callers;
 mod clinic_pages;
