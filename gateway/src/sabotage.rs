@@ -144,6 +144,11 @@ pub enum Check {
     KnownOrigin,
     LaunchPatient,
     PageOfWhole,
+    AdmittedParts,
+    UntilParts,
+    LinksOfAll,
+    PreviewHeld,
+    PreviewProposed,
 }
 
 /// Whether a check is switched off: never, in a build that is not made for sabotage.

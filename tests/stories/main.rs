@@ -28,6 +28,7 @@ mod narrowing;
 mod notices;
 mod officials;
 mod operators;
+mod own_preview;
 mod pages;
 mod paths;
 mod portal;

@@ -11,6 +11,7 @@ mod discovery;
 mod erasures;
 mod forwards;
 mod link_codes;
+mod preview;
 mod problem;
 mod relay;
 mod views;
@@ -35,6 +36,7 @@ use crate::request::authenticate::{AuthError, Caller, KnownParty, Showing, authe
 use crate::request::body::ReplyBody;
 use crate::request::connection::Connection;
 use crate::request::incoming::RequestBody;
+use crate::request::releases::Handle;
 use crate::request::token::TokenError;
 use crate::routes::matched;
 use crate::sabotage::{self, Check};
@@ -68,6 +70,7 @@ routes! {
     Propose "POST" "/v1/consents";
     Consent "GET" "/v1/consents/{id}";
     Record "GET" "/v1/consents/{id}/receipt";
+    Preview "GET" "/v1/consents/{id}/preview";
     Approve "POST" "/v1/consents/{id}/approve";
     Decline "POST" "/v1/consents/{id}/refuse";
     Revoke "POST" "/v1/consents/{id}/revoke";
@@ -120,6 +123,8 @@ pub struct Answer {
     content_type: &'static str,
     body: Bytes,
     headers: Vec<(HeaderName, HeaderValue)>,
+    /// What the body is a release of.
+    release: Option<Arc<Handle>>,
 }
 
 impl Answer {
@@ -129,6 +134,7 @@ impl Answer {
             content_type: "application/json; charset=utf-8",
             body: Bytes::from(value.to_string()),
             headers: Vec::new(),
+            release: None,
         }
     }
 
@@ -143,7 +149,10 @@ impl Answer {
     }
 
     fn into_response(self) -> Response<ReplyBody> {
-        let mut response = Response::new(ReplyBody::plain(self.body));
+        let mut response = Response::new(match self.release {
+            Some(handle) => ReplyBody::release(self.body, handle),
+            None => ReplyBody::plain(self.body),
+        });
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
@@ -192,6 +201,7 @@ async fn answer(
         Which::Propose => consents::propose(&call).await,
         Which::Consent => consents::one(&call, id).await,
         Which::Record => consents::record(&call, id).await,
+        Which::Preview => preview::show(&call, id).await,
         Which::Approve => consents::approve(&call, id).await,
         Which::Decline => consents::decline(&call, id).await,
         Which::Revoke => consents::revoke(&call, id).await,
