@@ -21,6 +21,7 @@ mod etags;
 mod family;
 mod forward;
 mod import;
+mod ips;
 mod linking;
 mod looks;
 mod management;

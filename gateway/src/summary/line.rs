@@ -5,7 +5,7 @@ use bumpalo::Bump;
 use jiff::civil::Date;
 use jiff::tz::{TimeZone, offset};
 
-use super::{codes, state};
+use super::{codes, same, state};
 use crate::request::json::Json;
 use crate::store::registry::PartyText;
 
@@ -130,6 +130,7 @@ fn words<'a>(concept: &Json<'a>) -> Option<&'a str> {
 
 fn more(resource: &Json<'_>) -> Vec<String> {
     let mut more = state::words(resource);
+    more.extend(same::is_marked(resource).then(|| same::WORDS.to_owned()));
     more.extend(quantity(resource));
     let component = |part: &Json<'_>| Some(format!("{} {}", words(part.get("code")?)?, quantity(part)?));
     more.extend(resource.list("component").iter().filter_map(component));

@@ -7,6 +7,7 @@
 
 mod codes;
 mod line;
+mod same;
 mod section;
 mod state;
 #[cfg(test)]

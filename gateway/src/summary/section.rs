@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use bumpalo::Bump;
 use bumpalo::collections::Vec as ArenaVec;
 
-use super::{Item, codes, line, state};
+use super::{Item, codes, line, same, state};
 use crate::request::json::{Json, put};
 
 /// Items of one section; older ones are left out, and said to be.
@@ -16,6 +16,9 @@ const ITEMS_MAX: usize = 500;
 /// Of each code, as many stay, for so many codes.
 const OF_EACH_MIN: usize = 5;
 const CODES_MAX: usize = 50;
+
+/// Where the vaccinations stand in [`SECTIONS`].
+const DOSES: usize = 4;
 
 /// A section of the summary.
 #[derive(Debug, PartialEq, Eq)]
@@ -57,7 +60,7 @@ fn place(resource: &Json<'_>, today: &str) -> usize {
         "Condition" if is_over(resource) => 5,
         "Condition" => 2,
         "Observation" if codes::is_vital_sign(resource) => 3,
-        "Immunization" => 4,
+        "Immunization" => DOSES,
         "Procedure" => 6,
         "Observation" | "DiagnosticReport" => 7,
         _ => 8,
@@ -86,6 +89,9 @@ pub(super) fn sorted<'a>(items: Vec<Item<'a>>, today: &str, arena: &'a Bump) -> 
         if let Some(section) = placed.get_mut(place(&item.resource, today)) {
             section.push(item);
         }
+    }
+    if let Some(doses) = placed.get_mut(DOSES) {
+        same::mark(doses, arena);
     }
     let there = SECTIONS.iter().zip(placed).filter(|(section, items)| section.required || !items.is_empty());
     there.map(|(section, items)| (section, listed(items))).collect()
