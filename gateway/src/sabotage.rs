@@ -151,6 +151,11 @@ pub enum Check {
     WithdrawalsRead,
     Recall,
     SecondPerson,
+    AdmittedParts,
+    UntilParts,
+    LinksOfAll,
+    PreviewHeld,
+    PreviewProposed,
 }
 
 /// Whether a check is switched off: never, in a build that is not made for sabotage.

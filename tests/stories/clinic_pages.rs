@@ -29,7 +29,7 @@ pub async fn check(doctor: &mut Browser, reference: &str) -> Page {
 }
 
 /// Says that it is the right person.
-async fn confirm(doctor: &mut Browser, checked: &Page, reference: &str) -> Page {
+pub async fn confirm(doctor: &mut Browser, checked: &Page, reference: &str) -> Page {
     let (csrf, patient) = (checked.hidden("csrf"), checked.hidden("patient"));
     doctor.send("/clinic/summary", &[("csrf", &csrf), ("reference", reference), ("patient", &patient)]).await
 }
@@ -189,6 +189,37 @@ async fn only_doctors_and_nurses_of_the_clinic_itself_open_anything() {
     let page = check(&mut nurse, "Y-17").await;
     assert!(page.says("別の診療所") && page.says("お見せできる情報はありません"), "{}", page.text);
     assert_eq!(find(&town, "Y-17").await.0, 200, "while it is there");
+    town.gateway.stop().await;
+}
+
+/// A reload that asks for a stronger sign-in counts for whoever is signed in, and for a page that is being put together.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stronger_sign_in_is_asked_for_from_the_reload_on() {
+    let town = opened(|text| text).await;
+    booked(&town, "Y-17", town.child()).await;
+    let mut doctor = staff(&town, DOCTOR).await;
+    let checked = check(&mut doctor, "Y-17").await;
+    assert_eq!(checked.status, StatusCode::OK);
+    let faults = Faults { latency_ms: 1_500, ..Faults::default() };
+    town.world.phr.set_knobs(sekisho_adapters::phr_app::stand_in::Knobs { faults, ..Default::default() });
+    let before = town.world.phr.requests();
+    let stronger = async {
+        while town.world.phr.requests() == before {
+            tokio::task::yield_now().await;
+        }
+        let bend = |text: String| {
+            let (others, theirs) = text.split_once("code = \"midori-staff\"").unwrap();
+            format!("{others}code = \"midori-staff\"{}", theirs.replacen("acr = [\"aal2\"]", "acr = [\"aal3\"]", 1))
+        };
+        town.reload_with(bend).await.unwrap();
+    };
+    let (page, ()) = tokio::join!(confirm(&mut doctor, &checked, "Y-17"), stronger);
+    assert!(!page.status.is_success() && !page.says("アレルギー") && !page.says("<svg"), "{}", page.text);
+    assert_eq!(town.newest_outcome().await, "nothing-sent");
+    town.world.phr.set_knobs(sekisho_adapters::phr_app::stand_in::Knobs::default());
+    let csrf = checked.hidden("csrf");
+    let again = doctor.send("/clinic/check", &[("csrf", &csrf), ("reference", "Y-17")]).await;
+    assert!(!again.status.is_success() && !again.says("この患者です"), "{}", again.text);
     town.gateway.stop().await;
 }
 

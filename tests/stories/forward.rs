@@ -476,6 +476,47 @@ async fn a_delivery_under_way_is_cut() {
     }
 }
 
+/// The same configuration, and another file where it points to: what is under way ends, and what waits goes by the new one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replaced_file_of_the_clinics_authority_counts_from_the_reload_on() {
+    let town = opened_on(standing_clock(), |text| text).await;
+    town.world.city.set_knobs(Knobs { entries: Some(480), ..Knobs::default() });
+    let (right, file) = (town.world.directory.join("ca.pem"), town.world.directory.join("clinic-ca.pem"));
+    std::fs::copy(&right, &file).unwrap();
+    let (url, begun, go_on, reading) = slow_clinic(&town).await;
+    let section = |section: &str, url: &str| {
+        leading_to(section, url, "[\"127.0.0.1\", \"::1\"]").replace("ca = \"ca.pem\"", "ca = \"clinic-ca.pem\"")
+    };
+    configure(&town, |text| section(text, &url)).await;
+    let (consent, patient) = grant(&town, &ALL, None).await;
+    let whole = summary(&town, &patient).await.to_string().len();
+    let forward = asked(&town, &consent).await;
+    begun.notified().await;
+    assert_eq!(configure(&town, str::to_owned).await["transfers_cut"], 0, "the same file");
+    let other = DevCa::new((town.world.now)()).unwrap();
+    std::fs::write(&file, other.pem()).unwrap();
+    assert_eq!(configure(&town, str::to_owned).await["transfers_cut"], 1, "another");
+    assert_eq!(town.newest_outcome().await, "cut");
+    go_on.notify_one();
+    let came = reading.await.unwrap();
+    assert!(came < whole, "{came} of {whole} came");
+    // The clinic itself, whose certificate the new authority did not give.
+    let clinic = &town.world.inbox;
+    configure(&town, |text| section(text, &clinic.url())).await;
+    town.pass_seconds(20);
+    while town.gateway.app().outbox.failures("midori-clinic") == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(clinic.asked(), 0);
+    std::fs::copy(&right, &file).unwrap();
+    configure(&town, str::to_owned).await;
+    town.pass_seconds(300);
+    clinic.has_taken(1).await;
+    nothing_waits(&town).await;
+    assert_eq!(clinic.received()[0].id(), forward);
+    town.gateway.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_persons_app_asks_and_once_each_time() {
     let town = opened(standing_clock()).await;

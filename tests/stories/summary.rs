@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::Method;
 use sekisho::clock::Clock;
 use sekisho::demo::world::CLINIC_CLIENT;
-use sekisho_adapters::certs::client_config;
+use sekisho_adapters::certs::{Identity, client_config};
 use sekisho_adapters::fhir_server::stand_in::Knobs;
 use sekisho_adapters::http::Response;
 use sekisho_adapters::identity::stand_in::MintRequest;
@@ -103,22 +103,22 @@ pub async fn summary(town: &Town, patient: &str) -> Value {
     body(&answer)
 }
 
-fn resources<'v>(bundle: &'v Value, kind: &str) -> Vec<&'v Value> {
+pub fn resources<'v>(bundle: &'v Value, kind: &str) -> Vec<&'v Value> {
     let entries = bundle["entry"].as_array().unwrap().iter().map(|entry| &entry["resource"]);
     entries.filter(|resource| resource["resourceType"] == kind).collect()
 }
 
-fn composition(bundle: &Value) -> &Value {
+pub fn composition(bundle: &Value) -> &Value {
     assert_eq!(bundle["entry"][0]["resource"]["resourceType"], "Composition", "it comes first");
     &bundle["entry"][0]["resource"]
 }
 
-fn section<'v>(bundle: &'v Value, code: &str) -> Option<&'v Value> {
+pub fn section<'v>(bundle: &'v Value, code: &str) -> Option<&'v Value> {
     let all = composition(bundle)["section"].as_array().unwrap();
     all.iter().find(|section| section["code"]["coding"][0]["code"] == code)
 }
 
-fn head(bundle: &Value) -> &str {
+pub fn head(bundle: &Value) -> &str {
     composition(bundle)["text"]["div"].as_str().unwrap()
 }
 
@@ -200,7 +200,7 @@ async fn only_what_was_agreed_to_is_asked_for() {
 }
 
 /// The records of the child in the app, with some parts set to something else.
-fn set(town: &Town, parts: &[(&str, Value)]) {
+pub fn set(town: &Town, parts: &[(&str, Value)]) {
     let id = &town.family.children[0].person.id;
     let mut records = town.world.phr.held(id).unwrap();
     for (name, value) in parts {
@@ -329,11 +329,16 @@ pub struct UnderWay {
 
 impl UnderWay {
     pub async fn begun(town: &Town, patient: &str) -> Self {
+        Self::begun_by(town, &town.world.clinic, &town.world.clinic_token().unwrap(), &path(patient)).await
+    }
+
+    /// What this party asks for.
+    pub async fn begun_by(town: &Town, party: &Identity, token: &str, path: &str) -> Self {
         let host = town.world.url.trim_start_matches("https://").to_owned();
-        let tls = client_config(town.world.ca.roots().unwrap(), Some(&town.world.clinic), &[b"h2"]).unwrap();
+        let tls = client_config(town.world.ca.roots().unwrap(), Some(party), &[b"h2"]).unwrap();
         let reader = Reader::connect(town.gateway.address, Arc::new(tls), Some(1 << 24), Some(4_096)).await;
         let reading = tokio::spawn(Arc::clone(&reader).read(Pace::Stalled));
-        let stream = reader.ask(&host, &path(patient), &town.world.clinic_token().unwrap()).await;
+        let stream = reader.ask(&host, path, token).await;
         reader.until(stream, |got| got.bytes > 0 || got.is_over()).await;
         Self { reader, reading, stream }
     }
@@ -346,10 +351,18 @@ impl UnderWay {
         assert!(got.last <= arrived && got.digest.is_none(), "{what}: {got:?}, {arrived} at the acknowledgement");
         self.reading.abort();
     }
+
+    /// It arrives whole.
+    pub async fn ends_whole(self, what: &str) {
+        self.reader.hurry();
+        let got = self.reader.until(self.stream, Got::is_over).await;
+        assert!(got.status == 200 && got.digest.is_some(), "{what}: {got:?}");
+        self.reading.abort();
+    }
 }
 
 /// A town in which a document is long enough to be under way for a while.
-async fn with_much(clock: Clock) -> Town {
+pub async fn with_much(clock: Clock) -> Town {
     let town = opened_on(clock, |text| text).await;
     town.world.city.set_knobs(Knobs { entries: Some(480), ..Knobs::default() });
     town

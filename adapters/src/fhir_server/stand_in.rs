@@ -84,6 +84,8 @@ struct Held {
     rendered: HashMap<String, Bytes>,
     last_headers: Option<HeaderMap>,
     last_target: Option<String>,
+    /// What every search answers instead.
+    instead: Option<Bytes>,
     /// Paths and queries since somebody asked for them to be kept.
     targets: Option<Vec<String>>,
 }
@@ -142,6 +144,11 @@ impl FhirServer {
         let mut held = self.state.held();
         held.rendered.clear();
         held.knobs = knobs;
+    }
+
+    /// Has every search answer these bytes, whatever they are; `None` ends that.
+    pub fn answer_with(&self, instead: Option<Vec<u8>>) {
+        self.state.held().instead = instead.map(Bytes::from);
     }
 
     /// How it misbehaves now.
@@ -249,6 +256,9 @@ fn search(state: &State, held: &mut Held, kind: &str, asked: &Asked) -> Response
     let Some(patient) = patient else {
         return outcome(StatusCode::BAD_REQUEST, "required");
     };
+    if let Some(instead) = &held.instead {
+        return fhir(StatusCode::OK, instead.clone());
+    }
     let target = format!("{kind}?{query}");
     if let Some(body) = held.rendered.get(&target) {
         return fhir(StatusCode::OK, body.clone());

@@ -13,6 +13,7 @@ mod erasures;
 mod forwards;
 mod link_codes;
 mod packages;
+mod preview;
 mod problem;
 mod relay;
 mod views;
@@ -73,6 +74,7 @@ routes! {
     Propose "POST" "/v1/consents";
     Consent "GET" "/v1/consents/{id}";
     Record "GET" "/v1/consents/{id}/receipt";
+    Preview "GET" "/v1/consents/{id}/preview";
     Approve "POST" "/v1/consents/{id}/approve";
     Decline "POST" "/v1/consents/{id}/refuse";
     Revoke "POST" "/v1/consents/{id}/revoke";
@@ -213,6 +215,7 @@ async fn answer(
         Which::Propose => consents::propose(&call).await,
         Which::Consent => consents::one(&call, id).await,
         Which::Record => consents::record(&call, id).await,
+        Which::Preview => preview::show(&call, id).await,
         Which::Approve => consents::approve(&call, id).await,
         Which::Decline => consents::decline(&call, id).await,
         Which::Revoke => consents::revoke(&call, id).await,

@@ -49,6 +49,7 @@ impl Problem {
         match self.status {
             StatusCode::UNAUTHORIZED => answer.with(WWW_AUTHENTICATE, challenge(self.by_key)),
             StatusCode::SERVICE_UNAVAILABLE => answer.with(RETRY_AFTER, "5"),
+            StatusCode::TOO_MANY_REQUESTS => answer.with(RETRY_AFTER, "1"),
             _ => answer,
         }
     }
@@ -185,6 +186,15 @@ impl Problem {
             "not-now",
             "ただいま処理できません。しばらくして、同じ要求をもう一度お送りください。",
             "Not possible right now. Send the same request again later.",
+        )
+    }
+
+    pub(super) fn throttled() -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "throttled",
+            "許可されていない要求が続いています。Retry-After のあとで、もう一度お試しください。",
+            "Too many requests for what is not permitted. Try again after Retry-After.",
         )
     }
 

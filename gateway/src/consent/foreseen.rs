@@ -3,7 +3,8 @@
 //! It permits nothing. The preview narrows by it what the person may see anyway, so that what is shown is what would go.
 
 use sekisho_policy::{
-    AccessRequest, Actor, Categories, ConsentId, Decision, Permit, PersonId, PurposeCode, Receiver, Timestamp, decide,
+    AccessRequest, Actor, Categories, Code, ConsentId, Decision, PartyId, Permit, PersonId, PurposeCode, Receiver,
+    SubjectRecords, Timestamp, decide,
 };
 
 use crate::config::{PurposeFrom, Route};
@@ -27,18 +28,7 @@ pub fn by_route(
     let mut records = subject.records.clone();
     // Whether there is a legal basis is not to be learnt from a preview (invariant 11).
     records.bases.clear();
-    let agreed = ConsentApproved {
-        consent: Bytes16(*ConsentId::mint().bytes()),
-        subject: Bytes16(*person.bytes()),
-        grantor: Bytes16(*grantor.bytes()),
-        terms: terms.clone(),
-        approved_ms: now.millis(),
-        attested_by: None,
-        how: String::new(),
-        attestation: None,
-        proposed_by: None,
-    };
-    records.consents.push(state::consent(&agreed).ok()?);
+    records.consents.push(state::consent(&agreed(person, grantor, terms, now)).ok()?);
     let request = AccessRequest {
         subject: person,
         receiver: Receiver::Party {
@@ -60,8 +50,45 @@ pub fn by_route(
     }
 }
 
+/// That this person agreed to these terms.
+fn agreed(subject: PersonId, grantor: PersonId, terms: &Terms, now: Timestamp) -> ConsentApproved {
+    ConsentApproved {
+        consent: Bytes16(*ConsentId::mint().bytes()),
+        subject: Bytes16(*subject.bytes()),
+        grantor: Bytes16(*grantor.bytes()),
+        terms: terms.clone(),
+        approved_ms: now.millis(),
+        attested_by: None,
+        how: String::new(),
+        attestation: None,
+        proposed_by: None,
+    }
+}
+
+/// What the recipient of these terms could have of these categories of a source about a person of whom nothing is known: by the
+/// words of the terms and the registry alone. What the person's records say about the recipient does not show in it.
+#[must_use]
+pub fn by_terms(
+    subject: PersonId,
+    global: &Global,
+    terms: &Terms,
+    (source, categories): (PartyId, Categories),
+    now: Timestamp,
+) -> Option<Permit> {
+    // Of age, and agreeing for themself.
+    let mut records = SubjectRecords::new(subject, jiff::civil::date(1900, 1, 1));
+    records.consents.push(state::consent(&agreed(subject, subject, terms, now)).ok()?);
+    let purpose = PurposeCode(Code::parse(&terms.purpose).ok()?);
+    let receiver = Receiver::Party { party: party_id(&terms.recipient), actor: Actor::Subject(subject) };
+    let request = AccessRequest { subject, receiver, source, purpose, categories };
+    match decide(&records, &global.registry, &request, now.max(Timestamp::from_millis(terms.from_ms))) {
+        Decision::Permit(permit) => Some(permit),
+        Decision::Deny(_) => None,
+    }
+}
+
 /// The purpose, if it can be asked for by this route.
-fn purpose(route: &Route, wanted: &str) -> Option<PurposeCode> {
+pub(crate) fn purpose(route: &Route, wanted: &str) -> Option<PurposeCode> {
     let is = |code: &&PurposeCode| code.0.as_str() == wanted;
     match &route.purpose {
         PurposeFrom::Route(purpose) => Some(purpose).filter(is).copied(),

@@ -9,6 +9,7 @@ use super::connection::Connection;
 use super::token::Claims;
 use crate::app::App;
 use crate::config::{Forward, Route, Staff, week};
+use crate::sabotage::{self, Check};
 use crate::web::session::SignedIn;
 
 /// The configuration, who asked, and the route that a release was admitted under.
@@ -113,7 +114,8 @@ impl Admission {
         };
         let same =
             |route: &Arc<Route>| now.config.routes.contains(route) && source(&self.app, route) == source(now, route);
-        known && self.routes.iter().all(same)
+        let checked = if sabotage::off(Check::AdmittedParts) { 1 } else { usize::MAX };
+        known && self.routes.iter().take(checked).all(same)
     }
 
     fn purpose_of_week(&self) -> Option<PurposeCode> {

@@ -267,7 +267,8 @@ async fn one(app: &App, permitted: &Permitted<'_>, global: &Global, pairwise: &P
                 tracing::info!(?dropped, source, "not everything the source gave may pass");
             }
             // Nobody chose that these don't pass: a doctor must not take them for not being there.
-            let incomplete = incomplete || dropped.malformed + dropped.leaking + dropped.my_number > 0;
+            let lost = dropped.malformed + dropped.leaking + dropped.my_number;
+            let incomplete = incomplete || lost.saturating_add(unmapped) > 0;
             let withheld = dropped.total().saturating_add(unmapped);
             if json.len() > PART_BYTES_MAX {
                 tracing::warn!(source, bytes = json.len(), "a source holds more than fits into a summary");

@@ -81,6 +81,36 @@ impl<'a> Json<'a> {
         if let Self::Array(items) = self { Some(items) } else { None }
     }
 
+    /// The items of a member that is an array; none of anything else.
+    #[must_use]
+    pub fn list(&self, name: &str) -> &[Self] {
+        self.get(name).and_then(Self::as_array).unwrap_or_default()
+    }
+
+    /// The text of a member.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&'a str> {
+        self.get(name).and_then(Self::as_str)
+    }
+
+    /// An object with these members.
+    #[must_use]
+    pub fn object<const N: usize>(members: [(&'a str, Self); N], arena: &'a Bump) -> Self {
+        Self::Object(Vec::from_iter_in(members, arena))
+    }
+
+    /// An array of these items.
+    #[must_use]
+    pub fn array(items: impl IntoIterator<Item = Self>, arena: &'a Bump) -> Self {
+        Self::Array(Vec::from_iter_in(items, arena))
+    }
+
+    /// A text that was made here.
+    #[must_use]
+    pub fn made(text: &str, arena: &'a Bump) -> Self {
+        Self::Text(arena.alloc_str(text))
+    }
+
     /// Writes it as JSON.
     pub fn write(&self, out: &mut std::vec::Vec<u8>) {
         match self {
@@ -128,6 +158,19 @@ impl<'a> Json<'a> {
 #[must_use]
 pub fn member<'t, 'a>(members: &'t [(&'a str, Json<'a>)], name: &str) -> Option<&'t Json<'a>> {
     members.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
+}
+
+/// The same, to be changed.
+pub fn member_mut<'t, 'a>(members: &'t mut Members<'a>, name: &str) -> Option<&'t mut Json<'a>> {
+    members.iter_mut().find(|(known, _)| *known == name).map(|(_, value)| value)
+}
+
+/// Puts a member in, in the place of one of that name.
+pub fn put<'a>(members: &mut Members<'a>, name: &'a str, value: Json<'a>) {
+    match member_mut(members, name) {
+        Some(known) => *known = value,
+        None => members.push((name, value)),
+    }
 }
 
 /// Takes a member out, by its name.

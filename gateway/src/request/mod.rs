@@ -15,10 +15,11 @@ pub mod dpop;
 pub mod fetch;
 mod frames;
 pub(crate) mod gather;
+pub(crate) mod held;
 mod http2;
 pub mod incoming;
 pub mod issuer;
-mod json;
+pub(crate) mod json;
 pub mod logout;
 pub mod narrow;
 pub mod paging;
@@ -318,7 +319,8 @@ async fn still_linked(
     links: &[(&RouteSource, &str)],
 ) -> Result<bool, Reply> {
     let snapshot = app.store.snapshot(request.subject).await.map_err(|error| untold(&error))?;
-    let same_ids = links.iter().all(|(source, id)| snapshot.subject.id_at(&source.code) == Some(*id));
+    let counted = if sabotage::off(Check::LinksOfAll) { 1 } else { links.len() };
+    let same_ids = links.iter().take(counted).all(|(source, id)| snapshot.subject.id_at(&source.code) == Some(*id));
     let same_login = match caller.and_then(|caller| Some((caller, caller.person?))) {
         Some((caller, person)) if person != app.store.nobody() => {
             let now = app.store.person_of_login(&caller.claims.iss, &caller.claims.sub).await;

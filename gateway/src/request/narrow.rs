@@ -29,6 +29,7 @@ const ARENA_BYTES: usize = 16 << 10;
 /// What narrowing needs to know.
 pub struct Narrowing<'a> {
     permit: &'a Permit,
+    also: Option<&'a Permit>,
     registry: &'a RegistryText,
     pairwise: &'a Pairwise,
     secret: hmac::Key,
@@ -119,14 +120,33 @@ impl<'a> Narrowing<'a> {
         base: &'a str,
     ) -> Self {
         let secret = hmac::Key::new(hmac::HMAC_SHA256, &pairwise.secret);
-        Self { permit, registry, pairwise, secret, source, id_at_source, base }
+        Self { permit, also: None, registry, pairwise, secret, source, id_at_source, base }
+    }
+
+    /// Only what this permit lets pass as well.
+    #[must_use]
+    pub const fn and(mut self, also: &'a Permit) -> Self {
+        self.also = Some(also);
+        self
+    }
+
+    /// What is kept, and for which dates besides, where another permit says so.
+    fn kept(&self) -> impl Iterator<Item = (&'a Kept, Option<&'a DataScope>)> + use<'a> {
+        let also = self.also;
+        self.permit.kept().iter().filter_map(move |kept| match also {
+            None => Some((kept, None)),
+            Some(also) => {
+                let other = also.kept().iter().find(|other| other.category == kept.category)?;
+                Some((kept, Some(&other.data)))
+            }
+        })
     }
 
     /// What a source has to be asked for, so that it is asked for nothing else.
     #[must_use]
     pub fn wanted(&self) -> Vec<Wanted<'a>> {
         let mut wanted: Vec<Wanted<'a>> = Vec::new();
-        for coverage in self.permit.kept().iter().flat_map(|kept| self.coverage(kept)) {
+        for coverage in self.kept().flat_map(|(kept, _)| self.coverage(kept)) {
             let codes = coverage.codes.iter().map(String::as_str);
             match wanted.iter_mut().find(|known| known.resource == coverage.resource) {
                 // Any code there, or here.
@@ -254,9 +274,10 @@ impl<'a> Narrowing<'a> {
     fn allowed(&self, kind: &str, resource: &Members<'_>) -> Result<Allowed<'a>, Why> {
         let mut outside_dates = false;
         let mut allowed = Allowed::default();
-        for kept in self.permit.kept() {
+        for (kept, besides) in self.kept() {
             for coverage in self.coverage(kept).filter(|c| c.resource == kind && covers_code(c, resource)) {
-                if in_scope(&kept.data, coverage, resource) || sabotage::off(Check::DataDates) {
+                let within = |dates: &DataScope| in_scope(dates, coverage, resource);
+                if within(&kept.data) && besides.is_none_or(within) || sabotage::off(Check::DataDates) {
                     allowed.elements.extend(coverage.elements.iter().map(String::as_str));
                     allowed.extensions.extend(coverage.extensions.iter().map(String::as_str));
                 } else {
@@ -461,6 +482,10 @@ fn covers_code(coverage: &Coverage, resource: &Members<'_>) -> bool {
 
 fn in_scope(scope: &DataScope, coverage: &Coverage, resource: &Members<'_>) -> bool {
     let DataScope::Within(periods) = scope else { return true };
+    if coverage.resource == "Patient" && coverage.date_elements.is_empty() {
+        // Who somebody is has no date: a summary of some years bears a name as well.
+        return true;
+    }
     let date = coverage.date_elements.iter().find_map(|name| member(resource, name)?.as_str());
     let Some((first, last)) = date.and_then(span_of_date) else { return false };
     periods.iter().any(|period| period.covers(first, last))

@@ -3,8 +3,9 @@
 //!
 //! Sources: FHIR R4 (`observation-category`, `list-empty-reason`, `data-absent-reason`), JP Core 1.2, IPS 2.0.
 
-use serde_json::{Map, Value, json};
+use bumpalo::Bump;
 
+use crate::request::json::{Json, Members, member, member_mut, put};
 use crate::store::registry::PartyText;
 
 pub(super) use sekisho_adapters::fhir_terms::LOINC;
@@ -32,73 +33,86 @@ const MEASURED: [Measured; 4] = [
 ];
 
 /// Whether a concept holds a code.
-pub(super) fn has(concept: Option<&Value>, system: &str, code: &str) -> bool {
-    let codings = concept.and_then(|concept| concept.get("coding")).and_then(Value::as_array);
-    codings.into_iter().flatten().any(|coding| {
-        let text = |name: &str| coding.get(name).and_then(Value::as_str);
-        text("system") == Some(system) && text("code") == Some(code)
-    })
+pub(super) fn has(concept: &Json<'_>, system: &str, code: &str) -> bool {
+    concept
+        .list("coding")
+        .iter()
+        .any(|coding| coding.text("system") == Some(system) && coding.text("code") == Some(code))
 }
 
-fn measured(observation: &Value) -> Option<&'static Measured> {
-    let code = observation.get("code");
+fn measured(observation: &Json<'_>) -> Option<&'static Measured> {
+    let code = observation.get("code")?;
     MEASURED.iter().find(|one| has(code, LOINC, one.loinc) || has(code, one.system, one.code))
 }
 
 /// Whether an Observation belongs among the vital signs.
-pub(super) fn is_vital_sign(observation: &Value) -> bool {
-    let categories = observation.get("category").and_then(Value::as_array);
-    let said = categories.into_iter().flatten().any(|category| has(Some(category), CATEGORY, "vital-signs"));
+pub(super) fn is_vital_sign(observation: &Json<'_>) -> bool {
+    let said = observation.list("category").iter().any(|category| has(category, CATEGORY, "vital-signs"));
     said || measured(observation).is_some()
 }
 
 /// Adds what IPS and JP Core both want to find.
-pub(super) fn complete(resource: &mut Value) {
+pub(super) fn complete<'a>(resource: &mut Json<'a>, arena: &'a Bump) {
     let known = measured(resource);
-    let Some(object) = resource.as_object_mut() else { return };
-    match object.get("resourceType").and_then(Value::as_str) {
+    let Json::Object(members) = resource else { return };
+    match member(members, "resourceType").and_then(Json::as_str) {
         Some("Observation") => {
             if let Some(known) = known {
-                both_codes(object, known);
+                both_codes(members, known, arena);
             }
         }
         // IPS: `effective[x]` is mandatory, a reason for its absence included.
-        Some("MedicationStatement") if !object.keys().any(|key| key.starts_with("effective")) => {
-            let unknown = json!({"extension": [{"url": ABSENT, "valueCode": "unknown"}]});
-            object.insert("_effectiveDateTime".to_owned(), unknown);
+        Some("MedicationStatement") if !members.iter().any(|(name, _)| name.starts_with("effective")) => {
+            let unknown = Json::object([("url", Json::Text(ABSENT)), ("valueCode", Json::Text("unknown"))], arena);
+            let unknown = Json::object([("extension", Json::array([unknown], arena))], arena);
+            put(members, "_effectiveDateTime", unknown);
         }
         _ => {}
     }
 }
 
-fn both_codes(observation: &mut Map<String, Value>, known: &Measured) {
-    let code = observation.entry("code").or_insert_with(|| json!({}));
-    for (system, value) in [(LOINC, known.loinc), (known.system, known.code)] {
-        if !has(Some(code), system, value)
-            && let Some(codings) = list(code, "coding")
-        {
-            codings.push(json!({"system": system, "code": value}));
+fn both_codes<'a>(observation: &mut Members<'a>, known: &Measured, arena: &'a Bump) {
+    // It was known by one of its codes: there is a list of them.
+    if let Some(code) = member_mut(observation, "code") {
+        for (system, value) in [(LOINC, known.loinc), (known.system, known.code)] {
+            if !has(code, system, value)
+                && let Json::Object(members) = code
+                && let Some(Json::Array(codings)) = member_mut(members, "coding")
+            {
+                codings.push(coding(system, value, arena));
+            }
         }
     }
-    let categories = observation.entry("category").or_insert_with(|| json!([]));
+    if member(observation, "category").is_none() {
+        put(observation, "category", Json::array([], arena));
+    }
+    let Some(Json::Array(all)) = member_mut(observation, "category") else { return };
     for (system, value) in [(CATEGORY, "vital-signs"), (JP_CATEGORY, known.category)] {
-        let Some(all) = categories.as_array_mut() else { return };
-        if !all.iter().any(|category| has(Some(category), system, value)) {
-            all.push(json!({"coding": [{"system": system, "code": value}]}));
+        if !all.iter().any(|category| has(category, system, value)) {
+            all.push(concept(coding(system, value, arena), arena));
         }
     }
 }
 
-fn list<'v>(value: &'v mut Value, name: &str) -> Option<&'v mut Vec<Value>> {
-    value.as_object_mut()?.entry(name).or_insert_with(|| json!([])).as_array_mut()
+pub(super) fn coding<'a>(system: &'a str, code: &'a str, arena: &'a Bump) -> Json<'a> {
+    Json::object([("system", Json::Text(system)), ("code", Json::Text(code))], arena)
+}
+
+/// A concept of this one code.
+pub(super) fn concept<'a>(coding: Json<'a>, arena: &'a Bump) -> Json<'a> {
+    Json::object([("coding", Json::array([coding], arena))], arena)
+}
+
+/// A code with the words for it.
+pub(super) fn shown<'a>(system: &'a str, code: &'a str, display: &'a str, arena: &'a Bump) -> Json<'a> {
+    Json::object([("system", Json::Text(system)), ("code", Json::Text(code)), ("display", Json::Text(display))], arena)
 }
 
 /// Where an item comes from: how it was entered, or what kind of source it is.
 #[must_use]
-pub fn origin<'r>(resource: &'r Value, party: &'r PartyText) -> &'r str {
-    let extensions = resource.get("extension").and_then(Value::as_array);
-    let said = extensions.into_iter().flatten().find(|e| e.get("url").and_then(Value::as_str) == Some(ORIGIN));
-    said.and_then(|e| e.get("valueCode")).and_then(Value::as_str).unwrap_or(match party.kind.as_str() {
+pub fn origin<'r>(resource: &Json<'r>, party: &'r PartyText) -> &'r str {
+    let said = resource.list("extension").iter().find(|extension| extension.text("url") == Some(ORIGIN));
+    said.and_then(|extension| extension.text("valueCode")).unwrap_or(match party.kind.as_str() {
         "phr-app" => "app",
         other => other,
     })
@@ -120,20 +134,19 @@ pub fn origin_words(code: &str) -> (&'static str, &'static str) {
 }
 
 /// Says in the resource itself where it comes from.
-pub(super) fn say_source(resource: &mut Value, party: &PartyText) {
-    let code = origin(resource, party).to_owned();
-    let (ja, _) = origin_words(&code);
-    let tag = json!({"system": ORIGIN_CODES, "code": code, "display": ja});
-    if let Some(object) = resource.as_object_mut() {
-        let source = format!("urn:sekisho:party:{}", party.code);
-        object.insert("meta".to_owned(), json!({"source": source, "tag": [tag]}));
+pub(super) fn say_source<'a>(resource: &mut Json<'a>, party: &'a PartyText, arena: &'a Bump) {
+    let code = origin(resource, party);
+    let (ja, _) = origin_words(code);
+    let tag = shown(ORIGIN_CODES, code, ja, arena);
+    if let Json::Object(members) = resource {
+        let source = Json::made(&format!("urn:sekisho:party:{}", party.code), arena);
+        put(members, "meta", Json::object([("source", source), ("tag", Json::array([tag], arena))], arena));
     }
 }
 
 /// Nothing is listed: nobody can tell from it whether there is something.
-pub(super) fn empty_reason() -> Value {
-    json!({
-        "coding": [{"system": EMPTY_REASON, "code": "unavailable", "display": "Unavailable"}],
-        "text": "情報がありません（「なし」という意味ではありません） / No information (which does not mean none)",
-    })
+pub(super) fn empty_reason(arena: &Bump) -> Json<'_> {
+    let coding = shown(EMPTY_REASON, "unavailable", "Unavailable", arena);
+    let text = "情報がありません（「なし」という意味ではありません） / No information (which does not mean none)";
+    Json::object([("coding", Json::array([coding], arena)), ("text", Json::Text(text))], arena)
 }

@@ -1,11 +1,12 @@
 //! An item in one line, as narrative and the clinic's page show it. Texts of sources stay texts: the templates escape them.
 
 use askama::Template;
+use bumpalo::Bump;
 use jiff::civil::Date;
 use jiff::tz::{TimeZone, offset};
-use serde_json::Value;
 
-use super::{codes, state};
+use super::{codes, same, state};
+use crate::request::json::Json;
 use crate::store::registry::PartyText;
 
 /// An item as people read it.
@@ -36,26 +37,32 @@ struct Head<'a> {
 
 /// The narrative of a section (XHTML, FHIR R4 §2.6.1).
 pub(super) fn narrative(lines: &[Line], left_out: usize) -> String {
-    plain(&Narrative { lines, left_out }.render().unwrap_or_default())
+    plain(Narrative { lines, left_out }.render().unwrap_or_default())
 }
 
 /// The narrative of the whole document.
 pub(super) fn head(sentences: &[(String, String)]) -> String {
-    plain(&Head { sentences }.render().unwrap_or_default())
+    plain(Head { sentences }.render().unwrap_or_default())
+}
+
+/// A narrative as it stands in a resource.
+pub(super) fn text<'a>(div: &str, arena: &'a Bump) -> Json<'a> {
+    Json::object([("status", Json::Text("generated")), ("div", Json::made(div, arena))], arena)
 }
 
 /// Without characters that XML can't hold, and without those that turn the direction of what follows.
-fn plain(text: &str) -> String {
+fn plain(text: String) -> String {
     let odd = |c: char| {
         (c.is_control() && !matches!(c, '\n' | '\t'))
             || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffe}' | '\u{ffff}')
     };
-    text.chars().filter(|c| !odd(*c)).collect()
+    // Nearly all texts hold none.
+    if text.chars().any(odd) { text.chars().filter(|c| !odd(*c)).collect() } else { text }
 }
 
 /// An item in a line.
 #[must_use]
-pub fn line(resource: &Value, party: &PartyText) -> Line {
+pub fn line(resource: &Json<'_>, party: &PartyText) -> Line {
     let (ja, en) = codes::origin_words(codes::origin(resource, party));
     Line {
         what: what(resource),
@@ -67,7 +74,7 @@ pub fn line(resource: &Value, party: &PartyText) -> Line {
 
 /// The moment by which items are sorted, in ms since the epoch: of a day, a month or a year its last in Japan. None where it is not
 /// said as a date.
-pub(super) fn moment(resource: &Value) -> Option<i64> {
+pub(super) fn moment(resource: &Json<'_>) -> Option<i64> {
     let text = when(resource)?;
     // Most are days: a reader that has to say why they are no instants would take longer than all else here.
     if text.contains('T') {
@@ -87,74 +94,76 @@ pub(super) fn moment(resource: &Value) -> Option<i64> {
 }
 
 /// The date that an item bears, as its source wrote it.
-pub(super) fn when(resource: &Value) -> Option<&str> {
-    const DATES: [&str; 12] = [
-        "/effectiveDateTime",
-        "/effectiveInstant",
-        "/effectivePeriod/start",
-        "/occurrenceDateTime",
-        "/occurrenceString",
-        "/onsetDateTime",
-        "/performedDateTime",
-        "/performedPeriod/start",
-        "/authoredOn",
-        "/recordedDate",
-        "/dateAsserted",
-        "/issued",
+pub(super) fn when<'a>(resource: &Json<'a>) -> Option<&'a str> {
+    const DATES: [(&str, Option<&str>); 12] = [
+        ("effectiveDateTime", None),
+        ("effectiveInstant", None),
+        ("effectivePeriod", Some("start")),
+        ("occurrenceDateTime", None),
+        ("occurrenceString", None),
+        ("onsetDateTime", None),
+        ("performedDateTime", None),
+        ("performedPeriod", Some("start")),
+        ("authoredOn", None),
+        ("recordedDate", None),
+        ("dateAsserted", None),
+        ("issued", None),
     ];
-    DATES.iter().find_map(|at| resource.pointer(at)?.as_str())
+    let said = |(name, part): &(&str, Option<&str>)| {
+        let member = resource.get(name)?;
+        part.map_or_else(|| member.as_str(), |part| member.text(part))
+    };
+    DATES.iter().find_map(said)
 }
 
-fn what(resource: &Value) -> String {
+fn what(resource: &Json<'_>) -> String {
     let concepts = ["code", "medicationCodeableConcept", "vaccineCode", "type", "category"];
-    let named = concepts.iter().find_map(|name| words(resource.get(*name)?));
-    let kind = || resource.get("resourceType").and_then(Value::as_str).unwrap_or_default().to_owned();
-    named.unwrap_or_else(kind)
+    let named = concepts.iter().find_map(|name| words(resource.get(name)?));
+    named.or_else(|| resource.text("resourceType")).unwrap_or_default().to_owned()
 }
 
 /// A concept in words: its text, a display, or a code.
-fn words(concept: &Value) -> Option<String> {
-    if let Some(text) = concept.get("text").and_then(Value::as_str) {
-        return Some(text.to_owned());
-    }
-    let codings = concept.get("coding").and_then(Value::as_array)?;
-    let by = |name: &str| codings.iter().find_map(|coding| coding.get(name)?.as_str());
-    by("display").or_else(|| by("code")).map(str::to_owned)
+fn words<'a>(concept: &Json<'a>) -> Option<&'a str> {
+    let by = |name: &str| concept.list("coding").iter().find_map(|coding| coding.text(name));
+    concept.text("text").or_else(|| by("display")).or_else(|| by("code"))
 }
 
-fn more(resource: &Value) -> Vec<String> {
-    let text = |at: &str| resource.pointer(at).and_then(Value::as_str);
-    let list = |name: &str| resource.get(name).and_then(Value::as_array).into_iter().flatten();
+fn more(resource: &Json<'_>) -> Vec<String> {
     let mut more = state::words(resource);
+    more.extend(same::is_marked(resource).then(|| same::WORDS.to_owned()));
     more.extend(quantity(resource));
-    more.extend(
-        list("component").filter_map(|part| Some(format!("{} {}", words(part.get("code")?)?, quantity(part)?))),
-    );
-    more.extend(text("/valueString").map(str::to_owned));
-    more.extend(resource.get("valueCodeableConcept").and_then(words));
-    more.extend(text("/criticality").map(|code| criticality(code).to_owned()));
-    more.extend(list("reaction").flat_map(|reaction| {
-        let shown = reaction.get("manifestation").and_then(Value::as_array).into_iter().flatten().filter_map(words);
-        let told = reaction.get("description").and_then(Value::as_str).map(str::to_owned);
-        shown.chain(told).collect::<Vec<_>>()
-    }));
-    more.extend(list("dosage").filter_map(|dosage| dosage.get("text")?.as_str()).map(str::to_owned));
-    more.extend(list("protocolApplied").filter_map(dose));
-    more.extend(list("note").filter_map(|note| note.get("text")?.as_str()).map(str::to_owned));
+    let component = |part: &Json<'_>| Some(format!("{} {}", words(part.get("code")?)?, quantity(part)?));
+    more.extend(resource.list("component").iter().filter_map(component));
+    let mut texts: Vec<&str> = resource.text("valueString").into_iter().collect();
+    texts.extend(resource.get("valueCodeableConcept").and_then(words));
+    texts.extend(resource.text("criticality").map(criticality));
+    for reaction in resource.list("reaction") {
+        texts.extend(reaction.list("manifestation").iter().filter_map(words));
+        texts.extend(reaction.text("description"));
+    }
+    texts.extend(resource.list("dosage").iter().filter_map(|dosage| dosage.text("text")));
+    more.extend(texts.into_iter().map(str::to_owned));
+    more.extend(resource.list("protocolApplied").iter().filter_map(dose));
+    more.extend(resource.list("note").iter().filter_map(|note| note.text("text")).map(str::to_owned));
     more
 }
 
-fn quantity(of: &Value) -> Option<String> {
+fn quantity(of: &Json<'_>) -> Option<String> {
     let quantity = of.get("valueQuantity")?;
-    let unit = quantity.get("unit").or_else(|| quantity.get("code")).and_then(Value::as_str).unwrap_or_default();
+    let unit = quantity.get("unit").or_else(|| quantity.get("code")).and_then(Json::as_str).unwrap_or_default();
     let unit = if unit == "Cel" { "℃" } else { unit };
-    let than = quantity.get("comparator").and_then(Value::as_str).unwrap_or_default();
-    Some(format!("{than}{} {unit}", quantity.get("value")?).trim().to_owned())
+    let than = quantity.text("comparator").unwrap_or_default();
+    Some(format!("{than}{} {unit}", figure(quantity.get("value")?)?).trim().to_owned())
 }
 
-fn dose(protocol: &Value) -> Option<String> {
-    let number = protocol.get("doseNumberPositiveInt").map(Value::to_string);
-    let number = number.or_else(|| Some(protocol.get("doseNumberString")?.as_str()?.to_owned()))?;
+/// A number as it was written, or a text that stands in its place.
+const fn figure<'a>(value: &Json<'a>) -> Option<&'a str> {
+    if let Json::Number(said) | Json::Text(said) = value { Some(said) } else { None }
+}
+
+fn dose(protocol: &Json<'_>) -> Option<String> {
+    let number = protocol.get("doseNumberPositiveInt").and_then(figure);
+    let number = number.or_else(|| protocol.text("doseNumberString"))?;
     Some(format!("{number}回目 / dose {number}"))
 }
 

@@ -7,26 +7,31 @@
 
 mod codes;
 mod line;
+mod same;
 mod section;
 mod state;
 #[cfg(test)]
 mod tests;
 
+use bumpalo::Bump;
 use jiff::civil::Date;
 use sekisho_policy::Timestamp;
-use serde::Deserialize;
-use serde_json::{Value, json};
 
 pub use line::{Line, line};
 pub use section::{SECTIONS, Section};
+pub(crate) use state::is_void;
 
 use crate::ids::{PairwiseId, random};
+use crate::request::json::{self, Json, Members, put, take};
 use crate::sabotage::{self, Check};
 use crate::store::registry::PartyText;
 
 /// What stands at the head of every summary.
 pub const NOT_NONE: (&str, &str) =
     ("記載がないことは「なし」を意味しません。", "What is not listed here is not thereby absent.");
+
+/// What there is room for at first, while a document is put together.
+const ARENA_BYTES: usize = 256 << 10;
 
 /// Whose summary it is.
 pub struct About<'a> {
@@ -91,7 +96,7 @@ enum Lack<'a> {
 struct Item<'a> {
     from: usize,
     party: &'a PartyText,
-    resource: Value,
+    resource: Json<'a>,
 }
 
 /// Puts a document together.
@@ -99,50 +104,47 @@ struct Item<'a> {
 /// # Errors
 /// When no source gave name and date of birth.
 pub fn compose(about: &About<'_>, contributions: &[Contribution<'_>], now: Timestamp) -> Result<Document, NoIdentity> {
-    let (items, lacks) = gathered(about, contributions);
+    let arena = Bump::with_capacity(ARENA_BYTES);
+    let (items, lacks) = gathered(about, contributions, &arena);
     let missing = lacks.iter().any(|lack| matches!(lack, Lack::Missing(_)));
     let (patients, others): (Vec<Item<'_>>, Vec<Item<'_>>) =
         items.into_iter().partition(|item| is_patient(&item.resource));
     let patient = patients.into_iter().find(|item| names_somebody(&item.resource)).ok_or(NoIdentity { missing })?;
     let mut counts = vec![0_u32; contributions.len()];
-    let at = jiff::Timestamp::from_millisecond(now.millis()).unwrap_or_default().to_string();
-    let (document, author) = (fresh_id(), fresh_id());
-    let japan = jiff::tz::TimeZone::fixed(jiff::tz::offset(9));
-    let today = jiff::Timestamp::from_millisecond(now.millis()).unwrap_or_default().to_zoned(japan).date().to_string();
-    let mut sections = section::sorted(others, &today);
+    let at = jiff::Timestamp::from_millisecond(now.millis()).unwrap_or_default();
+    let today = at.to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::offset(9))).date().to_string();
+    let (document, author, at) = (fresh_id(), fresh_id(), at.to_string());
+    let mut sections = section::sorted(others, &today, &arena);
     let older = older_than_listed(&sections);
+    let composition = composition(about, (&document, &author, &at), &sections, &lacks, &arena);
     let mut entries = vec![
-        entry(about, composition(about, &document, &author, &at, &sections, &lacks)),
-        entry(about, patient.resource),
-        entry(about, device(&author)),
+        entry(about, composition, &arena),
+        entry(about, patient.resource, &arena),
+        entry(about, device(&author, &arena), &arena),
     ];
     count(&mut counts, patient.from);
     for item in sections.iter_mut().flat_map(|(_, listed)| listed.items.drain(..)) {
         count(&mut counts, item.from);
-        entries.push(entry(about, item.resource));
+        entries.push(entry(about, item.resource, &arena));
     }
-    let bundle = with(
-        json!({
-            "resourceType": "Bundle",
-            "id": fresh_id(),
-            "meta": {"profile": ["http://hl7.org/fhir/uv/ips/StructureDefinition/Bundle-uv-ips"]},
-            "identifier": {"system": "urn:ietf:rfc:3986", "value": fresh_uuid()},
-            "type": "document",
-            "timestamp": at,
-        }),
-        "entry",
-        Value::Array(entries),
-    );
-    // A value made of JSON always is JSON again.
-    Ok(Document { json: serde_json::to_vec(&bundle).unwrap_or_default(), items: counts, heads: heads(&lacks, older) })
+    let mut json = Vec::with_capacity(arena.allocated_bytes());
+    bundle(&at, entries, &arena).write(&mut json);
+    Ok(Document { json, items: counts, heads: heads(&lacks, older) })
 }
 
-/// An object with one member more, which is moved into it: `json!` would copy it.
-fn with(mut object: Value, name: &str, value: Value) -> Value {
-    if let Some(object) = object.as_object_mut() {
-        object.insert(name.to_owned(), value);
-    }
-    object
+fn bundle<'a>(at: &'a str, entries: Vec<Json<'a>>, arena: &'a Bump) -> Json<'a> {
+    let profile = Json::Text("http://hl7.org/fhir/uv/ips/StructureDefinition/Bundle-uv-ips");
+    let identifier = [("system", Json::Text("urn:ietf:rfc:3986")), ("value", Json::made(&fresh_uuid(), arena))];
+    let members = [
+        ("resourceType", Json::Text("Bundle")),
+        ("id", Json::made(&fresh_id(), arena)),
+        ("meta", Json::object([("profile", Json::array([profile], arena))], arena)),
+        ("identifier", Json::object(identifier, arena)),
+        ("type", Json::Text("document")),
+        ("timestamp", Json::Text(at)),
+        ("entry", Json::array(entries, arena)),
+    ];
+    Json::object(members, arena)
 }
 
 fn count(counts: &mut [u32], from: usize) {
@@ -152,7 +154,11 @@ fn count(counts: &mut [u32], from: usize) {
 }
 
 /// The items of all sources that know the same person, and what is lacking.
-fn gathered<'a>(about: &About<'_>, contributions: &[Contribution<'a>]) -> (Vec<Item<'a>>, Vec<Lack<'a>>) {
+fn gathered<'a>(
+    about: &About<'_>,
+    contributions: &[Contribution<'a>],
+    arena: &'a Bump,
+) -> (Vec<Item<'a>>, Vec<Lack<'a>>) {
     let (mut items, mut lacks) = (Vec::new(), Vec::new());
     for (from, one) in contributions.iter().enumerate() {
         let (json, incomplete) = match one.came {
@@ -160,7 +166,7 @@ fn gathered<'a>(about: &About<'_>, contributions: &[Contribution<'a>]) -> (Vec<I
             Came::Missing => (&[][..], true),
             Came::Nothing => (&[][..], false),
         };
-        let resources = resources(json);
+        let resources = resources(json, arena).unwrap_or_default();
         // A link to somebody else, or a source that mixes people up: better nothing of it than another's allergies.
         if resources.iter().any(|r| is_patient(r) && is_born_otherwise(r, about.birth))
             && !sabotage::off(Check::SameBirth)
@@ -180,35 +186,32 @@ fn gathered<'a>(about: &About<'_>, contributions: &[Contribution<'a>]) -> (Vec<I
     (items, lacks)
 }
 
-/// The resources of narrowed Bundle entries.
-fn resources(json: &[u8]) -> Vec<Value> {
-    let list = [b"[", json, b"]"].concat();
-    let entries: Vec<Entry> = serde_json::from_slice(&list).unwrap_or_default();
-    entries.into_iter().map(|entry| entry.resource).collect()
+/// The resources of narrowed Bundle entries; none when one can't be read.
+fn resources<'a>(narrowed: &[u8], arena: &'a Bump) -> Option<Vec<Json<'a>>> {
+    let list = arena.alloc_slice_fill_copy(narrowed.len() + 2, b' ');
+    let (first, rest) = list.split_first_mut()?;
+    let (last, between) = rest.split_last_mut()?;
+    (*first, *last) = (b'[', b']');
+    between.copy_from_slice(narrowed);
+    let Ok(Json::Array(entries)) = json::read(list, arena) else { return None };
+    let resource =
+        |entry: Json<'a>| if let Json::Object(mut entry) = entry { take(&mut entry, "resource") } else { None };
+    entries.into_iter().map(resource).collect()
 }
 
-/// Of a narrowed entry, what is in it.
-#[derive(Deserialize)]
-struct Entry {
-    resource: Value,
-}
-
-fn is_patient(resource: &Value) -> bool {
-    resource.get("resourceType").and_then(Value::as_str) == Some("Patient")
+fn is_patient(resource: &Json<'_>) -> bool {
+    resource.text("resourceType") == Some("Patient")
 }
 
 /// A year or a month alone agrees with every day in it.
-fn is_born_otherwise(patient: &Value, birth: Date) -> bool {
-    let said = patient.get("birthDate").and_then(Value::as_str);
-    said.is_some_and(|said| !birth.to_string().starts_with(said))
+fn is_born_otherwise(patient: &Json<'_>, birth: Date) -> bool {
+    patient.text("birthDate").is_some_and(|said| !birth.to_string().starts_with(said))
 }
 
 /// A name and a whole date of birth: without them a doctor could take one patient for another.
-fn names_somebody(patient: &Value) -> bool {
-    let written = |name: &Value| ["text", "family"].iter().any(|part| name.get(part).is_some_and(Value::is_string));
-    let named = patient.get("name").and_then(Value::as_array).is_some_and(|names| names.iter().any(written));
-    let born = patient.get("birthDate").and_then(Value::as_str);
-    named && born.is_some_and(|born| born.parse::<Date>().is_ok())
+fn names_somebody(patient: &Json<'_>) -> bool {
+    let named = patient.list("name").iter().any(|name| name.text("text").or_else(|| name.text("family")).is_some());
+    named && patient.text("birthDate").is_some_and(|born| born.parse::<Date>().is_ok())
 }
 
 fn fresh_id() -> String {
@@ -225,48 +228,54 @@ fn fresh_uuid() -> String {
     format!("urn:uuid:{}-{}-{}-{}-{}", part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32))
 }
 
-fn entry(about: &About<'_>, resource: Value) -> Value {
-    let text = |name: &str| resource.get(name).and_then(Value::as_str).unwrap_or_default();
+fn entry<'a>(about: &About<'_>, resource: Json<'a>, arena: &'a Bump) -> Json<'a> {
+    let text = |name: &str| resource.text(name).unwrap_or_default();
     let full_url = format!("{}/fhir/{}/{}", about.base, text("resourceType"), text("id"));
-    with(json!({"fullUrl": full_url}), "resource", resource)
+    Json::object([("fullUrl", Json::made(&full_url, arena)), ("resource", resource)], arena)
 }
 
 /// What put the document together.
-fn device(id: &str) -> Value {
-    json!({
-        "resourceType": "Device",
-        "id": id,
-        "deviceName": [{"name": "関所 Sekisho", "type": "user-friendly-name"}],
-    })
+fn device<'a>(id: &'a str, arena: &'a Bump) -> Json<'a> {
+    let name = [("name", Json::Text("関所 Sekisho")), ("type", Json::Text("user-friendly-name"))];
+    let members = [
+        ("resourceType", Json::Text("Device")),
+        ("id", Json::Text(id)),
+        ("deviceName", Json::array([Json::object(name, arena)], arena)),
+    ];
+    Json::object(members, arena)
 }
 
-fn composition(
+fn composition<'a>(
     about: &About<'_>,
-    id: &str,
-    author: &str,
-    at: &str,
+    (id, author, at): (&'a str, &str, &'a str),
     sections: &[(&'static Section, section::Listed<'_>)],
-    lacks: &[Lack<'_>],
-) -> Value {
-    let composition = json!({
-        "resourceType": "Composition",
-        "id": id,
-        "meta": {"profile": ["http://hl7.org/fhir/uv/ips/StructureDefinition/Composition-uv-ips"]},
-        "language": "ja",
-        "text": {"status": "generated", "div": line::head(&heads(lacks, older_than_listed(sections)))},
-        "status": "final",
-        "type": {"coding": [{"system": codes::LOINC, "code": "60591-5", "display": "Patient summary Document"}]},
-        "subject": {"reference": format!("Patient/{}", about.patient)},
-        "date": at,
-        "author": [{"reference": format!("Device/{author}")}],
-        "title": "患者サマリー / Patient summary",
-    });
-    let written = sections.iter().map(|(of, listed)| section::written(of, listed)).collect();
-    let composition = with(composition, "section", Value::Array(written));
-    if lacks.is_empty() {
-        return composition;
+    lacks: &[Lack<'a>],
+    arena: &'a Bump,
+) -> Json<'a> {
+    let profile = Json::Text("http://hl7.org/fhir/uv/ips/StructureDefinition/Composition-uv-ips");
+    let summary = codes::shown(codes::LOINC, "60591-5", "Patient summary Document", arena);
+    let head = line::head(&heads(lacks, older_than_listed(sections)));
+    let reference = |to: String| Json::object([("reference", Json::made(&to, arena))], arena);
+    let written = sections.iter().map(|(of, listed)| section::written(of, listed, arena));
+    let members = [
+        ("resourceType", Json::Text("Composition")),
+        ("id", Json::Text(id)),
+        ("meta", Json::object([("profile", Json::array([profile], arena))], arena)),
+        ("language", Json::Text("ja")),
+        ("text", line::text(&head, arena)),
+        ("status", Json::Text("final")),
+        ("type", codes::concept(summary, arena)),
+        ("subject", reference(format!("Patient/{}", about.patient))),
+        ("date", Json::Text(at)),
+        ("author", Json::array([reference(format!("Device/{author}"))], arena)),
+        ("title", Json::Text("患者サマリー / Patient summary")),
+        ("section", Json::array(written, arena)),
+    ];
+    let mut composition = Members::from_iter_in(members, arena);
+    if !lacks.is_empty() {
+        put(&mut composition, "extension", Json::array(lacks.iter().map(|lack| lack.extension(arena)), arena));
     }
-    with(composition, "extension", Value::Array(lacks.iter().map(Lack::extension).collect()))
+    Json::Object(composition)
 }
 
 /// Sentences for the head of the document.
@@ -284,7 +293,7 @@ fn older_than_listed(sections: &[(&section::Section, section::Listed<'_>)]) -> u
     sections.iter().map(|(_, listed)| listed.left_out).sum()
 }
 
-impl Lack<'_> {
+impl<'a> Lack<'a> {
     fn sentence(&self) -> (String, String) {
         match self {
             Self::Missing(party) => (
@@ -301,11 +310,11 @@ impl Lack<'_> {
         }
     }
 
-    fn extension(&self) -> Value {
+    fn extension(&self, arena: &'a Bump) -> Json<'a> {
         let (url, party) = match self {
             Self::Missing(party) => ("urn:sekisho:extension:source-missing", party),
             Self::OtherBirth(party) => ("urn:sekisho:extension:source-mismatch", party),
         };
-        json!({"url": url, "valueString": party.name_ja})
+        Json::object([("url", Json::Text(url)), ("valueString", Json::Text(&party.name_ja))], arena)
     }
 }

@@ -5,15 +5,20 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
-use serde_json::{Value, json};
+use bumpalo::Bump;
+use bumpalo::collections::Vec as ArenaVec;
 
-use super::{Item, codes, line, state};
+use super::{Item, codes, line, same, state};
+use crate::request::json::{Json, put};
 
 /// Items of one section; older ones are left out, and said to be.
 const ITEMS_MAX: usize = 500;
 /// Of each code, as many stay, for so many codes.
 const OF_EACH_MIN: usize = 5;
 const CODES_MAX: usize = 50;
+
+/// Where the vaccinations stand in [`SECTIONS`].
+const DOSES: usize = 4;
 
 /// A section of the summary.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,9 +51,8 @@ pub static SECTIONS: [Section; 9] = [
 ];
 
 /// Its place in [`SECTIONS`].
-fn place(resource: &Value, today: &str) -> usize {
-    let kind = resource.get("resourceType").and_then(Value::as_str).unwrap_or_default();
-    match kind {
+fn place(resource: &Json<'_>, today: &str) -> usize {
+    match resource.text("resourceType").unwrap_or_default() {
         "AllergyIntolerance" => 0,
         "MedicationStatement" | "MedicationRequest" if state::is_not_taken(resource, today) => 8,
         "Immunization" if state::is_not_done(resource) => 8,
@@ -56,7 +60,7 @@ fn place(resource: &Value, today: &str) -> usize {
         "Condition" if is_over(resource) => 5,
         "Condition" => 2,
         "Observation" if codes::is_vital_sign(resource) => 3,
-        "Immunization" => 4,
+        "Immunization" => DOSES,
         "Procedure" => 6,
         "Observation" | "DiagnosticReport" => 7,
         _ => 8,
@@ -64,12 +68,9 @@ fn place(resource: &Value, today: &str) -> usize {
 }
 
 /// A condition that is over (FHIR R4 `condition-clinical`).
-fn is_over(condition: &Value) -> bool {
-    let codings = condition.pointer("/clinicalStatus/coding").and_then(Value::as_array);
-    codings.into_iter().flatten().any(|coding| {
-        let code = coding.get("code").and_then(Value::as_str);
-        matches!(code, Some("inactive" | "remission" | "resolved"))
-    })
+fn is_over(condition: &Json<'_>) -> bool {
+    let codings = condition.get("clinicalStatus").map(|status| status.list("coding")).unwrap_or_default();
+    codings.iter().any(|coding| matches!(coding.text("code"), Some("inactive" | "remission" | "resolved")))
 }
 
 /// The items of a section, the newest first.
@@ -80,33 +81,36 @@ pub(super) struct Listed<'a> {
 }
 
 /// All sections that are there, with their items made ready, as of a day in Japan.
-pub(super) fn sorted<'a>(items: Vec<Item<'a>>, today: &str) -> Vec<(&'static Section, Listed<'a>)> {
+pub(super) fn sorted<'a>(items: Vec<Item<'a>>, today: &str, arena: &'a Bump) -> Vec<(&'static Section, Listed<'a>)> {
     let mut placed: [Vec<Item<'a>>; SECTIONS.len()] = std::array::from_fn(|_| Vec::new());
     for mut item in items.into_iter().filter(|item| !state::is_void(&item.resource)) {
-        codes::complete(&mut item.resource);
-        codes::say_source(&mut item.resource, item.party);
+        codes::complete(&mut item.resource, arena);
+        codes::say_source(&mut item.resource, item.party, arena);
         if let Some(section) = placed.get_mut(place(&item.resource, today)) {
             section.push(item);
         }
+    }
+    if let Some(doses) = placed.get_mut(DOSES) {
+        same::mark(doses, arena);
     }
     let there = SECTIONS.iter().zip(placed).filter(|(section, items)| section.required || !items.is_empty());
     there.map(|(section, items)| (section, listed(items))).collect()
 }
 
 /// The newest. Of each thing that is measured a few stay in any case: four temperatures a day must not press out the last weight.
-fn listed(mut items: Vec<Item<'_>>) -> Listed<'_> {
+fn listed<'a>(mut items: Vec<Item<'a>>) -> Listed<'a> {
     items.sort_by_cached_key(|item| Reverse(line::moment(&item.resource)));
     let left_out = items.len().saturating_sub(ITEMS_MAX);
     if left_out > 0 {
-        let mut seen: HashMap<String, usize> = HashMap::new();
+        let mut seen: HashMap<&str, usize> = HashMap::new();
         let mut room = ITEMS_MAX;
-        let stays = |item: &Item<'_>, seen: &mut HashMap<String, usize>| {
-            let code = item.resource.pointer("/code/coding/0/code").and_then(Value::as_str).unwrap_or_default();
-            let times = seen.entry(code.to_owned()).or_default();
+        let mut stays = |item: &Item<'a>| {
+            let first = item.resource.get("code").and_then(|code| code.list("coding").first());
+            let times = seen.entry(first.and_then(|coding| coding.text("code")).unwrap_or_default()).or_default();
             *times += 1;
             *times <= OF_EACH_MIN && seen.len() <= CODES_MAX
         };
-        let first: Vec<bool> = items.iter().map(|item| stays(item, &mut seen)).collect();
+        let first: Vec<bool> = items.iter().map(&mut stays).collect();
         room -= first.iter().filter(|stays| **stays).count().min(room);
         let mut first = first.into_iter();
         items.retain(|_| {
@@ -121,26 +125,25 @@ fn listed(mut items: Vec<Item<'_>>) -> Listed<'_> {
 }
 
 /// A section as it stands in the Composition.
-pub(super) fn written(section: &Section, listed: &Listed<'_>) -> Value {
+pub(super) fn written<'a>(section: &Section, listed: &Listed<'_>, arena: &'a Bump) -> Json<'a> {
     let lines: Vec<line::Line> = listed.items.iter().map(|item| line::line(&item.resource, item.party)).collect();
-    let mut written = json!({
-        "title": format!("{} / {}", section.ja, section.en),
-        "text": {"status": "generated", "div": line::narrative(&lines, listed.left_out)},
-    });
-    let Some(object) = written.as_object_mut() else { return written };
+    let title = Json::made(&format!("{} / {}", section.ja, section.en), arena);
+    let text = line::text(&line::narrative(&lines, listed.left_out), arena);
+    let mut written = ArenaVec::from_iter_in([("title", title), ("text", text)], arena);
     if let Some(code) = section.code {
-        object.insert("code".to_owned(), json!({"coding": [{"system": codes::LOINC, "code": code}]}));
+        put(&mut written, "code", codes::concept(codes::coding(codes::LOINC, code, arena), arena));
     }
     if listed.items.is_empty() {
-        object.insert("emptyReason".to_owned(), codes::empty_reason());
+        put(&mut written, "emptyReason", codes::empty_reason(arena));
     } else {
-        let references: Vec<Value> = listed.items.iter().map(|item| reference(&item.resource)).collect();
-        object.insert("entry".to_owned(), Value::Array(references));
+        let references = listed.items.iter().map(|item| reference(&item.resource, arena));
+        put(&mut written, "entry", Json::array(references, arena));
     }
-    written
+    Json::Object(written)
 }
 
-fn reference(resource: &Value) -> Value {
-    let text = |name: &str| resource.get(name).and_then(Value::as_str).unwrap_or_default();
-    json!({"reference": format!("{}/{}", text("resourceType"), text("id"))})
+fn reference<'a>(resource: &Json<'_>, arena: &'a Bump) -> Json<'a> {
+    let text = |name: &str| resource.text(name).unwrap_or_default();
+    let to = format!("{}/{}", text("resourceType"), text("id"));
+    Json::object([("reference", Json::made(&to, arena))], arena)
 }

@@ -1,24 +1,27 @@
 //! What turns an item's meaning round: that it was refuted, is over, was not done. It is said before anything else about it, and
 //! what is over does not stand among what is.
 
-use serde_json::Value;
+use crate::request::json::Json;
 
 /// Entered by mistake (FHIR R4): it means nothing, and is nowhere.
-pub(super) fn is_void(resource: &Value) -> bool {
-    let of = |name: &str| resource.get(name).and_then(Value::as_str) == Some("entered-in-error");
-    of("status") || codes(resource, "verificationStatus").any(|code| code == "entered-in-error")
+pub(crate) fn is_void(resource: &Json<'_>) -> bool {
+    resource.text("status") == Some("entered-in-error")
+        || codes(resource, "verificationStatus").any(|code| code == "entered-in-error")
 }
 
 /// A medicine that is not taken (any more), as of a day, `YYYY-MM-DD`.
-pub(super) fn is_not_taken(medicine: &Value, today: &str) -> bool {
-    let status = medicine.get("status").and_then(Value::as_str).unwrap_or_default();
+pub(super) fn is_not_taken(medicine: &Json<'_>, today: &str) -> bool {
+    let status = medicine.text("status").unwrap_or_default();
     let over = ["completed", "stopped", "cancelled", "not-taken", "declined"].contains(&status);
-    over || medicine.pointer("/effectivePeriod/end").and_then(Value::as_str).is_some_and(|end| is_before(end, today))
+    over || medicine
+        .get("effectivePeriod")
+        .and_then(|period| period.text("end"))
+        .is_some_and(|end| is_before(end, today))
 }
 
 /// A vaccination that did not take place.
-pub(super) fn is_not_done(immunization: &Value) -> bool {
-    immunization.get("status").and_then(Value::as_str) == Some("not-done")
+pub(super) fn is_not_done(immunization: &Json<'_>) -> bool {
+    immunization.text("status") == Some("not-done")
 }
 
 /// Whether all of a date, which may be a month or a year, is before a day. Both begin with the year.
@@ -28,19 +31,19 @@ fn is_before(date: &str, today: &str) -> bool {
 }
 
 /// In words, Japanese and English: everything but what goes without saying.
-pub(super) fn words(resource: &Value) -> Vec<String> {
-    let status = resource.get("status").and_then(Value::as_str);
-    let kind = resource.get("resourceType").and_then(Value::as_str).unwrap_or_default();
+pub(super) fn words(resource: &Json<'_>) -> Vec<String> {
+    let status = resource.text("status");
+    let kind = resource.text("resourceType").unwrap_or_default();
     let mut said: Vec<String> = status.and_then(|code| of_status(kind, code)).into_iter().collect();
     said.extend(codes(resource, "clinicalStatus").filter(|code| *code != "active").map(in_words));
     said.extend(codes(resource, "verificationStatus").filter(|code| *code != "confirmed").map(in_words));
-    if let Some(end) = resource.pointer("/effectivePeriod/end").and_then(Value::as_str) {
+    if let Some(end) = resource.get("effectivePeriod").and_then(|period| period.text("end")) {
         said.push(format!("{end} まで / until {end}"));
     }
-    match resource.get("valueBoolean").and_then(Value::as_bool) {
-        Some(true) => said.push("はい / yes".to_owned()),
-        Some(false) => said.push("いいえ / no".to_owned()),
-        None => {}
+    match resource.get("valueBoolean") {
+        Some(Json::Bool(true)) => said.push("はい / yes".to_owned()),
+        Some(Json::Bool(false)) => said.push("いいえ / no".to_owned()),
+        _ => {}
     }
     said
 }
@@ -87,15 +90,32 @@ fn in_words(code: &str) -> String {
     words.to_owned()
 }
 
-fn codes<'v>(resource: &'v Value, name: &str) -> impl Iterator<Item = &'v str> {
-    let codings = resource.get(name).and_then(|concept| concept.get("coding")).and_then(Value::as_array);
-    codings.into_iter().flatten().filter_map(|coding| coding.get("code").and_then(Value::as_str))
+fn codes<'r>(resource: &'r Json<'_>, name: &str) -> impl Iterator<Item = &'r str> {
+    let codings = resource.get(name).map(|concept| concept.list("coding")).unwrap_or_default();
+    codings.iter().filter_map(|coding| coding.text("code"))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use serde_json::json;
+    use super::Json;
+    use bumpalo::Bump;
+    use serde_json::{Value, json};
+
+    fn words(resource: &Value) -> Vec<String> {
+        super::words(&Json::of(resource, &Bump::new()))
+    }
+
+    fn is_void(resource: &Value) -> bool {
+        super::is_void(&Json::of(resource, &Bump::new()))
+    }
+
+    fn is_not_taken(resource: &Value, today: &str) -> bool {
+        super::is_not_taken(&Json::of(resource, &Bump::new()), today)
+    }
+
+    fn is_not_done(resource: &Value) -> bool {
+        super::is_not_done(&Json::of(resource, &Bump::new()))
+    }
 
     #[test]
     fn what_is_over_refuted_or_not_done_is_said() {

@@ -170,3 +170,40 @@ fn each_item_says_where_it_comes_from() {
     assert_eq!(entered(None, "phr-app"), "app");
     assert_eq!(entered(None, "municipality"), "municipality");
 }
+
+#[test]
+fn a_dose_that_two_sources_hold_stands_twice_and_says_so() {
+    let (app, city) = (party("app", "phr-app"), party("city", "municipality"));
+    let dose = |id: &str, day: &str, code: &str, name: &str| {
+        json!({"resourceType": "Immunization", "id": id, "status": "completed", "occurrenceDateTime": day,
+            "vaccineCode": {"coding": [{"system": "urn:x", "code": code}], "text": name}})
+    };
+    let app_holds = [
+        patient(),
+        dose("code", "2025-01-02", "mr", "麻しん風しん"),
+        dose("name", "2025-02-03", "bcg-1", "BCG"),
+        dose("twice", "2025-03-04", "hib", "ヒブ"),
+        dose("other", "2025-03-04", "hib", "ヒブ"),
+        dose("month", "2025-05", "je", "日本脳炎"),
+    ];
+    let city_holds = [
+        dose("code2", "2025-01-02T09:00:00+09:00", "mr", "ＭＲ"),
+        dose("name2", "2025-02-03", "bcg-2", "BCG"),
+        dose("day2", "2025-03-05", "hib", "ヒブ"),
+        dose("month2", "2025-05", "je", "日本脳炎"),
+    ];
+    let Ok(document) = composed(&[(&app, came(&app_holds)), (&city, came(&city_holds))]) else { panic!("a document") };
+    let document: Value = serde_json::from_slice(&document.json).unwrap();
+    let doses = items(&document, "Immunization");
+    assert_eq!(doses.len(), 9, "none is dropped");
+    let is_marked = |dose: &&&Value| dose["meta"]["tag"].to_string().contains("possibly-same-dose");
+    let mut marked: Vec<&str> = doses.iter().filter(is_marked).map(|dose| dose["id"].as_str().unwrap()).collect();
+    marked.sort_unstable();
+    assert_eq!(
+        marked,
+        ["code", "code2", "name", "name2"],
+        "not twice at one source, nor on another day, nor in a month"
+    );
+    let said = section(&document, "11369-6")["text"]["div"].as_str().unwrap();
+    assert_eq!(said.matches("同じ接種かもしれません").count(), 4, "{said}");
+}

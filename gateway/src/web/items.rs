@@ -2,9 +2,10 @@
 //!
 //! FHIR names for which there are no plain words here stand as they are: nothing is hidden because it is unknown.
 
-use serde_json::{Map, Value};
+use bumpalo::Bump;
 
 use super::page::Lang;
+use crate::request::json::{self, Json, member};
 
 /// Items that are shown one by one; the rest is told by number.
 const ITEMS_MAX: usize = 500;
@@ -20,14 +21,15 @@ pub struct Item {
     pub rows: Vec<(String, String)>,
 }
 
-/// Of the entries of a Bundle, or a resource, as narrowing writes them.
+/// Of the entries of a Bundle, or a resource, as narrowing writes them: those that go.
 #[must_use]
-pub fn read(json: &[u8], lang: Lang) -> Vec<Item> {
-    let list = [b"[", json, b"]"].concat();
-    let Ok(entries) = serde_json::from_slice::<Vec<Value>>(&list) else { return Vec::new() };
-    let left = entries.len().saturating_sub(ITEMS_MAX);
+pub fn read(narrowed: &[u8], lang: Lang, goes: impl Fn(&Json<'_>) -> bool) -> Vec<Item> {
+    let (arena, list) = (Bump::new(), [b"[", narrowed, b"]"].concat());
+    let Ok(Json::Array(entries)) = json::read(&list, &arena) else { return Vec::new() };
     let resources = entries.iter().map(|entry| entry.get("resource").unwrap_or(entry));
-    let mut items: Vec<Item> = resources.take(ITEMS_MAX).filter_map(|one| item(one.as_object()?, lang)).collect();
+    let mut items: Vec<Item> = resources.filter(|one| goes(one)).filter_map(|one| item(one, lang)).collect();
+    let left = items.len().saturating_sub(ITEMS_MAX);
+    items.truncate(ITEMS_MAX);
     if left > 0 {
         let more = format!("{}{left}{}", lang.t("ほか ", "and "), lang.t(" 件", " more"));
         items.push(Item { title: more, rows: Vec::new() });
@@ -35,53 +37,53 @@ pub fn read(json: &[u8], lang: Lang) -> Vec<Item> {
     items
 }
 
-fn item(resource: &Map<String, Value>, lang: Lang) -> Option<Item> {
-    let kind = resource.get("resourceType")?.as_str()?;
-    let shown = resource.iter().filter(|(name, value)| {
+fn item(resource: &Json<'_>, lang: Lang) -> Option<Item> {
+    let (kind, Json::Object(members)) = (resource.text("resourceType")?, resource) else { return None };
+    let shown = members.iter().filter(|(name, value)| {
         // The id is made for the recipient, and the person is named above.
-        !matches!(name.as_str(), "resourceType" | "id") && !is_the_person(value)
+        !matches!(*name, "resourceType" | "id") && !is_the_person(value)
     });
     let rows = shown.filter_map(|(name, value)| Some((label(name, lang), text(value, lang, 0)?)));
     // What it is and when, so that one of many is found without reading them all.
     let what = ["vaccineCode", "code", "medicationCodeableConcept", "name"].iter().find_map(|name| {
-        let value = resource.get(*name)?;
-        let short = value.get("text").filter(|text| text.is_string()).unwrap_or(value);
+        let value = resource.get(name)?;
+        let short = value.get("text").filter(|text| text.as_str().is_some()).unwrap_or(value);
         text(short, lang, 0)
     });
     let when = ["occurrenceDateTime", "effectiveDateTime", "onsetDateTime"].iter();
-    let when = when.filter_map(|name| text(resource.get(*name)?, lang, 0)).next();
+    let when = when.filter_map(|name| text(resource.get(name)?, lang, 0)).next();
     let title = [Some(label(kind, lang)), what, when].into_iter().flatten().collect::<Vec<_>>();
     Some(Item { title: title.join(lang.t("　", ", ")), rows: rows.collect() })
 }
 
-fn is_the_person(value: &Value) -> bool {
-    value.get("reference").and_then(Value::as_str).is_some_and(|to| to.starts_with("Patient/"))
+fn is_the_person(value: &Json<'_>) -> bool {
+    value.text("reference").is_some_and(|to| to.starts_with("Patient/"))
 }
 
 /// A value in one line; `None` when it says nothing.
-fn text(value: &Value, lang: Lang, depth: usize) -> Option<String> {
+fn text(value: &Json<'_>, lang: Lang, depth: usize) -> Option<String> {
     if depth > DEPTH_MAX {
         return Some("…".to_owned());
     }
     match value {
-        Value::Null => None,
-        Value::Bool(yes) => Some(if *yes { lang.t("はい", "yes") } else { lang.t("いいえ", "no") }.to_owned()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::String(one) => Some(plain(one, lang)),
-        Value::Array(all) => {
+        Json::Null => None,
+        Json::Bool(yes) => Some(if *yes { lang.t("はい", "yes") } else { lang.t("いいえ", "no") }.to_owned()),
+        Json::Number(number) => Some((*number).to_owned()),
+        Json::Text(one) => Some(plain(one, lang)),
+        Json::Array(all) => {
             let all: Vec<String> = all.iter().filter_map(|one| text(one, lang, depth + 1)).collect();
             (!all.is_empty()).then(|| all.join(lang.t("、", ", ")))
         }
-        Value::Object(object) => known(object, lang, depth).or_else(|| members(object, lang, depth)),
+        Json::Object(object) => known(object, lang, depth).or_else(|| members(object, lang, depth)),
     }
 }
 
 /// The types that have a usual way of being read.
-fn known(object: &Map<String, Value>, lang: Lang, depth: usize) -> Option<String> {
-    let of = |name: &str| object.get(name).and_then(Value::as_str);
-    let only = |names: &[&str]| object.keys().all(|key| names.contains(&key.as_str()));
-    if only(&["value", "unit", "system", "code", "comparator"]) && object.contains_key("value") {
-        let amount = text(object.get("value")?, lang, depth + 1)?;
+fn known(object: &[(&str, Json<'_>)], lang: Lang, depth: usize) -> Option<String> {
+    let of = |name: &str| member(object, name).and_then(Json::as_str);
+    let only = |names: &[&str]| object.iter().all(|(key, _)| names.contains(key));
+    if only(&["value", "unit", "system", "code", "comparator"]) && member(object, "value").is_some() {
+        let amount = text(member(object, "value")?, lang, depth + 1)?;
         let unit = of("unit").or_else(|| of("code")).unwrap_or_default();
         return Some(format!("{}{amount} {unit}", of("comparator").unwrap_or_default()).trim().to_owned());
     }
@@ -92,7 +94,7 @@ fn known(object: &Map<String, Value>, lang: Lang, depth: usize) -> Option<String
         };
     }
     if only(&["coding", "text"]) {
-        let coding = object.get("coding").and_then(|coding| text(coding, lang, depth + 1));
+        let coding = member(object, "coding").and_then(|coding| text(coding, lang, depth + 1));
         return match (of("text"), coding) {
             (Some(text), Some(coding)) => Some(format!("{text} [{coding}]")),
             (text, coding) => text.map(str::to_owned).or(coding),
@@ -110,7 +112,7 @@ fn known(object: &Map<String, Value>, lang: Lang, depth: usize) -> Option<String
     None
 }
 
-fn members(object: &Map<String, Value>, lang: Lang, depth: usize) -> Option<String> {
+fn members(object: &[(&str, Json<'_>)], lang: Lang, depth: usize) -> Option<String> {
     let all = object.iter().filter(|(_, value)| !is_the_person(value));
     let all = all.filter_map(|(name, value)| Some((label(name, lang), text(value, lang, depth + 1)?)));
     let all: Vec<String> = all.map(|(label, text)| format!("{label}: {text}")).collect();
@@ -219,7 +221,7 @@ mod tests {
             "protocolApplied":[{"doseNumberPositiveInt":2}],"newElement":{"deep":[true]}},"search":{"mode":"match"}},
             {"resourceType":"Observation","id":"o","valueQuantity":{"value":12.5,"unit":"kg"},
             "effectiveDateTime":"2025-03-04T08:15:00+09:00"}"#;
-        let shown = read(json.as_bytes(), Lang::Ja);
+        let shown = read(json.as_bytes(), Lang::Ja, |_| true);
         let rows = |at: usize| -> Vec<String> {
             shown[at].rows.iter().map(|(label, text)| format!("{label}={text}")).collect()
         };
@@ -245,9 +247,9 @@ mod tests {
     fn what_is_too_deep_or_too_much_is_said_to_be() {
         let deep = format!("{}1{}", "[".repeat(60), "]".repeat(60));
         let json = format!(r#"{{"resourceType":"Observation","id":"o","note":{deep}}}"#);
-        assert_eq!(read(json.as_bytes(), Lang::En)[0].rows, [("Note".to_owned(), "…".to_owned())]);
+        assert_eq!(read(json.as_bytes(), Lang::En, |_| true)[0].rows, [("Note".to_owned(), "…".to_owned())]);
         let many = vec![r#"{"resourceType":"Observation","id":"o"}"#; ITEMS_MAX + 7].join(",");
-        let shown = read(many.as_bytes(), Lang::En);
+        let shown = read(many.as_bytes(), Lang::En, |_| true);
         assert_eq!((shown.len(), shown[ITEMS_MAX].title.as_str()), (ITEMS_MAX + 1, "and 7 more"));
     }
 }

@@ -15,7 +15,7 @@ use super::items::{self, Item};
 use super::page::{Answer, Frame, Trouble};
 use super::view::{self, TermsView};
 use super::visit::Visit;
-use crate::config::Route;
+use crate::config::{Form, Route};
 use crate::consent::foreseen;
 use crate::consent::give::{self, GiveError};
 use crate::consent::taken::narrowed;
@@ -26,12 +26,14 @@ use crate::request::admission::Admission;
 use crate::request::classify::Asked;
 use crate::request::close_unsent;
 use crate::request::fetch::Fetched;
+use crate::request::json::Json;
 use crate::request::narrow::{Narrowed, Narrowing};
 use crate::request::paging::Page;
 use crate::request::releases::{Contents, Part};
 use crate::sabotage::{self, Check};
 use crate::store::state::{Pairwise, Proposal};
 use crate::store::{Recorded, Ruling};
+use crate::summary;
 
 /// Routes of which a preview is offered, at most.
 const ROUTES_MAX: usize = 20;
@@ -144,7 +146,9 @@ impl Look<'_> {
             }
         };
         let contents = Contents { items: narrowed.items, withheld: narrowed.dropped.total(), digest: [0; 32] };
-        let items = items::read(&narrowed.json, self.visit.lang);
+        // A summary does not hold what its source takes back.
+        let goes = |item: &Json<'_>| route.form != Form::Part || !summary::is_void(item);
+        let items = items::read(&narrowed.json, self.visit.lang, goes);
         let page = self.page(seen, items, Some(route), place, incomplete).await;
         let page = match page {
             Ok(page) => page,

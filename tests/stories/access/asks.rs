@@ -132,7 +132,7 @@ fn at_counter(page: Page, of: &Target, texts: &Texts) -> Vec<(&'static str, Stri
 /// A route of the API about a target.
 pub fn api(route: Api, (method, pattern): (&str, &str), of: &Target, texts: &Texts, town: &Town) -> Ask {
     let id = match route {
-        Api::Approve | Api::Decline => &of.proposal,
+        Api::Approve | Api::Decline | Api::Preview => &of.proposal,
         Api::Lift => &of.refusal,
         Api::Text => "phr-view",
         Api::Booking | Api::BookingCancelled | Api::BookingMoved => &of.booking,
@@ -143,7 +143,11 @@ pub fn api(route: Api, (method, pattern): (&str, &str), of: &Target, texts: &Tex
     if route == Api::AccessLog {
         path += &format!("?subject={}", of.subject);
     }
+    if route == Api::Preview {
+        path += &format!("?patient={}", of.patient);
+    }
     let mark = match route {
+        Api::Preview => "occurrenceDateTime".to_owned(),
         Api::Consents | Api::Consent | Api::Erasures | Api::Deliveries => of.consent.clone(),
         Api::AccessLog => of.entry.clone(),
         Api::Refusals => of.refusal.clone(),

@@ -155,6 +155,7 @@ pub const fn api(route: Api) -> &'static str {
         Api::Propose =>            "s k  k k k k k k  k k k k k  + s k + +  - k - - s  s s s s s s",
         Api::Consent =>            "s -  + + + + - -  - - + - -  + s + - -  + + + - s  s s s s s s",
         Api::Record =>             "s k  + + + - - -  - - + - -  k s k k k  k k k k s  s s s s s s",
+        Api::Preview =>            "s k  k k k k k k  k k k k k  + s k o -  - k - - s  s s s s s s",
         Api::Approve =>            "s k  + + + - - -  - - + - -  k s k k k  k k k k s  s s s s s s",
         Api::Decline =>            "s k  + + + - - -  - - + - -  k s k k k  k k k k s  s s s s s s",
         Api::Revoke =>             "s -  + + + + + -  - - + - -  + s + - -  + + - - s  s s s s s s",

@@ -2,7 +2,7 @@
 
 use sekisho_adapters::fhir_terms::LOINC;
 use sekisho_adapters::http::HttpError;
-use sekisho_adapters::phr_app::{Part, PhrApp, PhrAppError};
+use sekisho_adapters::phr_app::{Part, PhrApp, PhrAppError, Unmapped, Why};
 use sekisho_policy::Timestamp;
 
 use super::{Fetched, aside};
@@ -27,7 +27,9 @@ pub(super) async fn ask(app: &PhrApp, narrowing: &Narrowing<'_>, now: Timestamp)
         let (part, field) = (one.part.map(Part::name), one.field);
         tracing::warn!(part, index = one.index, field, why = ?one.why, "a record of an app could not be mapped whole");
     }
-    let unmapped = mapped.unmapped.iter().filter(|one| one.record_left_out).count();
+    // What was not asked for is no lack: nothing is to be learnt from it.
+    let lost = |one: &&Unmapped| one.record_left_out && one.part.is_some() && one.why != Why::NotAskedFor;
+    let unmapped = mapped.unmapped.iter().filter(lost).count();
     let mut narrowed = Narrowed::default();
     aside(mapped.resources.len().saturating_mul(1 << 10), || narrowing.resources(&mapped.resources, &mut narrowed));
     Fetched::Narrowed { narrowed, unmapped: u32::try_from(unmapped).unwrap_or(u32::MAX), incomplete: false }

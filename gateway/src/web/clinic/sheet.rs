@@ -3,11 +3,12 @@
 
 use std::collections::HashMap;
 
+use bumpalo::Bump;
 use jiff::civil::{Date, DateTime};
 use sekisho_policy::Timestamp;
-use serde_json::Value;
 
 use super::chart::{Chart, Reading, is_possible};
+use crate::request::json::{self, Json};
 use crate::store::registry::{PartyText, RegistryText};
 use crate::summary::{Document, line};
 
@@ -81,27 +82,24 @@ impl Sheet {
     /// Of a document.
     #[must_use]
     pub fn of(document: &Document, registry: &RegistryText, now: Timestamp) -> Self {
-        let bundle: Value = serde_json::from_slice(&document.json).unwrap_or_default();
-        let entries = bundle.get("entry").and_then(Value::as_array);
-        let resources: Vec<&Value> = entries.into_iter().flatten().filter_map(|entry| entry.get("resource")).collect();
+        let arena = Bump::new();
+        let bundle = json::read(&document.json, &arena).unwrap_or(Json::Null);
+        let resources: Vec<&Json<'_>> = bundle.list("entry").iter().filter_map(|entry| entry.get("resource")).collect();
         let mut sheet = Self { heads: document.heads.clone(), ..Self::default() };
         if let Some(patient) = resources.iter().find(|r| text(r, "resourceType") == "Patient") {
             sheet.person(patient, now);
         }
-        let name = |r: &Value| format!("{}/{}", text(r, "resourceType"), text(r, "id"));
-        let by_name: HashMap<String, &Value> = resources.iter().map(|r| (name(r), *r)).collect();
-        let composition = resources.first().and_then(|r| r.get("section")).and_then(Value::as_array);
-        for section in composition.into_iter().flatten() {
-            let entries = section.get("entry").and_then(Value::as_array);
-            let found = entries.into_iter().flatten().filter_map(|e| by_name.get(text(e, "reference")).copied());
+        let name = |r: &Json<'_>| format!("{}/{}", text(r, "resourceType"), text(r, "id"));
+        let by_name: HashMap<String, &Json<'_>> = resources.iter().map(|r| (name(r), *r)).collect();
+        for section in resources.first().map(|composition| composition.list("section")).unwrap_or_default() {
+            let found = section.list("entry").iter().filter_map(|e| by_name.get(text(e, "reference")).copied());
             sheet.section(section, &found.collect::<Vec<_>>(), registry, now);
         }
         sheet
     }
 
-    fn person(&mut self, patient: &Value, now: Timestamp) {
-        let names = patient.get("name").and_then(Value::as_array);
-        self.names = names.into_iter().flatten().filter_map(written).collect();
+    fn person(&mut self, patient: &Json<'_>, now: Timestamp) {
+        self.names = patient.list("name").iter().filter_map(written).collect();
         let born = text(patient, "birthDate").parse::<Date>();
         if let Ok(born) = born {
             self.born = born.strftime("%Y年%-m月%-d日").to_string();
@@ -115,8 +113,8 @@ impl Sheet {
         };
     }
 
-    fn section(&mut self, section: &Value, found: &[&Value], registry: &RegistryText, now: Timestamp) {
-        let code = section.pointer("/code/coding/0/code").and_then(Value::as_str).unwrap_or_default();
+    fn section(&mut self, section: &Json<'_>, found: &[&Json<'_>], registry: &RegistryText, now: Timestamp) {
+        let code = codings(section).first().map(|coding| text(coding, "code")).unwrap_or_default();
         let (ja, en) = text(section, "title").split_once(" / ").unwrap_or((text(section, "title"), ""));
         let part = |most| part((ja, en), found, registry, most);
         match code {
@@ -130,10 +128,10 @@ impl Sheet {
         }
     }
 
-    fn vital_signs(&mut self, title: (&str, &str), found: &[&Value], registry: &RegistryText, now: Timestamp) {
+    fn vital_signs(&mut self, title: (&str, &str), found: &[&Json<'_>], registry: &RegistryText, now: Timestamp) {
         let of = |code: &str| found.iter().filter(|r| is(r, code)).copied().collect::<Vec<_>>();
         let (weights, heights) = (of(WEIGHT), of(HEIGHT));
-        let newest = |all: &[&Value], name: &str| {
+        let newest = |all: &[&Json<'_>], name: &str| {
             let one = item(all.first()?, registry);
             Some(Item { what: name.to_owned(), ..one })
         };
@@ -142,29 +140,34 @@ impl Sheet {
         self.measures.extend(newest(&heights, "身長 Height"));
         self.measures.extend(said.or_else(|| computed(weights.first()?, heights.first()?)));
         let now = now_in_japan(now);
-        let drawn = |r: &Value| reading(r, registry).filter(|one| is_possible(one.value) && one.at <= now);
+        let drawn = |r: &Json<'_>| reading(r, registry).filter(|one| is_possible(one.value) && one.at <= now);
         self.chart = Chart::of(of(TEMPERATURE).into_iter().filter_map(drawn).collect(), now);
         let known = [WEIGHT, HEIGHT, BMI];
         // What can't be drawn stands there as an item.
-        let elsewhere = |r: &Value| known.iter().any(|code| is(r, code)) || is(r, TEMPERATURE) && drawn(r).is_some();
-        let rest: Vec<&Value> = found.iter().filter(|r| !elsewhere(r)).copied().collect();
+        let elsewhere = |r: &Json<'_>| known.iter().any(|code| is(r, code)) || is(r, TEMPERATURE) && drawn(r).is_some();
+        let rest: Vec<&Json<'_>> = found.iter().filter(|r| !elsewhere(r)).copied().collect();
         if !rest.is_empty() {
             self.others.push(part(title, &rest, registry, OPEN_MAX));
         }
     }
 }
 
-fn text<'v>(value: &'v Value, name: &str) -> &'v str {
-    value.get(name).and_then(Value::as_str).unwrap_or_default()
+fn text<'v>(value: &Json<'v>, name: &str) -> &'v str {
+    value.text(name).unwrap_or_default()
+}
+
+/// The codes of what a resource or a section is about.
+fn codings<'r, 'v>(of: &'r Json<'v>) -> &'r [Json<'v>] {
+    of.get("code").map(|code| code.list("coding")).unwrap_or_default()
 }
 
 /// A name: its text, or family and given name.
-fn written(name: &Value) -> Option<String> {
+fn written(name: &Json<'_>) -> Option<String> {
     let whole = text(name, "text");
     if !whole.is_empty() {
         return Some(whole.to_owned());
     }
-    let given = name.get("given").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    let given = name.list("given").iter().filter_map(Json::as_str);
     let parts: Vec<&str> = std::iter::once(text(name, "family")).chain(given).filter(|part| !part.is_empty()).collect();
     (!parts.is_empty()).then(|| parts.join(" "))
 }
@@ -193,12 +196,12 @@ fn age(born: Date, today: Date) -> (String, String) {
 }
 
 /// The party that an item says it comes from.
-fn party<'r>(resource: &Value, registry: &'r RegistryText) -> Option<&'r PartyText> {
-    let source = resource.pointer("/meta/source").and_then(Value::as_str)?;
+fn party<'r>(resource: &Json<'_>, registry: &'r RegistryText) -> Option<&'r PartyText> {
+    let source = resource.get("meta")?.text("source")?;
     registry.party(source.strip_prefix("urn:sekisho:party:")?)
 }
 
-fn item(resource: &Value, registry: &RegistryText) -> Item {
+fn item(resource: &Json<'_>, registry: &RegistryText) -> Item {
     let Some(party) = party(resource, registry) else { return Item::default() };
     let line = line(resource, party);
     let (origin, origin_en) = line.origin;
@@ -213,14 +216,14 @@ fn when(text: &str) -> String {
     text.to_owned()
 }
 
-fn part((ja, en): (&str, &str), found: &[&Value], registry: &RegistryText, open: usize) -> Part {
+fn part((ja, en): (&str, &str), found: &[&Json<'_>], registry: &RegistryText, open: usize) -> Part {
     let mut items: Vec<Item> = found.iter().map(|resource| item(resource, registry)).collect();
     let folded = items.split_off(items.len().min(open));
     Part { ja: ja.to_owned(), en: en.to_owned(), items, folded }
 }
 
 /// Under the name of each source what comes from it: it need not be said with every item.
-fn by_origin(found: &[&Value], registry: &RegistryText) -> Vec<Part> {
+fn by_origin(found: &[&Json<'_>], registry: &RegistryText) -> Vec<Part> {
     let mut parts: Vec<Part> = Vec::new();
     for one in found.iter().map(|resource| item(resource, registry)) {
         let at = match parts.iter().position(|part| part.ja == one.origin) {
@@ -238,30 +241,31 @@ fn by_origin(found: &[&Value], registry: &RegistryText) -> Vec<Part> {
     parts
 }
 
-fn is(resource: &Value, code: &str) -> bool {
-    let codings = resource.pointer("/code/coding").and_then(Value::as_array);
-    codings.into_iter().flatten().any(|coding| text(coding, "code") == code)
+fn is(resource: &Json<'_>, code: &str) -> bool {
+    codings(resource).iter().any(|coding| text(coding, "code") == code)
 }
 
-fn number(resource: &Value) -> Option<f64> {
-    resource.pointer("/valueQuantity/value")?.to_string().parse().ok()
+fn number(resource: &Json<'_>) -> Option<f64> {
+    let Json::Number(digits) = resource.get("valueQuantity")?.get("value")? else { return None };
+    digits.parse().ok()
 }
 
 /// In the unit that is meant, or not at all: nothing is converted by guess.
-fn in_unit(resource: &Value, unit: &str) -> Option<f64> {
-    let said = resource.pointer("/valueQuantity/code").or_else(|| resource.pointer("/valueQuantity/unit"));
-    let said = said.and_then(Value::as_str).map(|said| if said == "℃" { "Cel" } else { said });
+fn in_unit(resource: &Json<'_>, unit: &str) -> Option<f64> {
+    let quantity = resource.get("valueQuantity")?;
+    let said = quantity.get("code").or_else(|| quantity.get("unit")).and_then(Json::as_str);
+    let said = said.map(|said| if said == "℃" { "Cel" } else { said });
     number(resource).filter(|_| said == Some(unit))
 }
 
 /// BMI of the newest weight and height, said to be computed, with both dates.
-fn computed(weight: &Value, height: &Value) -> Option<Item> {
+fn computed(weight: &Json<'_>, height: &Json<'_>) -> Option<Item> {
     let (kg, cm) = (in_unit(weight, "kg")?, in_unit(height, "cm")?);
     if !(20.0..=250.0).contains(&cm) {
         return None;
     }
     let bmi = kg / (cm / 100.0).powi(2);
-    let date = |of: &Value| text(of, "effectiveDateTime").get(..10).unwrap_or("?").to_owned();
+    let date = |of: &Json<'_>| text(of, "effectiveDateTime").get(..10).unwrap_or("?").to_owned();
     Some(Item {
         what: "BMI".to_owned(),
         more: format!("{bmi:.1} kg/m2"),
@@ -271,7 +275,7 @@ fn computed(weight: &Value, height: &Value) -> Option<Item> {
     })
 }
 
-fn reading(resource: &Value, registry: &RegistryText) -> Option<Reading> {
+fn reading(resource: &Json<'_>, registry: &RegistryText) -> Option<Reading> {
     let said = text(resource, "effectiveDateTime");
     let at = match said.parse::<jiff::Timestamp>() {
         Ok(at) => in_japan(at),
