@@ -3,6 +3,7 @@
 mod batch;
 mod import;
 mod keep;
+mod package;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -135,6 +136,9 @@ enum Command {
         #[arg(long)]
         socket: PathBuf,
     },
+    /// Open a municipality's package, or make the key that packages are sealed to; without any network
+    #[command(subcommand)]
+    Package(package::PackageCommand),
     /// Ask a running gateway's management port how it is; exit code 0 when it says yes, 1 otherwise
     Healthcheck {
         /// What to ask, such as http://127.0.0.1:9090/health/ready
@@ -287,6 +291,7 @@ fn run(command: Command) -> Result<(), String> {
         Command::ImportConsents { file, party, dry_run, socket } => {
             import::consents(crate::import::Options { file, party, socket, dry_run })
         }
+        Command::Package(command) => package::run(command),
         Command::Healthcheck { url } => {
             say(&block_on(async { crate::manage::client::check(&url).await.map_err(|e| e.to_string()) })?);
             Ok(())

@@ -16,7 +16,7 @@ mod reader;
 mod resources;
 pub mod stand_in;
 pub(crate) mod strict;
-pub(crate) mod text;
+pub mod text;
 pub(crate) mod when;
 pub mod wire;
 

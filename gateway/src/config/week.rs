@@ -236,7 +236,11 @@ fn municipality(s: &mut Section<'_, '_, '_>, base: &Path, registry: &RegistryTex
         MunicipalityCode::parse(text).ok()
     });
     let at = s.parsed("at", "a day and hour such as `mon 06:00`", Schedule::parse);
-    let key = s.optional_text("key", "the public key that packages are sealed to, `age1…`").map(|key| key.value);
+    let key = s.optional_text("key", "the public key that packages are sealed to, `age1…`");
+    if let Some(key) = key.as_ref().filter(|key| !crate::package::is_recipient(&key.value)) {
+        s.wrong(key.offset, "key", "is no public key; `sekisho package key` makes a pair");
+    }
+    let key = key.map(|key| key.value);
     let key_until = s.optional_text("key_until", "the last day on which that key may be used").and_then(|text| {
         let date = text.value.parse::<jiff::civil::Date>().ok();
         if date.is_none() {

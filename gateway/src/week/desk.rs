@@ -39,6 +39,12 @@ pub struct Desk {
 }
 
 impl Desk {
+    /// Something may be due sooner than it was thought.
+    pub fn looks(&self) {
+        self.look.notify_one();
+        self.stirred.notify_one();
+    }
+
     /// How to ask a service.
     pub(super) fn client(&self, app: &App, service: &Service) -> Option<ConsultationService> {
         let (source, shape) = source_of(app, service)?;
