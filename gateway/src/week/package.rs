@@ -411,7 +411,7 @@ fn arrived(
 ///
 /// # Errors
 /// When the store fails; doing it again goes on.
-pub async fn forget(app: &Arc<App>, person: PersonId) -> Result<(), StoreError> {
+pub async fn forget(app: &App, person: PersonId) -> Result<(), StoreError> {
     let Some(week) = &app.config.week else { return Ok(()) };
     let (_one, _rows) = (app.desk.packing.lock().await, app.desk.rows.lock().await);
     let shelf = Shelf(&app.store);
@@ -419,6 +419,9 @@ pub async fn forget(app: &Arc<App>, person: PersonId) -> Result<(), StoreError> 
     let mut changes = Changes::default();
     for id in shelf.cases_of(person, super::choice::CASES_MAX)? {
         let Some(case) = shelf.case(id)? else { continue };
+        if let Some(minimum) = shelf.minimum(person, id)? {
+            changes.forget_user(party_id(&case.service), &minimum.asker);
+        }
         for to in &week.municipalities {
             if shelf.held_as(to.party, id)?.is_some() {
                 changes.put_recalled(to.party, id, &now.millis());

@@ -425,6 +425,11 @@ impl Changes {
         }
     }
 
+    /// Nothing is remembered of a service's user.
+    pub fn forget_user(&mut self, service: PartyId, user: &str) {
+        self.drop(history_at(service, user));
+    }
+
     /// Of a case nothing waits for a municipality, and nothing is known that it holds.
     pub fn forget_at(&mut self, municipality: PartyId, id: CaseId) {
         self.waiting(municipality, id, false);
