@@ -7,11 +7,13 @@
 //! or put personal data, tokens or keys into logs, errors and `Debug` output.
 
 pub mod certs;
+pub mod consultation;
 pub mod fhir_server;
 pub mod fhir_terms;
 pub mod http;
 pub mod identity;
 pub mod mail;
+pub mod municipality;
 pub mod my_number;
 pub mod my_portal;
 pub mod people;

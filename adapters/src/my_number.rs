@@ -23,15 +23,19 @@ fn look(text: &str) -> bool {
             joined.push(digit);
             continue;
         }
+        // Most letters stand behind another letter: there is nothing to look at, and nothing to clear.
+        if joined.count == 0 {
+            continue;
+        }
         if run.ends_valid() {
             return true;
         }
-        run = Run::default();
+        run.count = 0;
         if !matches!(c, ' ' | '\u{3000}' | '-' | '‐' | '－' | 'ー' | '−') {
             if joined.ends_valid() {
                 return true;
             }
-            joined = Run::default();
+            joined.count = 0;
         }
     }
     run.ends_valid() || joined.ends_valid()

@@ -5,11 +5,11 @@
 
 use jiff::civil::Date;
 use sekisho_adapters::fhir_terms::{DOSE_MUNICIPALITY, MUNICIPALITY_CODE, PROFILE_IMMUNIZATION};
+use sekisho_adapters::municipality::MunicipalityCode;
 use sekisho_adapters::my_number;
 use sekisho_adapters::my_portal::map::map;
 use sekisho_adapters::my_portal::wire::{requested, result};
 use sekisho_adapters::my_portal::{PortalAnswer, PortalCodes, PortalItem, PortalRecord, PortalRecords};
-use sekisho_adapters::people::municipality::MunicipalityCode;
 use serde_json::{Value, json};
 
 const PATIENT: &str = "Patient/p";

@@ -12,6 +12,7 @@ use sekisho_adapters::webhook::{Secret, Webhook};
 use sekisho_policy::{PartyId, Timestamp};
 
 use crate::clock::Clock;
+use crate::config::week::Municipality;
 use crate::config::{Config, Credentials, Forward, Issuer, Source};
 use crate::consent::barrier::Barrier;
 use crate::forward::Recipient;
@@ -33,6 +34,7 @@ use crate::tls::{self, Trust};
 use crate::web::Web;
 use crate::web::provider::Provider;
 use crate::web::session::Sessions;
+use crate::week::desk::Desk;
 
 /// Why the gateway can't be built. Each message names the file or step.
 #[derive(Debug, thiserror::Error)]
@@ -153,6 +155,8 @@ pub struct App {
     pub certificates: Vec<(String, Timestamp)>,
     /// What waits to be delivered.
     pub outbox: Arc<Outbox>,
+    /// What the nurses' week shares.
+    pub desk: Arc<Desk>,
     clients: HashMap<PartyId, HttpClient>,
     recipients: Vec<Recipient>,
     current: Weak<Current>,
@@ -166,6 +170,7 @@ struct Lasting {
     sign_ins: Arc<SignIns>,
     sessions: Arc<Sessions>,
     outbox: Arc<Outbox>,
+    desk: Arc<Desk>,
     metrics: Arc<Metrics>,
 }
 
@@ -194,7 +199,8 @@ impl App {
         let (sign_ins, sessions) = (Arc::default(), Arc::default());
         let began = store.clock().now().map_err(StoreError::from)?;
         let proofs = Arc::new(Proofs::since(began));
-        let lasting = Lasting { store, proofs, releases, sign_ins, sessions, outbox, metrics };
+        let desk = Arc::default();
+        let lasting = Lasting { store, proofs, releases, sign_ins, sessions, outbox, desk, metrics };
         Ok(Current::new(|current| Self::assemble(config, parts, lasting, current, None)))
     }
 
@@ -211,6 +217,7 @@ impl App {
             sign_ins: Arc::clone(&self.sign_ins),
             sessions: Arc::clone(&self.web.sessions),
             outbox: Arc::clone(&self.outbox),
+            desk: Arc::clone(&self.desk),
             metrics: Arc::clone(&self.metrics),
         };
         Ok(Self::assemble(config, parts, lasting, self.current.clone(), Some(self)))
@@ -218,7 +225,7 @@ impl App {
 
     fn assemble(config: Config, parts: Parts, lasting: Lasting, current: Weak<Current>, before: Option<&Self>) -> Self {
         let Parts { trust, tls, clients, recipients, issuers, providers, notifier, certificates } = parts;
-        let Lasting { store, proofs, releases, sign_ins, sessions, outbox, metrics } = lasting;
+        let Lasting { store, proofs, releases, sign_ins, sessions, outbox, desk, metrics } = lasting;
         let with_client = |s: &Source| clients.get(&s.party).map(|c| (s.clone(), c.clone()));
         let known = config.sources.iter().filter_map(with_client);
         let authority = config.server.url.trim_start_matches("https://").to_owned();
@@ -240,6 +247,7 @@ impl App {
             certificates,
             releases,
             outbox,
+            desk,
             clients,
             recipients,
             store,
@@ -258,6 +266,12 @@ impl App {
     #[must_use]
     pub fn recipient(&self, party: PartyId, summary: &str) -> Option<&Recipient> {
         self.recipients.iter().find(|to| to.config.party == party && to.config.summary.name == summary)
+    }
+
+    /// The district in charge of a postal code, at a municipality.
+    #[must_use]
+    pub fn week_districts(&self, to: &Municipality, _postal: Option<&str>) -> String {
+        to.default_district.clone()
     }
 
     /// What is in force now, for whoever has worked on under this one; `None` when the gateway is gone.

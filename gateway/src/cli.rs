@@ -1,7 +1,9 @@
 //! The `sekisho` command.
 
+mod batch;
 mod import;
 mod keep;
+mod package;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -134,6 +136,9 @@ enum Command {
         #[arg(long)]
         socket: PathBuf,
     },
+    /// Open a municipality's package, or make the key that packages are sealed to; without any network
+    #[command(subcommand)]
+    Package(package::PackageCommand),
     /// Ask a running gateway's management port how it is; exit code 0 when it says yes, 1 otherwise
     Healthcheck {
         /// What to ask, such as http://127.0.0.1:9090/health/ready
@@ -147,6 +152,9 @@ enum Command {
     },
     /// Print the manual page
     Man,
+    /// The nurses' week by hand: what would go, making it up, a package as a file
+    #[command(subcommand)]
+    Batch(batch::BatchCommand),
     /// An official's act over the operators' socket: path and JSON body, as in docs/operations.md
     Act {
         /// Path, such as /people
@@ -279,9 +287,11 @@ fn run(command: Command) -> Result<(), String> {
             keep::restore(&from, &read_config(&config)?, checkpoint.as_deref(), destroyed.as_deref())
         }
         Command::Report { since, until, party, socket } => keep::report(&since, until, party, &socket),
+        Command::Batch(command) => batch::batch(command),
         Command::ImportConsents { file, party, dry_run, socket } => {
             import::consents(crate::import::Options { file, party, socket, dry_run })
         }
+        Command::Package(command) => package::run(command),
         Command::Healthcheck { url } => {
             say(&block_on(async { crate::manage::client::check(&url).await.map_err(|e| e.to_string()) })?);
             Ok(())

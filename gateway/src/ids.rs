@@ -124,6 +124,12 @@ own_ids! {
     KeyId "key";
     /// A delivery of a summary that a person's app asked for.
     ForwardId "fwd";
+    /// A flagged consultation (要ケア事例).
+    CaseId "cas";
+    /// A municipality's package of a week, or of what could not wait for one.
+    PackageId "pkg";
+    /// A call for a human at a consultation service.
+    AlertId "alr";
 }
 
 text_ids! {

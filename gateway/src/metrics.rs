@@ -121,6 +121,8 @@ pub struct Metrics {
     pub turned_away: IntCounter,
     /// TLS handshakes that failed or took too long.
     pub handshakes_failed: IntCounter,
+    /// Calls for a human that were not taken.
+    pub alerts_not_taken: IntCounter,
     /// Clinics' staff said that whom they were shown is not their patient.
     pub not_their_patient: IntCounter,
     refusals: ByLabel<15>,
@@ -232,6 +234,10 @@ impl Metrics {
             connections: maker.gauge("sekisho_connections", "Open connections at the public port.")?,
             turned_away: maker.count("sekisho_connections_turned_away_total", "Connections beyond the most.")?,
             handshakes_failed: maker.count("sekisho_tls_handshakes_failed_total", "Handshakes failed or too slow.")?,
+            alerts_not_taken: maker.count(
+                "sekisho_alerts_not_taken_total",
+                "Calls for a human at a consultation service that were not taken. They are made again.",
+            )?,
             not_their_patient: maker.count(
                 "sekisho_not_their_patient_total",
                 "Staff said that whom they were shown is not their patient.",

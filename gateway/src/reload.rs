@@ -92,6 +92,8 @@ impl Current {
         next.metrics.cover(&next.config);
         self.app.store(Arc::clone(&next));
         let transfers_cut = next.barrier.after_reload(&next).await?;
+        // A week that was not configured before, or otherwise, need not wait for the next look.
+        next.desk.looks();
         tracing::info!(generation = next.generation, registry_changed, transfers_cut, "configuration reloaded");
         Ok(Reloaded { registry_changed, transfers_cut })
     }

@@ -124,6 +124,8 @@ impl Gateway {
         beside.spawn(housekeeping(app.store.clone()));
         beside.spawn(crate::notify::run(Arc::clone(&current)));
         beside.spawn(crate::forward::outbox::run(Arc::clone(&current)));
+        beside.spawn(crate::week::run::run(Arc::clone(&current)));
+        beside.spawn(crate::week::alert::run(Arc::clone(&current)));
         beside.spawn(async move { app.tokens.fetch_first_keys().await });
         health.serves(&current);
         Ok(Self { current, address, health, stop, serving, beside, management })

@@ -49,6 +49,11 @@ pub struct StoppedTown {
 }
 
 impl StoppedTown {
+    /// The clock.
+    pub fn clock(&self) -> Clock {
+        self.clock.clone()
+    }
+
     /// Starts the gateway on whatever its directory holds now.
     pub async fn started(self) -> Town {
         let Self { world, clock, family, people, management, directory } = self;

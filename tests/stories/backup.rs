@@ -21,7 +21,7 @@ struct Kept {
 
 async fn backed_up(town: &Town) -> PathBuf {
     let to = town.directory.path().join("backup");
-    assert!(download(&town.world.socket(), "/backup", &to).await.unwrap() > 10_000);
+    assert!(download(&town.world.socket(), "/backup", &serde_json::Value::Null, &to).await.unwrap() > 10_000);
     to
 }
 
@@ -125,7 +125,7 @@ async fn what_is_not_a_whole_backup_of_this_gateway_restores_nothing() {
     let town = Town::open().await;
     town.consent().await;
     let backup = backed_up(&town).await;
-    let again = download(&town.world.socket(), "/backup", &backup).await.unwrap_err();
+    let again = download(&town.world.socket(), "/backup", &serde_json::Value::Null, &backup).await.unwrap_err();
     assert!(again.to_string().contains("backup"), "{again}");
     let (checkpoint, destroyed) = kept(&town).await;
     let town = town.stopped().await;

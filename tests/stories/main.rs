@@ -42,3 +42,4 @@ mod sign_in;
 mod sources;
 mod summary;
 mod time;
+mod week;

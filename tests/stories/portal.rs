@@ -1,7 +1,7 @@
 //! The My Portal relay: sign-in, the linked account, each answer and each error of the portal.
 
+use sekisho_adapters::municipality::MunicipalityCode;
 use sekisho_adapters::my_portal::stand_in::Knobs;
-use sekisho_adapters::people::municipality::MunicipalityCode;
 use sekisho_adapters::stand_in::{Damage, Faults};
 use sekisho_tests::town::{Town, body};
 

@@ -13,7 +13,7 @@ use super::codes::PortalCodes;
 use super::kept::{PortalAccount, PortalToken, ProcessId, Verifier};
 use super::wire::{self, PortalAnswer};
 use crate::http::{HttpClient, HttpError, Response};
-use crate::people::municipality::MunicipalityCode;
+use crate::municipality::MunicipalityCode;
 
 /// Longest waiting time that is believed.
 const RETRY_AFTER_MAX_S: u64 = 3_600;

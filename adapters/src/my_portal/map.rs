@@ -12,8 +12,8 @@ use serde_json::{Map, Value, json};
 use super::codes::{PortalCodes, VaccineSystem};
 use super::wire::{PortalRecord, PortalRecords};
 use crate::fhir_terms::{DOSE_MUNICIPALITY, HOT9, HOT13, MUNICIPALITY_CODE, PROFILE_IMMUNIZATION, YJ};
+use crate::municipality::MunicipalityCode;
 use crate::my_number;
-use crate::people::municipality::MunicipalityCode;
 
 const TEXT_MAX_CHARS: usize = 100;
 const LOT_MAX_CHARS: usize = 20;

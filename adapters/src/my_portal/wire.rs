@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::client::PortalError;
 use super::codes::PortalCodes;
-use crate::people::municipality::MunicipalityCode;
+use crate::municipality::MunicipalityCode;
 
 const RECORDS_MAX: usize = 500;
 const ITEMS_MAX: usize = 64;

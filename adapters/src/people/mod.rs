@@ -3,10 +3,10 @@
 //! What it does: from a seed and a "today", makes family number *i* independently of all others, always the same, so
 //! that any number of them can be streamed. Makers and clinics are marked as invented.
 //! What it never does: use data of real people, produce a My Number, or invent a code of a real code system.
-//! Facts: the routine schedule (see [`rules`]) and the national municipality codes (see [`municipality`]).
+//! Facts: the routine schedule (see [`rules`]) and the national municipality codes (see [`crate::municipality`]).
 
+pub mod consultations;
 pub mod fhir;
-pub mod municipality;
 mod names;
 pub mod phr;
 pub mod rules;
@@ -18,7 +18,7 @@ use jiff::civil::Date;
 use rand::{Rng, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
 
-use municipality::{MUNICIPALITIES, Municipality};
+use crate::municipality::{MUNICIPALITIES, Municipality};
 use names::{BOYS, CLINICS, FATHERS, GIRLS, MAKERS, MOTHERS, Name, SURNAMES};
 use rules::{Vaccine, plus_days};
 
@@ -116,6 +116,21 @@ pub struct Family {
     pub children: Vec<Child>,
 }
 
+/// A family without its children's names and histories.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Household {
+    /// Its number.
+    pub index: u64,
+    /// Where it lives now.
+    pub home: Municipality,
+    /// Whether it came from elsewhere.
+    pub moved: Option<Move>,
+    /// One or two parents, the mother first.
+    pub parents: Vec<Person>,
+    /// Birth dates of its children, oldest first; child number *n* has the id `syn-…-c{n}`.
+    pub births: Vec<Date>,
+}
+
 /// The source of families.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct People {
@@ -135,15 +150,7 @@ impl People {
     /// Family number `index`.
     #[must_use]
     pub fn family(&self, index: u64) -> Family {
-        let mut seed = [0_u8; 32];
-        for (to, from) in seed
-            .iter_mut()
-            .zip(self.seed.to_le_bytes().into_iter().chain(index.to_le_bytes()).chain(*b"sekisho-people-1"))
-        {
-            *to = from;
-        }
-        let mut rng = ChaCha12Rng::from_seed(seed);
-        self.draw(index, &mut rng)
+        self.draw(index, &mut self.rng(index))
     }
 
     /// Families from 0 on, for ever.
@@ -152,7 +159,24 @@ impl People {
         (0..u64::MAX).map(move |index| people.family(index))
     }
 
-    fn draw(&self, index: u64, rng: &mut ChaCha12Rng) -> Family {
+    /// Family number `index` without what its children have had: the same people, at a fraction of the work.
+    #[must_use]
+    pub fn household(&self, index: u64) -> Household {
+        self.people_of(index, &mut self.rng(index)).0
+    }
+
+    fn rng(&self, index: u64) -> ChaCha12Rng {
+        let mut seed = [0_u8; 32];
+        for (to, from) in seed
+            .iter_mut()
+            .zip(self.seed.to_le_bytes().into_iter().chain(index.to_le_bytes()).chain(*b"sekisho-people-1"))
+        {
+            *to = from;
+        }
+        ChaCha12Rng::from_seed(seed)
+    }
+
+    fn people_of(&self, index: u64, rng: &mut ChaCha12Rng) -> (Household, Name) {
         let surname = pick(rng, &SURNAMES);
         let home = pick(rng, &MUNICIPALITIES);
         let moved = rng.random_bool(0.2).then(|| Move {
@@ -166,6 +190,11 @@ impl People {
         if rng.random_bool(0.9) {
             parents.push(parent(index, 2, surname, Sex::Male, eldest, rng));
         }
+        (Household { index, home, moved, parents, births }, surname)
+    }
+
+    fn draw(&self, index: u64, rng: &mut ChaCha12Rng) -> Family {
+        let (Household { home, moved, parents, births, .. }, surname) = self.people_of(index, rng);
         let children = (1_u8..)
             .zip(births)
             .map(|(number, birth)| self.child(index, number, surname, birth, (home, moved), rng))

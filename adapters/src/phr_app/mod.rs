@@ -15,9 +15,9 @@ mod measures;
 mod reader;
 mod resources;
 pub mod stand_in;
-mod strict;
-mod text;
-mod when;
+pub(crate) mod strict;
+pub mod text;
+pub(crate) mod when;
 pub mod wire;
 
 pub use client::{PhrApp, PhrAppError};

@@ -12,8 +12,8 @@ use crate::fhir_terms::{
     ICD10, MUNICIPALITY_CODE, NAME_REPRESENTATION, NOCODED, PROFILE_ALLERGY, PROFILE_CONDITION, PROFILE_IMMUNIZATION,
     PROFILE_MEDICATION_STATEMENT, SNOMED, YJ,
 };
+use crate::municipality::MunicipalityCode;
 use crate::my_portal::map::dose_number;
-use crate::people::municipality::MunicipalityCode;
 
 type Object = Map<String, Value>;
 

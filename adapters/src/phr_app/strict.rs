@@ -13,7 +13,7 @@ const MEMBERS_MAX: usize = 64;
 const DIGITS: &str = "$serde_json::private::Number";
 
 /// Reads a whole body. Depth is bounded by serde_json (128).
-pub(super) fn read(body: &[u8]) -> Option<Value> {
+pub(crate) fn read(body: &[u8]) -> Option<Value> {
     let text = std::str::from_utf8(body).ok()?;
     let mut from = serde_json::Deserializer::from_str(text);
     let Strict(value) = Strict::deserialize(&mut from).ok()?;

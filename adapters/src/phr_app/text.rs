@@ -1,14 +1,14 @@
 //! What free text may contain. It stays text: markup is not looked for, since whoever shows it escapes it.
 
 /// A text without what doesn't show and can deceive, and whether something was taken out.
-pub(super) struct Cleaned {
+pub(crate) struct Cleaned {
     pub text: String,
     pub changed: bool,
 }
 
 /// Takes out control characters and those that turn or hide what follows. Spaces at both ends go without a word. Line
 /// breaks and tabs stay in `lines`; elsewhere a space stands for them, so that two words don't become one.
-pub(super) fn clean(raw: &str, lines: bool) -> Cleaned {
+pub(crate) fn clean(raw: &str, lines: bool) -> Cleaned {
     let (mut text, mut changed) = (String::with_capacity(raw.len()), false);
     for c in raw.trim().replace("\r\n", "\n").chars() {
         match c {

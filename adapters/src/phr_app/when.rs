@@ -84,7 +84,7 @@ fn midnight(day: Date, offset: Offset) -> Option<Timestamp> {
 
 /// `2024-04-05T07:30:00+09:00`, perhaps with up to nine digits behind the seconds. Shorter and looser forms, which the
 /// library would take, are not FHIR's.
-fn instant(text: &str) -> Option<Timestamp> {
+pub(crate) fn instant(text: &str) -> Option<Timestamp> {
     if !text.is_ascii() || text.len() > 35 {
         return None;
     }

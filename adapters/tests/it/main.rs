@@ -1,6 +1,8 @@
 //! Tests of the adapters over real TLS on loopback.
 
 #[cfg(test)]
+mod consultation;
+#[cfg(test)]
 mod fhir_server;
 #[cfg(test)]
 mod http;

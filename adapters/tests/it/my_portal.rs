@@ -2,13 +2,13 @@ use jiff::civil::date;
 use sekisho_adapters::certs::Validity;
 use sekisho_adapters::fhir_server::stand_in::{FhirOptions, FhirServer};
 use sekisho_adapters::http::{HttpClient, HttpError, Limits};
+use sekisho_adapters::municipality::MUNICIPALITIES;
 use sekisho_adapters::my_portal::map::map;
 use sekisho_adapters::my_portal::stand_in::{Account, Knobs, PortalOptions, PortalRegistration, PortalStandIn};
 use sekisho_adapters::my_portal::{
     Polling, PortalAnswer, PortalClient, PortalCodes, PortalConfig, PortalError, PortalSession, PortalToken, ProcessId,
     Verifier,
 };
-use sekisho_adapters::people::municipality::MUNICIPALITIES;
 use sekisho_adapters::people::{Child, People};
 use sekisho_adapters::stand_in::{Damage, Faults};
 use serde_json::json;

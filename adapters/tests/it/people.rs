@@ -2,8 +2,8 @@ use std::collections::BTreeSet;
 
 use jiff::civil::{Date, date};
 use proptest::prelude::*;
+use sekisho_adapters::municipality::MunicipalityCode;
 use sekisho_adapters::people::fhir::{resources, resources_within};
-use sekisho_adapters::people::municipality::MunicipalityCode;
 use sekisho_adapters::people::rules::{
     Vaccine, days_between, months_after, plus_days, reached, school_year_before_entry,
 };

@@ -67,7 +67,7 @@ pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, AdminError> {
     serde_json::from_slice(body).map_err(|e| AdminError::Body(e.to_string()))
 }
 
-fn id<T: TextId>(text: &str) -> Result<T, AdminError> {
+pub(super) fn id<T: TextId>(text: &str) -> Result<T, AdminError> {
     T::parse(text).map_err(|_| AdminError::NotFound)
 }
 
@@ -156,6 +156,10 @@ pub(super) async fn act(
         | Which::Records
         | Which::Authorities
         | Which::AskAnew
+        | Which::BatchPlan
+        | Which::BatchRun
+        | Which::BatchWrite
+        | Which::DiscloseBasis
         | Which::Import => Err(AdminError::NotFound),
     }
 }

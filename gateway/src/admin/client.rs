@@ -14,6 +14,7 @@ use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 
 const ANSWER_BYTES_MAX: usize = 64 << 20;
+const LINE_BYTES_MAX: usize = 1 << 20;
 
 /// Why the running server did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +43,7 @@ pub enum SocketError {
 ///
 /// # Errors
 /// When the server can't be reached or says no, the answer breaks off, or the file can't be written.
-pub async fn download(socket: &Path, path: &str, to: &Path) -> Result<u64, SocketError> {
+pub async fn download(socket: &Path, path: &str, asked: &Value, to: &Path) -> Result<u64, SocketError> {
     let file = |error| SocketError::File(to.display().to_string(), error);
     if to.exists() {
         return Err(SocketError::There(to.display().to_string()));
@@ -53,7 +54,7 @@ pub async fn download(socket: &Path, path: &str, to: &Path) -> Result<u64, Socke
     let done = async {
         let mut out = std::fs::OpenOptions::new();
         let mut out = out.write(true).create(true).truncate(true).mode(0o600).open(&part).map_err(file)?;
-        let bytes = receive(socket, path, &mut out).await?;
+        let bytes = receive(socket, path, asked, &mut out).await?;
         out.sync_all().and_then(|()| std::fs::rename(&part, to)).map_err(file)?;
         Ok(bytes)
     };
@@ -64,8 +65,8 @@ pub async fn download(socket: &Path, path: &str, to: &Path) -> Result<u64, Socke
     done
 }
 
-async fn receive(socket: &Path, path: &str, out: &mut std::fs::File) -> Result<u64, SocketError> {
-    let (response, _driving) = send(socket, Method::POST, path, &Value::Null).await?;
+async fn receive(socket: &Path, path: &str, asked: &Value, out: &mut std::fs::File) -> Result<u64, SocketError> {
+    let (response, _driving) = send(socket, Method::POST, path, asked).await?;
     let (parts, mut body) = response.into_parts();
     if parts.status != StatusCode::OK {
         let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await.map_err(|_| SocketError::Broken)?.to_bytes();
@@ -78,6 +79,46 @@ async fn receive(socket: &Path, path: &str, out: &mut std::fs::File) -> Result<u
         bytes += data.len() as u64;
     }
     Ok(bytes)
+}
+
+/// Has the running server do something long, and hands each line of its answer on as it comes.
+///
+/// # Errors
+/// When the server can't be reached or says no, or the answer breaks off.
+pub async fn each_line(
+    socket: &Path,
+    path: &str,
+    body: &Value,
+    line: &mut dyn FnMut(Value),
+) -> Result<(), SocketError> {
+    let (response, _driving) = send(socket, Method::POST, path, body).await?;
+    let (parts, mut body) = response.into_parts();
+    if parts.status != StatusCode::OK {
+        let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await.map_err(|_| SocketError::Broken)?.to_bytes();
+        return Err(refused(&serde_json::from_slice(&body).unwrap_or_default()));
+    }
+    let mut begun = Vec::new();
+    while let Some(frame) = body.frame().await {
+        begun.extend_from_slice(&frame.map_err(|_| SocketError::Broken)?.into_data().unwrap_or_default());
+        while let Some(end) = begun.iter().position(|byte| *byte == b'\n') {
+            let whole: Vec<u8> = begun.drain(..=end).collect();
+            line(serde_json::from_slice(&whole).map_err(|_| SocketError::Broken)?);
+        }
+        if begun.len() > LINE_BYTES_MAX {
+            return Err(SocketError::Broken);
+        }
+    }
+    Ok(())
+}
+
+/// The same, all lines at once.
+///
+/// # Errors
+/// As [`each_line`].
+pub async fn lines(socket: &Path, path: &str, body: &Value) -> Result<Vec<Value>, SocketError> {
+    let mut lines = Vec::new();
+    each_line(socket, path, body, &mut |line| lines.push(line)).await?;
+    Ok(lines)
 }
 
 /// Sends one request to the running server.

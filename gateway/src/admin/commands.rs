@@ -50,6 +50,10 @@ commands! {
     EndBlock "POST" "/people/{id}/blocks/{id}/end" OFFICIAL;
     Basis "POST" "/people/{id}/bases" OFFICIAL;
     EndBasis "POST" "/people/{id}/bases/{id}/end" OFFICIAL;
+    DiscloseBasis "POST" "/people/{id}/bases/{id}/disclose" OFFICIAL;
+    BatchPlan "POST" "/batch/plan" AUDITOR;
+    BatchRun "POST" "/batch/run" OPERATOR;
+    BatchWrite "POST" "/batch/write" OFFICIAL;
     Suspend "POST" "/parties/{id}/suspend" OFFICIAL;
     Reinstate "POST" "/parties/{id}/reinstate" OFFICIAL;
     Import "POST" "/imports/consents" OFFICIAL;

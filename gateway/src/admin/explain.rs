@@ -11,6 +11,7 @@ use crate::app::App;
 use crate::consent::people::rfc3339;
 use crate::ids::{EntryId, TextId};
 use crate::store::Explained;
+use crate::store::registry::RegistryText;
 
 pub(super) async fn explain(app: &App, acting: &Acting, id: &str) -> Result<Value, AdminError> {
     let entry = EntryId::parse(id).map_err(|_| AdminError::NotFound)?;
@@ -39,14 +40,14 @@ fn in_words(explained: &Explained) -> Value {
                 lines.push(line(explained, kept.category, true, &ja, &en));
             }
             for withheld in permit.withheld() {
-                let (ja, en) = reason(withheld.why, explained);
+                let (ja, en) = reason(withheld.why, &explained.registry.text);
                 lines.push(line(explained, withheld.category, false, &ja, &en));
             }
             ("提供してよい", "permitted")
         }
         Decision::Deny(denial) => {
             for withheld in denial.withheld() {
-                let (ja, en) = reason(withheld.why, explained);
+                let (ja, en) = reason(withheld.why, &explained.registry.text);
                 lines.push(line(explained, withheld.category, false, &ja, &en));
             }
             ("提供しない", "denied")
@@ -127,7 +128,21 @@ fn permitted_by(by: PermittedBy) -> (String, String) {
     }
 }
 
-fn reason(why: Reason, explained: &Explained) -> (String, String) {
+/// A decision in a few words: the first reason of those that there are.
+#[must_use]
+pub fn in_short(decision: &Decision, registry: &RegistryText) -> String {
+    let (ja, en) = match decision {
+        Decision::Permit(permit) => match (permit.withheld().first(), permit.kept().first()) {
+            (Some(withheld), _) => reason(withheld.why, registry),
+            (None, Some(kept)) => permitted_by(kept.by),
+            (None, None) => Default::default(),
+        },
+        Decision::Deny(denial) => denial.withheld().first().map(|w| reason(w.why, registry)).unwrap_or_default(),
+    };
+    format!("{ja} / {en}")
+}
+
+fn reason(why: Reason, registry: &RegistryText) -> (String, String) {
     match why {
         Reason::ForbiddenBy(Forbidding::Block(id)) => {
             (format!("提供停止措置 {}", id.text()), format!("forbidden by block {}", id.text()))
@@ -136,7 +151,7 @@ fn reason(why: Reason, explained: &Explained) -> (String, String) {
             (format!("同意しない {}", id.text()), format!("forbidden by refusal {}", id.text()))
         }
         Reason::ForbiddenBy(Forbidding::Suspension(id)) => {
-            let code = party(explained, id);
+            let code = registry.party_code(id).unwrap_or("unregistered");
             (format!("事業者 {code} は停止中"), format!("forbidden: party {code} is suspended"))
         }
         Reason::NotUnderstood(field) => {

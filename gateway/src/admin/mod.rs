@@ -4,9 +4,10 @@
 //! operator; every look at something about people is recorded before it is answered.
 
 mod acts;
+mod batch;
 pub mod client;
 pub mod commands;
-mod explain;
+pub(crate) mod explain;
 mod import;
 mod lists;
 mod report;
@@ -33,6 +34,7 @@ use crate::ledger::merkle::sha256;
 use crate::reload::{Current, ReloadError};
 use crate::sabotage::{self, Check};
 use crate::store::StoreError;
+use crate::week::package::PackageError;
 use commands::{Which, which};
 
 /// A short answer, or one that is made while it is sent.
@@ -94,6 +96,9 @@ pub(crate) enum AdminError {
     /// The act.
     #[error(transparent)]
     Act(#[from] ActError),
+    /// A package.
+    #[error(transparent)]
+    Package(#[from] PackageError),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -106,6 +111,9 @@ impl AdminError {
             Self::Role(_) => StatusCode::FORBIDDEN,
             Self::Reload(ReloadError::Store(_) | ReloadError::Barrier(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Reload(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Package(PackageError::Unknown) => StatusCode::NOT_FOUND,
+            Self::Package(PackageError::NoKey { .. }) => StatusCode::CONFLICT,
+            Self::Package(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Build(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Body(_) | Self::Query(_) => StatusCode::BAD_REQUEST,
             Self::Act(ActError::Field { .. }) => StatusCode::UNPROCESSABLE_ENTITY,
@@ -224,6 +232,16 @@ async fn command(
         Which::Reload => {
             let reloaded = current.reload(acting.cause()).await?;
             json!({"registry_changed": reloaded.registry_changed, "transfers_cut": reloaded.transfers_cut})
+        }
+        Which::BatchPlan => batch::plan(app, acting, acts::parse(body)?).await?,
+        Which::BatchRun => return batch::make_up(app, acts::parse(body)?).map(AdminBody::Right),
+        Which::BatchWrite => {
+            let file = batch::write(app, acting, acts::parse(body)?).await?;
+            return Ok(AdminBody::Left(Full::new(Bytes::from(file))));
+        }
+        Which::DiscloseBasis => {
+            let [person, basis] = ids;
+            batch::disclose(app, acting, acts::id(person)?, acts::id(basis)?, acts::parse(body)?).await?
         }
         Which::Import => import::consents(app, acting, acts::parse(body)?).await?,
         act => acts::act(app, acting, act, ids, body).await?,

@@ -11,7 +11,7 @@ use super::{Acting, AdminError};
 use crate::app::App;
 use crate::consent::attested::way_word;
 use crate::consent::people::{parse_instant, rfc3339};
-use crate::ids::{ForwardId, LinkId, TextId, party_id};
+use crate::ids::{AlertId, CaseId, ForwardId, LinkId, TextId, party_id};
 use crate::ledger::entry::Bytes16;
 use crate::ledger::event::{Attestation, BlockedFrom, Event, LinkTarget, Outcome, Terms};
 use crate::store::state::Global;
@@ -229,6 +229,21 @@ fn told(event: &Event) -> Value {
             "consent": id::<ConsentId>(e.consent), "visit": instant(e.visit_ms), "until": instant(e.until_ms),
             "moved": instant(e.at_ms), "party": e.party,
         }),
+        Event::CaseFlagged(e) => json!({
+            "case": id::<CaseId>(e.case), "service": e.service, "reasons": e.reasons, "urgency": e.urgency,
+            "consulted": instant(e.consulted_ms),
+        }),
+        Event::AlertDecided(e) => json!({
+            "alert": id::<AlertId>(e.alert), "case": id::<CaseId>(e.case), "decision": e.decision.code(), "by": e.by,
+            "acknowledged_by": e.acknowledged_by, "reason": e.reason, "basis": e.basis.map(id::<BasisId>),
+        }),
+        Event::BasisConfirmed(e) => json!({
+            "basis": id::<BasisId>(e.basis), "by": e.by, "upheld": e.upheld, "confirmed": instant(e.at_ms),
+            "reason": e.reason,
+        }),
+        Event::BasisDisclosed(e) => json!({
+            "basis": id::<BasisId>(e.basis), "by": e.by, "disclosed": instant(e.at_ms),
+        }),
         Event::RegistryActivated(_)
         | Event::TextPublished(_)
         | Event::Decided(_)
@@ -237,6 +252,11 @@ fn told(event: &Event) -> Value {
         | Event::KeyDestroyed(_)
         | Event::OperatorRead(_)
         | Event::Pruned(_)
-        | Event::LinkCodeIssued(_) => Value::Null,
+        | Event::LinkCodeIssued(_)
+        | Event::PackagePlanned(_)
+        | Event::PackageCopied(_)
+        | Event::PackageReceived(_)
+        | Event::AlertRaised(_)
+        | Event::AlertAcknowledged(_) => Value::Null,
     }
 }

@@ -20,6 +20,13 @@ const PIECE_BYTES: usize = 64 << 10;
 /// What is written at the other end, as a body. It breaks off when the writer failed.
 pub(super) struct Piped(mpsc::Receiver<io::Result<Bytes>>);
 
+impl Piped {
+    /// What comes out of this channel.
+    pub(super) const fn of(receiver: mpsc::Receiver<io::Result<Bytes>>) -> Self {
+        Self(receiver)
+    }
+}
+
 impl Body for Piped {
     type Data = Bytes;
     type Error = io::Error;

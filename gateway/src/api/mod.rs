@@ -4,6 +4,7 @@
 //! Errors are problem+json (RFC 9457) in Japanese and English, from one catalogue. Nothing here decides: it parses, calls
 //! `consent`, and shows what came of it.
 
+mod alerts;
 mod attested;
 mod bookings;
 mod consents;
@@ -11,6 +12,7 @@ mod discovery;
 mod erasures;
 mod forwards;
 mod link_codes;
+mod packages;
 mod preview;
 mod problem;
 mod relay;
@@ -46,6 +48,8 @@ use problem::Problem;
 
 /// Largest request body, in bytes.
 const BODY_BYTES_MAX: usize = 64 << 10;
+/// The same of what a consultation service pushes.
+const PUSHED_BYTES_MAX: usize = 1 << 20;
 /// Longest time for a request body.
 const BODY_TAKES_MAX: Duration = Duration::from_secs(8);
 /// Longest idempotency key.
@@ -89,6 +93,15 @@ routes! {
     AccessLog "GET" "/v1/access-log";
     Erasures "GET" "/v1/erasure-requests";
     AnswerErasure "POST" "/v1/erasure-requests/{id}/answer";
+    Packages "GET" "/v1/packages";
+    PackageCopy "POST" "/v1/packages/{id}/copies";
+    PackageReceived "POST" "/v1/packages/{id}/receipts";
+    PushConsultations "POST" "/v1/consultations";
+    Alerts "GET" "/v1/alerts";
+    AcknowledgeAlert "POST" "/v1/alerts/{id}/acknowledgement";
+    DecideAlert "POST" "/v1/alerts/{id}/decision";
+    Bases "GET" "/v1/bases";
+    ConfirmBasis "POST" "/v1/bases/{id}/confirmation";
     Me "GET" "/v1/me";
     Text "GET" "/v1/texts/{id}";
     OpenApi "GET" "/v1/openapi.json";
@@ -123,8 +136,8 @@ pub struct Answer {
     content_type: &'static str,
     body: Bytes,
     headers: Vec<(HeaderName, HeaderValue)>,
-    /// What the body is a release of.
-    release: Option<Arc<Handle>>,
+    /// The release that the body is, where it is one.
+    handle: Option<Arc<Handle>>,
 }
 
 impl Answer {
@@ -134,7 +147,7 @@ impl Answer {
             content_type: "application/json; charset=utf-8",
             body: Bytes::from(value.to_string()),
             headers: Vec::new(),
-            release: None,
+            handle: None,
         }
     }
 
@@ -149,7 +162,7 @@ impl Answer {
     }
 
     fn into_response(self) -> Response<ReplyBody> {
-        let mut response = Response::new(match self.release {
+        let mut response = Response::new(match self.handle {
             Some(handle) => ReplyBody::release(self.body, handle),
             None => ReplyBody::plain(self.body),
         });
@@ -193,7 +206,8 @@ async fn answer(
     // Before the body: nobody unknown may hold a place while a body trickles in.
     let open = path == "/v1/openapi.json" || !path.starts_with("/v1/");
     let caller = if open { None } else { Some(known(app, connection, &parts).await?) };
-    let body = read(body).await?;
+    // A service's records are read one by one: one that must not be taken holds no urgent one back.
+    let body = if path == "/v1/consultations" { whole(body, PUSHED_BYTES_MAX).await? } else { read(body).await? };
     let call = Call { app, connection, headers: parts.headers, query, body, caller };
     let (which, id) = which(&parts.method, &path).ok_or_else(Problem::not_found)?;
     match which {
@@ -220,6 +234,15 @@ async fn answer(
         Which::AccessLog => views::access_log(&call).await,
         Which::Erasures => erasures::list(&call).await,
         Which::AnswerErasure => erasures::answer(&call, id).await,
+        Which::Packages => packages::list(&call),
+        Which::PackageCopy => packages::copy(&call, id).await,
+        Which::PackageReceived => packages::receive(&call, id).await,
+        Which::PushConsultations => alerts::push(&call).await,
+        Which::Alerts => alerts::list(&call),
+        Which::AcknowledgeAlert => alerts::acknowledge(&call, id).await,
+        Which::DecideAlert => alerts::decide(&call, id).await,
+        Which::Bases => alerts::bases(&call),
+        Which::ConfirmBasis => alerts::confirm_basis(&call, id).await,
         Which::Me => views::me(&call).await,
         Which::Text => views::text(&call, id),
         Which::OpenApi => Ok(openapi()),
@@ -252,12 +275,16 @@ impl From<ReadError> for Problem {
 
 /// A whole body, bounded in bytes and time; nothing that could be a My Number.
 pub(crate) async fn read(body: RequestBody) -> Result<Bytes, ReadError> {
-    let whole = tokio::time::timeout(BODY_TAKES_MAX, Limited::new(body, BODY_BYTES_MAX).collect()).await;
-    let whole = whole.map_err(|_| ReadError::TooSlow)?.map_err(|_| ReadError::TooLarge)?.to_bytes();
+    let whole = whole(body, BODY_BYTES_MAX).await?;
     if std::str::from_utf8(&whole).is_ok_and(my_number::contained_in) && !sabotage::off(Check::MyNumber) {
         return Err(ReadError::MyNumber);
     }
     Ok(whole)
+}
+
+async fn whole(body: RequestBody, bytes_max: usize) -> Result<Bytes, ReadError> {
+    let whole = tokio::time::timeout(BODY_TAKES_MAX, Limited::new(body, bytes_max).collect()).await;
+    Ok(whole.map_err(|_| ReadError::TooSlow)?.map_err(|_| ReadError::TooLarge)?.to_bytes())
 }
 
 fn openapi() -> Answer {

@@ -34,6 +34,6 @@ pub(super) async fn show(call: &Call<'_>, id: &str) -> Result<Answer, Problem> {
     })?;
     let mut answer = Answer::ok(&Value::Null);
     answer.content_type = "application/fhir+json; charset=utf-8";
-    (answer.body, answer.release) = (shown.body, shown.release);
+    (answer.body, answer.handle) = (shown.body, shown.release);
     Ok(answer)
 }

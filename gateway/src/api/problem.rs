@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::Answer;
 use crate::consent::give::GiveError;
+use crate::consent::people::ActError;
 use crate::ids::TextId;
 use crate::request::respond::challenge;
 
@@ -215,6 +216,42 @@ impl Problem {
         )
     }
 
+    pub(super) fn no_package_key() -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "no-package-key",
+            "この自治体の受け取り用の公開鍵が登録されていないか、期限が過ぎています。関所の運用者に、新しい公開鍵の登録を依頼してください。事例はなくならず、登録後に受け取れます。",
+            "There is no key that packages can be sealed to, or its last day is over. Ask the gateway's operators to set a new one. No case is lost: they can be pulled then.",
+        )
+    }
+
+    pub(super) fn alert_not_acknowledged() -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "alert-not-acknowledged",
+            "この呼び出しは、まだ誰も引き受けていません。先に引き受けを記録してください。",
+            "Nobody has taken this alert on. Acknowledge it first.",
+        )
+    }
+
+    pub(super) fn alert_decided() -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "alert-decided",
+            "この呼び出しについては、すでに判断が記録されています。",
+            "This alert was decided already.",
+        )
+    }
+
+    pub(super) fn alert_without_case() -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "alert-without-case",
+            "相談の記録に誤りがあり、まだ受け取れていません。直した記録を送ってから、もう一度判断を送ってください。急ぐときは、電話など別の手段で市区町村に知らせてください。",
+            "The consultation's record has an error and could not be taken. Send it mended, then decide again. If it can't wait, tell the municipality by telephone.",
+        )
+    }
+
     fn outdated(hash: [u8; 32]) -> Self {
         Self::new(
             StatusCode::CONFLICT,
@@ -278,6 +315,18 @@ impl From<GiveError> for Problem {
                 "件数の上限に達しています。不要なものを整理してください。",
                 format!("There are too many {what}."),
             ),
+        }
+    }
+}
+
+impl From<ActError> for Problem {
+    fn from(error: ActError) -> Self {
+        match error {
+            ActError::Store(error) => error.into(),
+            ActError::Barrier(error) => GiveError::Barrier(error).into(),
+            ActError::Field { field, why } => Self::field(field, why),
+            ActError::Unknown(_) => Self::not_found(),
+            ActError::Conflict(why) => Self::field("basis", why),
         }
     }
 }

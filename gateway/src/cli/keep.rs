@@ -33,7 +33,8 @@ const COLUMNS: [&str; 14] = [
 ];
 
 pub(super) fn backup(to: &Path, socket: &Path) -> Result<(), String> {
-    let bytes = block_on(async { download(socket, "/backup", to).await.map_err(|e| e.to_string()) })?;
+    let bytes =
+        block_on(async { download(socket, "/backup", &serde_json::Value::Null, to).await.map_err(|e| e.to_string()) })?;
     say(&format!(
         "backup written: {} ({bytes} bytes). Keep it apart from the master key; without that key it opens for nobody",
         to.display()

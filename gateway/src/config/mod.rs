@@ -9,6 +9,7 @@ mod read;
 mod registry;
 mod routes;
 mod summary;
+pub mod week;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use sekisho_adapters::consultation::Shape;
 use sekisho_adapters::my_portal::PortalCodes;
 use sekisho_policy::PartyId;
 use toml::de::DeTable;
@@ -26,6 +28,7 @@ pub use read::Problem;
 use read::{At, Problems, Section};
 pub use routes::{Form, PurposeFrom, Route, RouteSource, SubjectIn, segments as route_segments};
 pub use summary::Summary;
+pub use week::Week;
 
 use crate::ids::party_id;
 use crate::ledger::event::ConsentText;
@@ -54,6 +57,8 @@ pub struct Config {
     pub summaries: Vec<Arc<Summary>>,
     /// Where summaries are delivered.
     pub forwards: Vec<Arc<Forward>>,
+    /// The nurses' week, where there is one.
+    pub week: Option<Arc<Week>>,
     /// People who may use the operators' socket, by user id.
     pub operators: Vec<Operator>,
     /// The citizens' pages.
@@ -186,6 +191,8 @@ pub enum SourceKind {
     Fhir,
     /// A PHR app (docs/phr-app-source.md).
     PhrApp,
+    /// An online consultation service (docs/consultation-source.md). Nothing is asked of it by a route: `[week]` collects.
+    Consultation(Shape),
     /// A My Portal-style source.
     MyPortal {
         /// Our registered client.
@@ -277,15 +284,19 @@ impl Config {
         pages::compare(&mut top, &issuers, &registry);
         let mut sources = Vec::new();
         top.each("source", |s| sources.extend(source(s, base, &registry)));
+        // What a consultation service holds goes nowhere by a route.
+        let asked: Vec<Source> =
+            sources.iter().filter(|s| !matches!(s.kind, SourceKind::Consultation(_))).cloned().collect();
         let mut routes = Vec::new();
-        top.each("route", |s| routes.extend(routes::read(s, &registry, &sources).map(Arc::new)));
+        top.each("route", |s| routes.extend(routes::read(s, &registry, &asked).map(Arc::new)));
         let mut summaries = Vec::new();
-        top.each("summary", |s| summaries.extend(summary::read(s, &registry, &sources).map(Arc::new)));
+        top.each("summary", |s| summaries.extend(summary::read(s, &registry, &asked).map(Arc::new)));
         routes.extend(summaries.iter().flat_map(|summary| &summary.parts).map(Arc::clone));
         routes::compare(&mut top, &routes, &summaries);
         let mut forwards = Vec::new();
         top.each("forward", |s| forwards.extend(forward::read(s, base, &registry, &summaries).map(Arc::new)));
         forward::compare(&mut top, &forwards);
+        let week = top.optional("week", |s| week::read(s, base, &registry, &sources)).flatten().map(Arc::new);
         let mut operators = Vec::new();
         top.each("operator", |s| {
             let name = s.text("name", "the name that goes into the ledger").value;
@@ -312,6 +323,7 @@ impl Config {
                 routes,
                 summaries,
                 forwards,
+                week,
                 operators,
                 pages,
             });
@@ -435,10 +447,16 @@ fn source(s: &mut Section<'_, '_, '_>, base: &Path, registry: &RegistryText) -> 
     let key = s.optional_text("key", "PEM file with its key").map(|t| base.join(t.value));
     let timeout_ms = s.number("timeout_ms", 10_000, 1..=300_000);
     let body_bytes_max = s.number("body_bytes_max", 4 << 20, 1_024..=64 << 20) as usize;
-    let known = |t: &str| ["fhir", "phr-app", "my-portal"].contains(&t).then(|| t.to_owned());
-    let kind = match s.parsed("kind", "`fhir`, `phr-app` or `my-portal`", known) {
+    let known = |t: &str| {
+        ["fhir", "phr-app", "consultation", "consultation-fhir", "my-portal"].contains(&t).then(|| t.to_owned())
+    };
+    let kind = match s.parsed("kind", "`fhir`, `phr-app`, `consultation`, `consultation-fhir` or `my-portal`", known) {
         Some(kind) if kind.value == "fhir" => Some(SourceKind::Fhir),
         Some(kind) if kind.value == "phr-app" => Some(SourceKind::PhrApp),
+        Some(kind) if kind.value == "consultation" => Some(SourceKind::Consultation(Shape::Plain)),
+        Some(kind) if kind.value == "consultation-fhir" => {
+            s.embedded("names").map(|names| SourceKind::Consultation(Shape::Fhir(Box::new(names))))
+        }
         Some(_) => {
             let client_id = s.text("client_id", "the gateway's registered client at the portal").value;
             let redirect_uri = s.text("redirect_uri", "where the portal sends people back to").value;

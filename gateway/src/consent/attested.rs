@@ -37,7 +37,7 @@ pub struct Word {
     pub attestation: Attestation,
 }
 
-/// The way by its word.
+/// The way by its word: those that a counter records. What people choose online, a service's feed says (`crate::week`).
 #[must_use]
 pub fn way(word: &str) -> Option<Way> {
     Some(match word {
@@ -55,6 +55,7 @@ pub const fn way_word(way: Way) -> &'static str {
         Way::Paper => "paper",
         Way::InPerson => "in-person",
         Way::Telephone => "telephone",
+        Way::Online => "online",
     }
 }
 
@@ -205,7 +206,7 @@ pub async fn known_to(app: &App, subject: PersonId, recipient: &str) -> Result<(
 }
 
 /// `beside`: how many more are about to be recorded in the same request.
-fn counts(
+pub(super) fn counts(
     app: &App,
     subject: &Subject,
     global: &Global,
@@ -229,7 +230,7 @@ fn counts(
     could_count(subject, global, terms, grant, now)
 }
 
-fn approved(id: ConsentId, word: &Word, terms: &Terms, now: Timestamp) -> ConsentApproved {
+pub(super) fn approved(id: ConsentId, word: &Word, terms: &Terms, now: Timestamp) -> ConsentApproved {
     ConsentApproved {
         consent: Bytes16(*id.bytes()),
         subject: Bytes16(*word.subject.bytes()),

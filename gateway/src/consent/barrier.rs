@@ -52,7 +52,7 @@ impl Barrier {
     /// # Errors
     /// When it can't be made sure; then nothing may be acknowledged.
     pub async fn after_person(&self, subject: PersonId) -> Result<u32, BarrierError> {
-        self.cut(self.releases.of(subject), |_| true).await
+        self.cut(self.releases.of(subject), Some(subject), |_| true).await
     }
 
     /// After something for everyone narrowed: a party's standing.
@@ -60,7 +60,7 @@ impl Barrier {
     /// # Errors
     /// When it can't be made sure; then nothing may be acknowledged.
     pub async fn after_all(&self) -> Result<u32, BarrierError> {
-        self.cut(self.releases.all(), |_| true).await
+        self.cut(self.releases.all(), None, |_| true).await
     }
 
     /// After another configuration came into force: also cuts what it would not admit.
@@ -69,7 +69,7 @@ impl Barrier {
     /// When it can't be made sure; then nothing may be acknowledged.
     pub async fn after_reload(&self, app: &Arc<App>) -> Result<u32, BarrierError> {
         let admitted = |handle: &Handle| handle.is_admitted_by(app) || sabotage::off(Check::AdmittedStill);
-        self.cut(self.releases.all(), admitted).await
+        self.cut(self.releases.all(), None, admitted).await
     }
 
     /// Cuts every release about a person, or asked for by one, covered or not: for when what is being released may be somebody else's.
@@ -78,19 +78,23 @@ impl Barrier {
     /// When it can't be made sure; then nothing may be acknowledged.
     pub async fn everything_about(&self, person: PersonId) -> Result<u32, BarrierError> {
         let (_timed, _first) = (self.metrics.barrier.start_timer(), self.releases.precedence.first());
-        let concerns = |h: &Arc<Handle>| h.request().subject == person || h.request().receiver.person() == Some(person);
-        let handles: Vec<_> = self.releases.all().into_iter().filter(concerns).collect();
+        let handles: Vec<_> = self.releases.all().into_iter().filter(|handle| handle.concerns(person)).collect();
         let cut = handles.len();
         cut_all(handles).await?;
         Ok(u32::try_from(cut).unwrap_or(u32::MAX))
     }
 
-    /// Cuts what the records no longer cover, or is not `admitted`.
-    async fn cut(&self, handles: Vec<Arc<Handle>>, admitted: impl Fn(&Handle) -> bool) -> Result<u32, BarrierError> {
+    /// Cuts what the records no longer cover, or is not `admitted`; where only one person's have changed, those are looked at.
+    async fn cut(
+        &self,
+        handles: Vec<Arc<Handle>>,
+        changed: Option<PersonId>,
+        admitted: impl Fn(&Handle) -> bool,
+    ) -> Result<u32, BarrierError> {
         let (_timed, _first) = (self.metrics.barrier.start_timer(), self.releases.precedence.first());
         let mut uncovered = Vec::new();
         for handle in handles {
-            let covered = handle.still_permitted().await;
+            let covered = handle.still_permitted_about(changed).await;
             // Not knowing is a reason to stop as well.
             if !covered.unwrap_or(false) || !admitted(&handle) {
                 uncovered.push(handle);

@@ -17,6 +17,8 @@ pub async fn erase(app: &App, person: PersonId, cause: Cause) -> Result<u32, Act
     if !known {
         return Err(ActError::Unknown("person"));
     }
+    // Before the key goes: what municipalities hold is to be recalled, and that nobody could tell afterwards.
+    crate::week::package::forget(app, person).await?;
     app.store.erase(person, cause).await?;
     Ok(app.barrier.everything_about(person).await?)
 }

@@ -6,6 +6,7 @@ pub mod attested;
 pub mod authority;
 pub mod barrier;
 pub mod booking;
+pub mod chosen;
 pub mod codes;
 pub mod erase_request;
 pub mod erasure;

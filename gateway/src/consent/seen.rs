@@ -5,10 +5,10 @@
 //! themself. Where it might, it is hidden from the beginning: no basis that is recorded later takes away a line that was shown.
 //! What is hidden has no line, no gap, no count and no proof. Read next: `web/view.rs`, `api/views.rs`.
 
-use sekisho_policy::{PersonId, Timestamp};
+use sekisho_policy::{PartyId, PersonId, Timestamp};
 
 use super::give::may_decide_on;
-use crate::ids::party_id;
+use crate::ids::{TextId, party_id};
 use crate::sabotage::{self, Check};
 use crate::store::registry::COUNTER_KINDS;
 use crate::store::state::{Global, Subject};
@@ -27,9 +27,14 @@ pub fn may_see(subject: &Subject, global: &Global, person: PersonId, line: &LogL
     }
 }
 
-/// What rests on a legal basis is nobody's to see; what only the subject decides about, the subject's.
+/// What rests on a legal basis is nobody's to see until a named official has disclosed every basis of that party, and then the
+/// subject's alone, never a guardian's; what only the subject decides about, the subject's.
 fn may_see_decision(subject: &Subject, global: &Global, person: PersonId, line: &Logged, now: Timestamp) -> bool {
-    let hidden = line.decided.by_basis && !sabotage::off(Check::LegalBasisHidden);
+    let party = line.decided.question.party.map(|party| PartyId::of(party.0));
+    let known = subject.officials.iter().any(|(known, _)| Some(*known) == party);
+    let undisclosed = subject.undisclosed.iter().any(|(_, known)| Some(*known) == party);
+    let disclosed = known && !undisclosed && person == subject.records.subject;
+    let hidden = line.decided.by_basis && !disclosed && !sabotage::off(Check::LegalBasisHidden);
     !hidden && may_decide_on(subject, global, person, &line.decided.question.categories, now)
 }
 
@@ -66,7 +71,7 @@ mod tests {
     use sekisho_policy::{Authority, AuthorityId, Period};
 
     use super::*;
-    use crate::ids::{EntryId, TextId};
+    use crate::ids::EntryId;
     use crate::ledger::entry::Bytes16;
     use crate::ledger::event::CounterLooked;
     use crate::store::conformance::world::{self, CITY, DAY_MS, START};

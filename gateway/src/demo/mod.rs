@@ -9,6 +9,7 @@ mod clinic;
 mod story;
 mod surroundings;
 pub mod visitor;
+pub mod week;
 pub mod world;
 
 pub use story::run;

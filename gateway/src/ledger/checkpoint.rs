@@ -96,7 +96,7 @@ impl LedgerKey {
     ///
     /// # Errors
     /// When the text is not one, or signing fails.
-    pub(super) fn sign_note(&self, text: &[u8]) -> Result<Vec<u8>, CheckpointError> {
+    pub(crate) fn sign_note(&self, text: &[u8]) -> Result<Vec<u8>, CheckpointError> {
         let mut note = Note::new(text, &[]).map_err(|_| CheckpointError::Malformed)?;
         let signers: [&dyn Signer; 1] = [&self.signer];
         note.add_sigs(&signers).map_err(|_| CheckpointError::Signature)?;
@@ -125,7 +125,7 @@ pub fn open_checkpoint(signed: &[u8], verifier_key: &str) -> Result<(u64, [u8; 3
 ///
 /// # Errors
 /// When it is malformed or not signed by that key.
-pub(super) fn open_note(signed: &[u8], verifier_key: &str) -> Result<(Vec<u8>, String), CheckpointError> {
+pub(crate) fn open_note(signed: &[u8], verifier_key: &str) -> Result<(Vec<u8>, String), CheckpointError> {
     let verifier = StandardVerifier::new(verifier_key).map_err(|_| CheckpointError::Key)?;
     let origin = signed_note::Verifier::name(&verifier).to_owned();
     let note = Note::from_bytes(signed).map_err(|_| CheckpointError::Malformed)?;

@@ -57,10 +57,19 @@ pub enum EntryType {
     VisitMoved = 36,
     SummaryOpened = 37,
     NotTheirPatient = 38,
+    CaseFlagged = 41,
+    PackagePlanned = 42,
+    PackageCopied = 43,
+    PackageReceived = 44,
+    AlertRaised = 45,
+    AlertAcknowledged = 46,
+    AlertDecided = 47,
+    BasisConfirmed = 48,
+    BasisDisclosed = 49,
 }
 
 impl EntryType {
-    const ALL: [Self; 38] = [
+    const ALL: [Self; 47] = [
         Self::RegistryActivated,
         Self::Enrolled,
         Self::Linked,
@@ -99,6 +108,15 @@ impl EntryType {
         Self::VisitMoved,
         Self::SummaryOpened,
         Self::NotTheirPatient,
+        Self::CaseFlagged,
+        Self::PackagePlanned,
+        Self::PackageCopied,
+        Self::PackageReceived,
+        Self::AlertRaised,
+        Self::AlertAcknowledged,
+        Self::AlertDecided,
+        Self::BasisConfirmed,
+        Self::BasisDisclosed,
     ];
 
     /// The type with this number.
@@ -117,13 +135,19 @@ impl EntryType {
             | Self::OperatorRead
             | Self::Pruned
             | Self::TextPublished
-            | Self::LinkCodeIssued => None,
+            | Self::LinkCodeIssued
+            | Self::PackagePlanned
+            | Self::PackageCopied
+            | Self::PackageReceived
+            | Self::AlertRaised
+            | Self::AlertAcknowledged => None,
             Self::Enrolled
             | Self::Linked
             | Self::LinkEnded
             | Self::PairwiseMinted
             | Self::PairwiseRetired
-            | Self::EnrolmentCodeIssued => Some(KeyClass::Content),
+            | Self::EnrolmentCodeIssued
+            | Self::CaseFlagged => Some(KeyClass::Content),
             _ => Some(KeyClass::Record),
         }
     }

@@ -7,8 +7,8 @@ use minicbor::{Decode, Encode};
 
 use super::entry::{Bytes16, Bytes32, EntryType, encode};
 pub use super::parts::{
-    Attestation, BlockedFrom, Booking, ConsentText, ErasureAnswer, ForwardEnd, LinkTarget, Outcome, PrunedOf, Question,
-    RetiredId, Terms, Way,
+    AlertDecision, Attestation, BlockedFrom, Booking, ConsentText, ErasureAnswer, ForwardEnd, LinkTarget, Outcome,
+    PrunedOf, Question, RetiredId, Terms, Way,
 };
 
 /// Bytes that are not the body of the entry's type.
@@ -534,6 +534,126 @@ events! {
         /// The party's code.
         1 party: String,
         /// The login of the member of staff.
+        2 by: String,
+        /// When, ms since the epoch.
+        3 at_ms: i64,
+    }
+
+    /// A consultation was found to need a nurse. Classes of reason only: no score, no words.
+    CaseFlagged {
+        /// Which case.
+        0 case: Bytes16,
+        /// Who asked.
+        1 subject: Bytes16,
+        /// The consultation service's code.
+        2 service: String,
+        /// Codes of the reasons.
+        3 reasons: Vec<String>,
+        /// How soon: `weekly`, `raised`, `urgent`.
+        4 urgency: String,
+        /// When they asked, ms since the epoch.
+        5 consulted_ms: i64,
+    }
+
+    /// A municipality's package was made up: which cases are in it, the vault has. Not sealed: it is about no person.
+    PackagePlanned {
+        /// Which package.
+        0 package: Bytes16,
+        /// The municipality's code as a party.
+        1 municipality: String,
+        /// The ISO week, `2026-W47`, or `urgent`.
+        2 week: String,
+        /// Which part of that week, from 1.
+        3 part: u32,
+        /// How many cases.
+        4 cases: u32,
+    }
+
+    /// A copy of a package was built: each row was decided and recorded by itself. Not sealed.
+    PackageCopied {
+        /// Which package.
+        0 package: Bytes16,
+        /// Which copy, from 1.
+        1 copy: u32,
+        /// Rows in it.
+        2 rows: u32,
+        /// Cases of the package that may not be shared, or could not be.
+        3 withheld: u32,
+        /// SHA-256 of the sealed file.
+        4 digest: Bytes32,
+        /// Written as a file for one-way transfer, not pulled.
+        5 as_file: bool,
+    }
+
+    /// The municipality says that it has a copy. Not sealed.
+    PackageReceived {
+        /// Which package.
+        0 package: Bytes16,
+        /// Which copy.
+        1 copy: u32,
+        /// When, ms since the epoch.
+        2 at_ms: i64,
+    }
+
+    /// A human at a consultation service is called. Not sealed: it names nobody.
+    AlertRaised {
+        /// Which alert.
+        0 alert: Bytes16,
+        /// The service's code.
+        1 service: String,
+    }
+
+    /// A human took an alert on. Who, the decision that follows says. Not sealed.
+    AlertAcknowledged {
+        /// Which alert.
+        0 alert: Bytes16,
+        /// When, ms since the epoch.
+        1 at_ms: i64,
+    }
+
+    /// What a professional decided about an urgent case.
+    AlertDecided {
+        /// Which alert.
+        0 alert: Bytes16,
+        /// Which case.
+        1 case: Bytes16,
+        /// Who asked.
+        2 subject: Bytes16,
+        /// What was decided.
+        3 decision: AlertDecision,
+        /// The professional who decided.
+        4 by: String,
+        /// Who had acknowledged the alert.
+        5 acknowledged_by: String,
+        /// Why.
+        6 reason: String,
+        /// The legal basis that was recorded with it.
+        7 basis: Option<Bytes16>,
+    }
+
+    /// A second person looked at a legal basis afterwards.
+    BasisConfirmed {
+        /// Which basis.
+        0 basis: Bytes16,
+        /// About whom.
+        1 subject: Bytes16,
+        /// Who confirms: another person than who decided.
+        2 by: String,
+        /// Whether it is upheld; one that is not ends with this.
+        3 upheld: bool,
+        /// When, ms since the epoch.
+        4 at_ms: i64,
+        /// Why, where it is not upheld.
+        5 reason: Option<String>,
+    }
+
+    /// A named official discloses a legal basis to the person concerned: until then it shows nowhere.
+    BasisDisclosed {
+        /// Which basis.
+        0 basis: Bytes16,
+        /// About whom.
+        1 subject: Bytes16,
+        /// Which official.
         2 by: String,
         /// When, ms since the epoch.
         3 at_ms: i64,

@@ -213,6 +213,30 @@ fn records() -> Vec<(&'static str, Event)> {
     let looked = CounterLooked { subject: i(1), party: s("city"), by: s("d") };
     let opened = SummaryOpened { subject: i(1), party: s("city"), by: s("d"), identity_only: true };
     let not_theirs = NotTheirPatient { subject: i(1), party: s("city"), by: s("d"), at_ms: 3 };
+    let online = Attestation { way: Way::Online, ..attestation() };
+    let flagged = CaseFlagged {
+        case: i(23),
+        subject: i(1),
+        service: s("care"),
+        reasons: list(&["epds-sum"]),
+        urgency: s("weekly"),
+        consulted_ms: 24,
+    };
+    let alert_decided = |decision, basis| {
+        Event::AlertDecided(AlertDecided {
+            alert: i(25),
+            case: i(23),
+            subject: i(1),
+            decision,
+            by: s("d"),
+            acknowledged_by: s("c"),
+            reason: s("r"),
+            basis,
+        })
+    };
+    let confirmed = BasisConfirmed { basis: i(8), subject: i(1), by: s("d"), upheld: true, at_ms: 26, reason: None };
+    let not_upheld = BasisConfirmed { upheld: false, reason: Some(s("r")), ..confirmed.clone() };
+    let disclosed = BasisDisclosed { basis: i(8), subject: i(1), by: s("d"), at_ms: 27 };
     let adopted = SpeciallyAdopted { subject: i(1), from_ms: 11, at_ms: 12, evidence: s("e"), verified_by: s("v") };
     vec![
         ("specially-adopted", Event::SpeciallyAdopted(adopted)),
@@ -228,6 +252,14 @@ fn records() -> Vec<(&'static str, Event)> {
         ("forward-refused", forward_ended(ForwardEnd::Refused, None)),
         ("summary-opened", Event::SummaryOpened(opened)),
         ("not-their-patient", Event::NotTheirPatient(not_theirs)),
+        ("refusal-attested-online", Event::Refused(Refused { attestation: Some(online), ..refused.clone() })),
+        ("case-flagged", Event::CaseFlagged(flagged)),
+        ("alert-decided-consent", alert_decided(AlertDecision::Consent, None)),
+        ("alert-decided-basis", alert_decided(AlertDecision::Basis, Some(i(8)))),
+        ("alert-decided-not-shared", alert_decided(AlertDecision::NotShared, None)),
+        ("basis-confirmed", Event::BasisConfirmed(confirmed)),
+        ("basis-not-upheld", Event::BasisConfirmed(not_upheld)),
+        ("basis-disclosed", Event::BasisDisclosed(disclosed)),
         ("consent-proposed", Event::ConsentProposed(proposed)),
         ("consent-attested", Event::ConsentApproved(attested)),
         ("consent-approved", Event::ConsentApproved(approved)),
@@ -296,6 +328,30 @@ fn happenings() -> Vec<(&'static str, Event)> {
                 segments: vec![pruned_of(), PrunedOf { segment: 2, ..pruned_of() }],
             }),
         ),
+        (
+            "package-planned",
+            Event::PackagePlanned(PackagePlanned {
+                package: i(28),
+                municipality: s("city"),
+                week: s("2026-W47"),
+                part: 1,
+                cases: 2,
+            }),
+        ),
+        (
+            "package-copied",
+            Event::PackageCopied(PackageCopied {
+                package: i(28),
+                copy: 1,
+                rows: 2,
+                withheld: 3,
+                digest: h(29),
+                as_file: false,
+            }),
+        ),
+        ("package-received", Event::PackageReceived(PackageReceived { package: i(28), copy: 1, at_ms: 30 })),
+        ("alert-raised", Event::AlertRaised(AlertRaised { alert: i(25), service: s("care") })),
+        ("alert-acknowledged", Event::AlertAcknowledged(AlertAcknowledged { alert: i(25), at_ms: 31 })),
         ("operator-read", Event::OperatorRead(OperatorRead { operator: s("o"), what: s("w"), entry: None })),
     ]
 }

@@ -260,6 +260,35 @@ pub enum Way {
     /// Said by telephone.
     #[n(2)]
     Telephone,
+    /// Chosen in the party's own service, signed in there.
+    #[n(3)]
+    Online,
+}
+
+/// What a professional decided about an urgent case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum AlertDecision {
+    /// It is shared at once, as far as the person's consent reaches.
+    #[n(0)]
+    Consent,
+    /// It is shared at once on a legal basis.
+    #[n(1)]
+    Basis,
+    /// Nothing is shared by this decision.
+    #[n(2)]
+    NotShared,
+}
+
+impl AlertDecision {
+    /// As the API names it.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Consent => "consent",
+            Self::Basis => "basis",
+            Self::NotShared => "not-shared",
+        }
+    }
 }
 
 /// What a party attests of a word that was not given here.

@@ -4,7 +4,7 @@
 //! connection is closed. It ends exactly once, and its end is recorded. What is put together from several sources rests on
 //! a decision for each: one handle, and whatever ends one of them cuts it all.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -53,7 +53,7 @@ pub struct Part {
 /// One release under way.
 pub struct Handle {
     first: Part,
-    /// Further decisions that the same body rests on, about the same person and to the same receiver.
+    /// Further decisions that the same body rests on, to the same receiver; of a package about other people too.
     others: Vec<Part>,
     admission: Admission,
     connection: Arc<Connection>,
@@ -88,10 +88,22 @@ impl Handle {
         &self.releases.precedence
     }
 
-    /// About whom, and who receives: the same in all that it rests on.
+    /// The first question that was decided: who receives is the same in all, and about whom in all but packages.
     #[must_use]
     pub const fn request(&self) -> &AccessRequest {
         self.first.recorded.request()
+    }
+
+    /// Whether any of it is about this person, or asked for by them.
+    #[must_use]
+    pub fn concerns(&self, person: PersonId) -> bool {
+        let about = |part: &Part| part.recorded.request().subject == person;
+        self.decisions().any(about) || self.request().receiver.person() == Some(person)
+    }
+
+    /// Everybody it is about, each once.
+    fn subjects(&self) -> BTreeSet<PersonId> {
+        self.decisions().map(|part| part.recorded.request().subject).collect()
     }
 
     /// The decisions that it rests on.
@@ -104,8 +116,17 @@ impl Handle {
     /// # Errors
     /// When it can't be told. That is a reason to stop as well.
     pub async fn still_permitted(&self) -> Result<bool, StoreError> {
+        self.still_permitted_about(None).await
+    }
+
+    /// Likewise, of what is about one person alone: nobody else's records have changed.
+    ///
+    /// # Errors
+    /// When it can't be told. That is a reason to stop as well.
+    pub async fn still_permitted_about(&self, person: Option<PersonId>) -> Result<bool, StoreError> {
         let all = if sabotage::off(Check::EachPart) { 1 } else { usize::MAX };
-        for (at, part) in self.decisions().take(all).enumerate() {
+        let changed = |part: &&Part| person.is_none_or(|person| part.recorded.request().subject == person);
+        for (at, part) in self.decisions().filter(changed).take(all).enumerate() {
             let (request, permit) = (part.recorded.request(), part.recorded.permit());
             let Some(until) = self.releases.store.permitted_until(request, permit).await? else { return Ok(false) };
             if at == 0 || !sabotage::off(Check::UntilParts) {
@@ -269,7 +290,7 @@ impl Handle {
         let outcome = if nothing { Outcome::NothingSent } else { outcome };
         let sent = self.stream().map_or_else(|| self.sent.load(Ordering::Acquire), |stream| stream.written());
         self.releases.store.close(
-            self.request().subject,
+            part.recorded.request().subject,
             Closed {
                 decision: Bytes16(*part.recorded.decision().bytes()),
                 outcome,
@@ -336,7 +357,9 @@ impl Releases {
         });
         connection.begin();
         self.metrics.releases.inc();
-        self.with(handle.request().subject, |all| all.push(Arc::clone(&handle)));
+        for subject in handle.subjects() {
+            self.with(subject, |all| all.push(Arc::clone(&handle)));
+        }
         self.time(&handle);
         handle
     }
@@ -379,19 +402,25 @@ impl Releases {
         self.with(subject, |all| all.clone())
     }
 
-    /// Every release.
+    /// Every release, each once.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Handle>> {
         let mut all = Vec::new();
         for shard in &self.shards {
             let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            all.extend(shard.values().flatten().map(Arc::clone));
+            // One that is about several people is found under the first of its decisions.
+            let filed = shard.iter().flat_map(|(subject, handles)| handles.iter().map(move |handle| (subject, handle)));
+            let first = filed.filter(|(subject, handle)| handle.request().subject == **subject);
+            all.extend(first.map(|(_, handle)| Arc::clone(handle)));
         }
         all
     }
 
     fn remove(&self, handle: &Handle) {
-        let subject = handle.request().subject;
+        handle.subjects().into_iter().for_each(|subject| self.remove_of(subject, handle));
+    }
+
+    fn remove_of(&self, subject: PersonId, handle: &Handle) {
         let mut shard = self.shard(subject).lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(all) = shard.get_mut(&subject) {
             all.retain(|h| !std::ptr::eq(Arc::as_ptr(h), handle));

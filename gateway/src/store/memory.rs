@@ -15,6 +15,7 @@ use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use sekisho_policy::{Consent, LegalBasis, PersonId, Refusal, Scope};
 
 use super::embedded::writer::{Guard, Slot};
+use super::papers::BasisPaper;
 use super::state::{Agreement, Link, Pairwise, Papers, Proposal, Subject};
 use super::{Store, StoreError};
 use crate::ledger::event::{Attestation, LinkTarget, Terms};
@@ -191,10 +192,12 @@ fn shrink(subject: &mut Subject, papers: &mut Papers) {
     subject.links.shrink_to_fit();
     subject.pairwise.shrink_to_fit();
     subject.officials.shrink_to_fit();
+    subject.undisclosed.shrink_to_fit();
     papers.proposals.shrink_to_fit();
     papers.agreements.shrink_to_fit();
     papers.authorities.shrink_to_fit();
     papers.links.shrink_to_fit();
+    papers.bases.shrink_to_fit();
 }
 
 fn subject_bytes(subject: &Subject) -> usize {
@@ -219,6 +222,7 @@ fn subject_bytes(subject: &Subject) -> usize {
         + subject.links.iter().map(link).sum::<usize>()
         + subject.pairwise.iter().map(pairwise).sum::<usize>()
         + size_of_val(&*subject.officials)
+        + size_of_val(&*subject.undisclosed)
 }
 
 fn papers_bytes(papers: &Papers) -> usize {
@@ -228,11 +232,13 @@ fn papers_bytes(papers: &Papers) -> usize {
         let proposer = a.proposed_by.as_ref().map_or(0, String::len);
         size_of_val(a) + a.how.len() + proposer + a.attestation.as_ref().map_or(0, attested) + terms_bytes(&a.terms)
     };
+    let basis = |b: &BasisPaper| size_of_val(b) + b.article.len() + b.requester.len() + b.decided_by.len();
     size_of_val(papers)
         + papers.proposals.iter().map(proposal).sum::<usize>()
         + papers.agreements.iter().map(agreement).sum::<usize>()
         + papers.authorities.iter().map(|a| size_of_val(a) + a.kind.len()).sum::<usize>()
         + papers.links.iter().map(|l| size_of_val(l) + l.verified_by.len()).sum::<usize>()
+        + papers.bases.iter().map(basis).sum::<usize>()
 }
 
 fn terms_bytes(terms: &Terms) -> usize {

@@ -6,7 +6,7 @@
 //! [`Subject`]: super::state::Subject
 //! [`Subject::apply`]: super::state::Subject::apply
 
-use sekisho_policy::{AuthorityId, ConsentId, PersonId, SubjectRecords, Timestamp};
+use sekisho_policy::{AuthorityId, BasisId, ConsentId, PersonId, SubjectRecords, Timestamp};
 
 use crate::ids::{EntryId, ForwardId, LinkId, TextId};
 use crate::ledger::entry::Header;
@@ -29,6 +29,8 @@ pub struct Papers {
     pub links: Vec<LinkPaper>,
     /// Deliveries that apps asked for: those that wait, and the newest of those that ended.
     pub forwards: Vec<Forward>,
+    /// What legal bases say beyond what the policy needs; ended ones included.
+    pub bases: Vec<BasisPaper>,
     /// The newest enrolment code, by its keyed hash: it takes the place of those before.
     pub code: Option<Hash>,
 }
@@ -140,6 +142,25 @@ pub struct ForwardEnded {
     pub digest: Option<Hash>,
     /// The entry that says so.
     pub entry: Ending,
+}
+
+/// What a legal basis says beyond what the policy needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BasisPaper {
+    /// Which basis.
+    pub id: BasisId,
+    /// The article.
+    pub article: String,
+    /// Who asked.
+    pub requester: String,
+    /// The professional or official who decided.
+    pub decided_by: String,
+    /// When it was recorded.
+    pub at: Timestamp,
+    /// Whether a second person upheld it, once one has looked.
+    pub upheld: Option<bool>,
+    /// Since when the person concerned may see it.
+    pub disclosed: Option<Timestamp>,
 }
 
 /// What a record of authority says beyond what the policy needs.
@@ -275,6 +296,25 @@ impl Papers {
                 let (end, attempts, digest) = (e.end, e.attempts, e.digest.map(|digest| digest.0));
                 for one in self.forwards.iter_mut().filter(|f| f.id == ForwardId::of(e.forward.0)) {
                     one.ended = Some(ForwardEnded { end, attempts, digest, entry });
+                }
+            }
+            Event::BasisRecorded(e) => self.bases.push(BasisPaper {
+                id: BasisId::of(e.basis.0),
+                article: e.article.clone(),
+                requester: e.requester.clone(),
+                decided_by: e.decided_by.clone(),
+                at: header.at(),
+                upheld: None,
+                disclosed: None,
+            }),
+            Event::BasisConfirmed(e) => {
+                for one in self.bases.iter_mut().filter(|b| b.id == BasisId::of(e.basis.0)) {
+                    one.upheld = Some(e.upheld);
+                }
+            }
+            Event::BasisDisclosed(e) => {
+                for one in self.bases.iter_mut().filter(|b| b.id == BasisId::of(e.basis.0)) {
+                    one.disclosed = Some(Timestamp::from_millis(e.at_ms));
                 }
             }
             Event::AuthorityRecorded(e) => self.authorities.push(AuthorityPaper {

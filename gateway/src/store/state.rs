@@ -43,6 +43,8 @@ pub struct Subject {
     pub adopted_from: Option<Timestamp>,
     /// Who may receive on a legal basis, and since when one is recorded: each party once, ended or not.
     pub officials: Vec<(PartyId, Timestamp)>,
+    /// Legal bases that nobody has disclosed, and who may receive on them.
+    pub undisclosed: Vec<(BasisId, PartyId)>,
 }
 
 /// A verified link that holds.
@@ -92,6 +94,7 @@ impl Subject {
             enrolled: false,
             adopted_from: None,
             officials: Vec::new(),
+            undisclosed: Vec::new(),
         }
     }
 
@@ -147,8 +150,13 @@ impl Subject {
     }
 
     fn note_official(&mut self, header: &Header, event: &Event) {
-        let Event::BasisRecorded(basis) = event else { return };
+        let basis = match event {
+            Event::BasisRecorded(basis) => basis,
+            Event::BasisDisclosed(e) => return self.undisclosed.retain(|(id, _)| *id != BasisId::of(e.basis.0)),
+            _ => return,
+        };
         let party = party_id(&basis.recipient);
+        self.undisclosed.push((BasisId::of(basis.basis.0), party));
         if !self.officials.iter().any(|(known, _)| *known == party) {
             self.officials.push((party, header.at()));
         }
@@ -184,6 +192,7 @@ impl Subject {
             | Event::ForwardEnded(_) => {}
             Event::EnrolmentCodeIssued(_) | Event::CodeUsed(_) | Event::CounterLooked(_) => {}
             Event::SummaryOpened(_) | Event::NotTheirPatient(_) => {}
+            Event::CaseFlagged(_) | Event::AlertDecided(_) | Event::BasisConfirmed(_) | Event::BasisDisclosed(_) => {}
             _ => self.take_record(event)?,
         }
         Ok(())
@@ -325,6 +334,10 @@ fn about(event: &Event) -> Option<PersonId> {
         Event::ForwardAsked(e) => e.subject,
         Event::SummaryOpened(e) => e.subject,
         Event::NotTheirPatient(e) => e.subject,
+        Event::CaseFlagged(e) => e.subject,
+        Event::AlertDecided(e) => e.subject,
+        Event::BasisConfirmed(e) => e.subject,
+        Event::BasisDisclosed(e) => e.subject,
         _ => return None,
     };
     Some(PersonId::of(person.0))

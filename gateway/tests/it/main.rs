@@ -5,6 +5,8 @@ mod aged;
 #[cfg(test)]
 mod ledger;
 #[cfg(test)]
+mod package;
+#[cfg(test)]
 mod process;
 #[cfg(test)]
 mod prune;

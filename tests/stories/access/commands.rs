@@ -1,9 +1,12 @@
 //! The operators' socket: every command, asked of the running one in each role. A command without a row does not compile.
 
 use http::Method;
-use sekisho::admin::client::{SocketError, ask, download};
+use sekisho::admin::client::{SocketError, ask, download, lines};
 use sekisho::admin::commands::{COMMANDS, WHICH, Which};
+use sekisho::demo::week::Care;
+use sekisho::ids::{TextId, party_id};
 use sekisho::ledger::entry::Cause;
+use sekisho::week::shelf::Shelf;
 use sekisho_tests::town::Town;
 use serde_json::{Value, json};
 
@@ -42,6 +45,10 @@ pub const fn row(command: Which) -> &'static str {
         Which::EndBlock =>         "x r + r",
         Which::Basis =>            "x r + r",
         Which::EndBasis =>         "x r + r",
+        Which::DiscloseBasis =>    "x r + r",
+        Which::BatchPlan =>        "x r r +",
+        Which::BatchRun =>         "x + r r",
+        Which::BatchWrite =>       "x r + r",
         Which::Suspend =>          "x r + r",
         Which::Reinstate =>        "x r + r",
         Which::Import =>           "x r + r",
@@ -67,6 +74,8 @@ struct Desk {
     basis: String,
     to_erase: String,
     to_adopt: String,
+    package: String,
+    _care: Care,
 }
 
 fn evidence(more: Value) -> Value {
@@ -106,7 +115,13 @@ impl Desk {
         let authority = made("authorities", "authority", evidence(guardian)).await;
         let block = made("blocks", "block", json!({"party": "yotsuba-phr", "evidence": "支援措置"})).await;
         let basis = made("bases", "basis", basis()).await;
-        Self { decision, person, link, authority, block, basis, to_erase, to_adopt, town }
+        let care = Care::open(&town.world, None).await.unwrap();
+        town.reload_with(|text| care.configured(&text)).await.unwrap();
+        lines(&town.world.socket(), "/batch/run", &json!({})).await.unwrap();
+        let app = town.gateway.app();
+        let packages = Shelf(&app.store).packages(party_id("fuchu-city"), 9).unwrap();
+        let package = packages[0].0.text();
+        Self { decision, person, link, authority, block, basis, to_erase, to_adopt, package, _care: care, town }
     }
 
     /// Gives whoever comes from this process these roles, or has another user be the operator.
@@ -130,7 +145,7 @@ impl Desk {
             Which::EndLink => (&self.person, &self.link),
             Which::EndAuthority => (&self.person, &self.authority),
             Which::EndBlock => (&self.person, &self.block),
-            Which::EndBasis => (&self.person, &self.basis),
+            Which::EndBasis | Which::DiscloseBasis => (&self.person, &self.basis),
             _ => (&self.person, &self.person),
         };
         let path = match command {
@@ -151,6 +166,9 @@ impl Desk {
             Which::Adoption => ("", evidence(json!({"from": "2026-04-01T00:00:00+09:00"}))),
             Which::Block => ("", json!({"party": "midori-clinic", "evidence": "支援措置"})),
             Which::Basis => ("", basis()),
+            Which::DiscloseBasis => ("", json!({"by": "課長 田中"})),
+            Which::BatchPlan | Which::BatchRun => ("", json!({"municipality": "fuchu-city"})),
+            Which::BatchWrite => ("", json!({"municipality": "fuchu-city", "package": self.package})),
             Which::Import => ("", json!({"party": "fuchu-city", "dry_run": false, "rows": []})),
             Which::Status
             | Which::Checkpoint
@@ -169,9 +187,13 @@ impl Desk {
     async fn send(&self, command: Which, method: &str, pattern: &str) -> Result<Value, SocketError> {
         let (path, body) = self.asked(command, pattern);
         let socket = self.town.world.socket();
-        if command == Which::Backup {
+        if command == Which::Backup || command == Which::BatchWrite {
             let to = tempfile::tempdir().unwrap();
-            return download(&socket, &path, &to.path().join("backup")).await.map(|bytes| json!({"bytes": bytes}));
+            let written = download(&socket, &path, &body, &to.path().join("file")).await;
+            return written.map(|bytes| json!({"bytes": bytes}));
+        }
+        if command == Which::BatchRun {
+            return lines(&socket, &path, &body).await.map(Value::from);
         }
         ask(&socket, method.parse::<Method>().unwrap(), &path, &body).await
     }

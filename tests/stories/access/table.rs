@@ -174,6 +174,15 @@ pub const fn api(route: Api) -> &'static str {
         Api::AccessLog =>          "s k  + + + + - -  - o + - -  k s k k k  k k k k s  s s s s s s",
         Api::Erasures =>           "s k  k k k k k k  k k k k k  k s o k k  k o k k s  s s s s s s",
         Api::AnswerErasure =>      "s k  k k k k k k  k k k k k  k s - k k  k - k k s  s s s s s s",
+        Api::Packages
+        | Api::PackageCopy
+        | Api::PackageReceived
+        | Api::PushConsultations
+        | Api::Alerts
+        | Api::AcknowledgeAlert
+        | Api::DecideAlert
+        | Api::Bases
+        | Api::ConfirmBasis =>     "s k  k k k k k k  k k k k k  k s k k k  k k k k s  s s s s s s",
         Api::Me =>                 "s k  + + + + o o  o + + o o  k s k k k  k k k k s  s s s s s s",
         Api::Text =>               "s =  = = = = = =  = = = = =  = s = = =  = = = = s  s s s s s s",
         Api::OpenApi =>            "= =  = = = = = =  = = = = =  = = = = =  = = = = =  = = = = = =",

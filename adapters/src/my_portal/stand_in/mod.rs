@@ -16,8 +16,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::codes::PortalCodes;
 use crate::NowMs;
 use crate::http::HttpClient;
+use crate::municipality::MunicipalityCode;
 use crate::people::Child;
-use crate::people::municipality::MunicipalityCode;
 use crate::stand_in::{Faults, Running, StartError, url_of};
 
 /// How the portal misbehaves. The default answers at the first question.

@@ -95,9 +95,9 @@ impl Sources {
         let jobs_of = |party| before?.known.get(&party)?.portal().map(|portal| Arc::clone(&portal.jobs));
         let known = |(config, http): (Source, HttpClient)| {
             let jobs = jobs_of(config.party);
-            (config.party, Known::new(config, http, jobs))
+            Some((config.party, Known::new(config, http, jobs)?))
         };
-        Self { known: sources.into_iter().map(known).collect() }
+        Self { known: sources.into_iter().filter_map(known).collect() }
     }
 
     /// The portal client of a source, if it is a portal.
@@ -181,8 +181,10 @@ pub(super) fn aside<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
 }
 
 impl Known {
-    fn new(config: Source, http: HttpClient, jobs: Option<Arc<Jobs>>) -> Self {
+    /// `None` for what no route may ask.
+    fn new(config: Source, http: HttpClient, jobs: Option<Arc<Jobs>>) -> Option<Self> {
         let how = match &config.kind {
+            SourceKind::Consultation(_) => return None,
             SourceKind::Fhir => How::Fhir,
             SourceKind::PhrApp => How::PhrApp(PhrApp::new(http.clone(), config.url.clone())),
             SourceKind::MyPortal { client_id, redirect_uri, codes } => {
@@ -196,7 +198,7 @@ impl Known {
                 How::Portal(Box::new(Portal { client, jobs: jobs.unwrap_or_default() }))
             }
         };
-        Self { config, http, how }
+        Some(Self { config, http, how })
     }
 
     fn portal(&self) -> Option<&Portal> {

@@ -5,13 +5,15 @@
 
 mod erasure;
 mod forwards;
+mod shelf;
 mod tokens;
 
 pub use forwards::{Change, Waiting};
+pub use shelf::{Place, ShelfChange};
 
 use std::collections::HashSet;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use quick_cache::sync::Cache;
@@ -106,6 +108,8 @@ pub struct Vault {
     by_id: Cache<KeyId, OwnedKey>,
     content_by_id: Cache<KeyId, OwnedKey>,
     by_owner: Cache<(PersonId, KeyClass), OwnedKey>,
+    /// What rows of the week are sealed under, once it was needed.
+    shelf: OnceLock<SealKey>,
     /// Destroyed by this process: whoever was reading one meanwhile may have put it back into a cache.
     gone: ArcSwap<HashSet<KeyId>>,
 }
@@ -124,6 +128,7 @@ impl Vault {
             write.open_table(OWNERS).map_err(database)?;
             write.open_table(TOKENS).map_err(database)?;
             write.open_table(FORWARDS).map_err(database)?;
+            write.open_table(shelf::SHELF).map_err(database)?;
             let stored = meta.get("kek").map_err(database)?.map(|v| v.value().to_vec());
             match stored {
                 Some(wrapped) => {
@@ -146,6 +151,7 @@ impl Vault {
             by_id: Cache::new(CACHED_KEYS),
             content_by_id: Cache::new(CACHED_CONTENT_KEYS),
             by_owner: Cache::new(CACHED_KEYS),
+            shelf: OnceLock::new(),
             gone: ArcSwap::default(),
         })
     }

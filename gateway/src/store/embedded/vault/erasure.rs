@@ -151,6 +151,7 @@ impl Vault {
         table!(OWNERS);
         table!(TOKENS);
         table!(FORWARDS);
+        table!(super::shelf::SHELF);
         write.commit().map_err(database)
     }
 }

@@ -1,0 +1,232 @@
+//! Choices about sharing, as a service tells them: with a consultation, or changed later.
+
+use std::sync::Arc;
+
+use sekisho_adapters::consultation::{Choice, ChoiceChanged, Chosen, UserId};
+use sekisho_policy::{PersonId, RefusalId};
+
+use super::collect::CollectError;
+use super::shelf::{Case, Changes, Id16, Shelf, Stage};
+use crate::app::App;
+use crate::config::week::{Service, Week};
+use crate::consent::chosen::{self, Beside};
+use crate::consent::give::GiveError;
+use crate::ids::{CaseId, TextId, party_id};
+use crate::ledger::entry::{Cause, Idempotency};
+use crate::ledger::event::{Attestation, Event, Way};
+use crate::ledger::merkle::sha256;
+use crate::store::StoreError;
+
+/// Cases of one person, at most.
+pub(super) const CASES_MAX: usize = 1_000;
+
+/// A choice to be taken over.
+pub(super) struct Asked<'a> {
+    pub app: &'a Arc<App>,
+    pub week: &'a Week,
+    pub service: &'a Service,
+    pub person: PersonId,
+    /// The service's id of whoever chose.
+    pub user: &'a str,
+    /// To whom: a party's code.
+    pub to: &'a str,
+    pub chosen: &'a Chosen,
+    /// The refusal that an earlier choice made.
+    pub refusal: Option<[u8; 16]>,
+}
+
+/// Takes it over; gives the refusal that it made.
+pub(super) async fn take_over(asked: &Asked<'_>, beside: Beside) -> Result<Option<[u8; 16]>, GiveError> {
+    let Asked { app, week, service, chosen, .. } = asked;
+    let attestation = Attestation {
+        party: service.code.clone(),
+        way: Way::Online,
+        evidence: chosen.evidence.clone(),
+        checked_by: service.code.clone(),
+        recorded_by: "feed".to_owned(),
+        given_ms: chosen.at.as_millisecond(),
+    };
+    let wanted = wanted(week, chosen.choice);
+    let choice = chosen::Choice {
+        person: asked.person,
+        recipient: asked.to,
+        purpose: week.purpose.0.as_str(),
+        wanted: &wanted,
+        text_version: &chosen.text_version,
+        attestation: &attestation,
+        key: chosen::key_of(&service.code, asked.user, chosen.at.as_millisecond()),
+        refusal: asked.refusal.map(RefusalId::of),
+    };
+    Ok(chosen::choose(app, &choice, beside).await?.map(|refusal| *refusal.bytes()))
+}
+
+/// The category versions that a choice lets go, sorted.
+fn wanted(week: &Week, choice: Choice) -> Vec<String> {
+    let text = |version: &sekisho_policy::CategoryVersion| version.to_string();
+    let mut wanted: Vec<String> = match choice {
+        Choice::Nothing => Vec::new(),
+        Choice::IdentityOnly => week.identity.iter().map(text).collect(),
+        Choice::Content => week.identity.iter().chain([&week.content]).map(text).collect(),
+    };
+    wanted.sort();
+    wanted
+}
+
+/// Records that a case is flagged, where its choice is not taken over with it.
+pub(super) async fn record_alone(
+    app: &App,
+    service: &Service,
+    person: PersonId,
+    flagged: (Event, Option<Idempotency>),
+) -> Result<(), StoreError> {
+    chosen::record(app, person, vec![flagged], Cause::party(service.party)).await
+}
+
+/// As rows of the shelf have it.
+pub(super) const fn number(choice: Choice) -> u8 {
+    match choice {
+        Choice::Nothing => 0,
+        Choice::IdentityOnly => 1,
+        Choice::Content => 2,
+    }
+}
+
+/// Why a choice does not count, as the service is told. It says nothing of what the person did elsewhere but that it stands.
+pub(super) const fn code_of(error: &GiveError) -> &'static str {
+    match error {
+        GiveError::Field { .. } | GiveError::OutdatedText(_) => "text-not-in-force",
+        GiveError::NeverCounts => "attester",
+        GiveError::RefusalStands(_) => "refused-elsewhere",
+        GiveError::NoAuthority => "may-not-decide",
+        _ => "not-recorded",
+    }
+}
+
+/// A changed choice: for one consultation, or for all of somebody's. What it takes away is gone when this returns.
+pub(super) async fn changed(
+    app: &Arc<App>,
+    week: &Week,
+    service: &Arc<Service>,
+    changed: &ChoiceChanged,
+) -> Result<(), CollectError> {
+    let user = changed.user.as_str();
+    let Some(person) = app.store.person_of_source(&service.code, user).await? else { return Ok(()) };
+    let _rows = app.desk.rows.lock().await;
+    let shelf = Shelf(&app.store);
+    let mut history = shelf.history(service.party, user)?.unwrap_or_default();
+    let at = changed.chosen.at.as_millisecond();
+    if history.choice_ms.is_some_and(|last| last >= at) {
+        return Ok(());
+    }
+    let to = week.numbered(changed.chosen.municipality).map(|to| to.code.clone());
+    let mut changes = Changes::default();
+    let only = changed.consultation.as_ref().map(|id| super::shelf::case_of(service.party, id.as_str()));
+    for id in shelf.cases_of(person, CASES_MAX)? {
+        let Some(mut case) = shelf.case(id)? else { continue };
+        if case.service != service.code || only.is_some_and(|only| only != id) {
+            continue;
+        }
+        choose_anew(&mut changes, id, &mut case, changed.chosen.choice, to.as_deref());
+        changes.put_case(id, &case);
+    }
+    if only.is_none() {
+        if let Some(to) = &to {
+            let refusal = history.refusal.map(|id| id.0);
+            let chosen = &changed.chosen;
+            let asked = Asked { app, week, service, person, user, to, chosen, refusal };
+            match take_over(&asked, Vec::new()).await {
+                Ok(refusal) => history.refusal = refusal.map(Id16),
+                Err(GiveError::Store(error)) => return Err(error.into()),
+                Err(GiveError::Barrier(error)) => return Err(not_final(service, &error)),
+                Err(error) => tracing::info!(why = code_of(&error), "a changed choice does not count"),
+            }
+        }
+        history.choice_ms = Some(at);
+        changes.put_history(service.party, user, &history);
+    }
+    changes.make(&app.store).await?;
+    // A case's own choice is no consent: what is under way with it in it is cut by hand.
+    if only.is_some() {
+        app.barrier.everything_about(person).await.map_err(|error| not_final(service, &error))?;
+    }
+    Ok(())
+}
+
+/// A change that can't be read, of somebody who can: taken for a withdrawal of everything, until a choice comes that can be read.
+/// That one needs not be newer than this moment, only than the last that was read.
+pub(super) async fn unread(
+    app: &Arc<App>,
+    week: &Week,
+    service: &Arc<Service>,
+    user: &UserId,
+    at: &str,
+) -> Result<(), CollectError> {
+    let Some(person) = app.store.person_of_source(&service.code, user.as_str()).await? else { return Ok(()) };
+    let _rows = app.desk.rows.lock().await;
+    let shelf = Shelf(&app.store);
+    let mut history = shelf.history(service.party, user.as_str())?.unwrap_or_default();
+    let mut changes = Changes::default();
+    let mut recipients = Vec::new();
+    for id in shelf.cases_of(person, CASES_MAX)? {
+        let Some(mut case) = shelf.case(id)?.filter(|case| case.service == service.code) else { continue };
+        recipients.extend(case.recipient.clone());
+        choose_anew(&mut changes, id, &mut case, Choice::Nothing, None);
+        changes.put_case(id, &case);
+    }
+    recipients.sort();
+    recipients.dedup();
+    let now = app.store.clock().now().map_err(StoreError::from)?;
+    for to in recipients {
+        let attestation = Attestation {
+            party: service.code.clone(),
+            way: Way::Online,
+            evidence: "a choice that could not be read".to_owned(),
+            checked_by: service.code.clone(),
+            recorded_by: "feed".to_owned(),
+            given_ms: now.millis(),
+        };
+        let choice = chosen::Choice {
+            person,
+            recipient: &to,
+            purpose: week.purpose.0.as_str(),
+            wanted: &[],
+            text_version: "",
+            attestation: &attestation,
+            key: sha256(format!("sekisho unread choice 1\n{}\n{}\n{at}\n{to}", service.code, user.as_str()).as_bytes()),
+            refusal: None,
+        };
+        match chosen::choose(app, &choice, Vec::new()).await {
+            Ok(refusal) => history.refusal = refusal.map(|id| Id16(*id.bytes())).or(history.refusal),
+            Err(GiveError::Store(error)) => return Err(error.into()),
+            Err(error) => return Err(not_final(service, &error)),
+        }
+    }
+    changes.put_history(service.party, user.as_str(), &history);
+    changes.make(&app.store).await?;
+    Ok(())
+}
+
+fn not_final(service: &Service, why: &dyn std::fmt::Display) -> CollectError {
+    CollectError::Feed { service: service.code.clone(), why: why.to_string() }
+}
+
+/// What a changed choice makes of a case: less is at once less; more lets wait again what rested.
+fn choose_anew(changes: &mut Changes, id: CaseId, case: &mut Case, choice: Choice, to: Option<&str>) {
+    case.choice = number(choice);
+    let before = case.recipient.as_deref().map(party_id);
+    match case.stage {
+        Stage::Resting | Stage::Withheld(_) | Stage::Waiting => {
+            if let Some(before) = before {
+                changes.waiting(before, id, false);
+            }
+            case.recipient = to.map(str::to_owned).or_else(|| case.recipient.take());
+            let waits = choice != Choice::Nothing && case.recipient.is_some();
+            case.stage = if waits { Stage::Waiting } else { Stage::Resting };
+            if let Some(now) = case.recipient.as_deref().map(party_id).filter(|_| waits) {
+                changes.waiting(now, id, true);
+            }
+        }
+        // It is where it is; what goes, and what is recalled, is decided when the next package is built.
+        Stage::Packed(_) | Stage::Delivered(_) => {}
+    }
+}
