@@ -47,7 +47,7 @@ async fn agree(town: &Town, id: &str, subject: &str) {
 }
 
 /// The clinic's machine.
-async fn clinic(town: &Town, method: Method, path: &str, body: Option<&Value>) -> (u16, Value) {
+pub async fn clinic(town: &Town, method: Method, path: &str, body: Option<&Value>) -> (u16, Value) {
     let token = town.world.clinic_token().unwrap();
     town.call(&town.world.clinic_http, method, path, &token, body).await
 }

@@ -29,7 +29,7 @@ fn tls(town: &Town, ca: &DevCa) -> rustls::ServerConfig {
 }
 
 /// A town in which the child's records in the app are known to be the child's.
-async fn opened(clock: Clock) -> Town {
+pub async fn opened(clock: Clock) -> Town {
     opened_on(clock, |text| text).await
 }
 
@@ -70,7 +70,7 @@ async fn ask(town: &Town, consent: &str, wanted: &Value) -> (u16, Value) {
 }
 
 /// Asked for: its id.
-async fn asked(town: &Town, consent: &str) -> String {
+pub async fn asked(town: &Town, consent: &str) -> String {
     let (status, forward) = ask(town, consent, &json!({})).await;
     assert_eq!((status, &forward["state"]), (202, &json!("queued")), "{forward}");
     forward["id"].as_str().unwrap().to_owned()
@@ -85,19 +85,19 @@ async fn newest(town: &Town, consent: &str) -> Value {
 }
 
 /// What waits; read from the vault.
-fn kept(town: &Town) -> Vec<Waiting> {
+pub fn kept(town: &Town) -> Vec<Waiting> {
     town.gateway.app().store.vault().forwards().unwrap()
 }
 
 /// Waits until nothing waits any more, here and in the vault.
-async fn nothing_waits(town: &Town) {
+pub async fn nothing_waits(town: &Town) {
     while !(town.gateway.app().outbox.is_empty() && kept(town).is_empty()) {
         tokio::task::yield_now().await;
     }
 }
 
 /// Waits until one was tried so often, and rests.
-async fn tried(town: &Town, times: u32) -> Waiting {
+pub async fn tried(town: &Town, times: u32) -> Waiting {
     loop {
         match kept(town).first() {
             Some(one) if one.attempts >= times => return *one,
@@ -107,7 +107,7 @@ async fn tried(town: &Town, times: u32) -> Waiting {
 }
 
 /// What was delivered, its signature checked by a library that is not ours.
-fn delivered(town: &Town, received: &Received) -> Value {
+pub fn delivered(town: &Town, received: &Received) -> Value {
     let of = |name: &str| received.headers.get(name).unwrap().to_str().unwrap().to_owned();
     let secret = std::fs::read_to_string(town.world.directory.join("clinic.secret")).unwrap();
     let theirs = standardwebhooks::Webhook::new(&secret).unwrap();

@@ -273,6 +273,9 @@ fn in_the_document(resource: &Value) -> Known {
     }
     let mut found = BTreeSet::new();
     days(resource, &mut found);
+    // An id made here can look like a mark.
+    let mut resource = resource.clone();
+    ["id", "subject", "patient"].iter().for_each(|name| drop(resource.as_object_mut().unwrap().remove(*name)));
     (marks(&resource.to_string()), found)
 }
 

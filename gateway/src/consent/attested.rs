@@ -13,6 +13,7 @@ use super::people::mint_pairwise;
 use super::refused::{Grant, could_count};
 use super::stop::{Narrowed, RefusedScope, Revoker, Said, end, refuse_as};
 use crate::app::App;
+use crate::forward::erase;
 use crate::ids::{TextId, party_id};
 use crate::ledger::entry::{Bytes16, Bytes32, Cause, Idempotency};
 use crate::ledger::event::{Attestation, ConsentApproved, Event, Terms, Way};
@@ -313,6 +314,9 @@ pub async fn withdraw(app: &App, word: &Word, asked: &Withdrawal<'_>) -> Result<
         }
     }
     let transfers_cut = app.barrier.after_person(word.subject).await?;
+    for (id, _) in &ended {
+        erase::told(app, word.subject, *id).await;
+    }
     Ok(ended.into_iter().map(|(id, ending)| (id, Narrowed { ending, transfers_cut })).collect())
 }
 

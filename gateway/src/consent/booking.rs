@@ -12,6 +12,7 @@ use super::people::mint_pairwise;
 use super::refused::{Grant, counts_alone};
 use super::stop::{Narrowed, Revoker, end};
 use crate::app::App;
+use crate::forward::erase;
 use crate::ids::{PairwiseId, party_id};
 use crate::ledger::entry::{Bytes16, Cause};
 use crate::ledger::event::{Event, Terms, VisitMoved};
@@ -225,6 +226,7 @@ pub async fn cancel(
         let (id, subject) = (one.agreement.consent, one.subject());
         let ending = end(app, subject, id, by.revoker(&one.agreement), None).await?;
         let transfers_cut = app.barrier.after_person(subject).await?;
+        erase::told(app, subject, id).await;
         ended.push((id, Narrowed { ending, transfers_cut }));
     }
     Ok(ended)

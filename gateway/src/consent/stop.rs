@@ -7,6 +7,7 @@ use super::give::{
     GiveError, draft, field, is_hidden_from, is_hidden_from_party, may_decide, may_decide_on, may_decide_on_codes,
 };
 use crate::app::App;
+use crate::forward::erase;
 use crate::ids::{TextId, party_id};
 use crate::ledger::entry::{Bytes16, Cause, Idempotency};
 use crate::ledger::event::{Attestation, ConsentEnded, ErasureAsked, Event, RefusalLifted, Refused};
@@ -164,6 +165,7 @@ pub async fn revoke(app: &App, id: ConsentId, revoker: Revoker<'_>) -> Result<Na
     let _first = app.releases.precedence.first();
     let ending = end(app, subject, id, revoker, None).await?;
     let transfers_cut = app.barrier.after_person(subject).await?;
+    erase::told(app, subject, id).await;
     Ok(Narrowed { ending, transfers_cut })
 }
 

@@ -9,8 +9,8 @@ use http::{Request, StatusCode};
 use sekisho_policy::{Actor, Categories, PurposeCode, Receiver, Timestamp};
 use serde::Serialize;
 
-use super::last_time;
 use super::line::{Answered, Line, Recipient};
+use super::{erase, last_time};
 use crate::app::App;
 use crate::config::{Route, RouteSource};
 use crate::consent::people::{mint_pairwise, rfc3339};
@@ -39,7 +39,7 @@ pub(super) enum Came {
     Unreachable,
 }
 
-const LATER: Came = Came::Again { after_ms: None };
+pub(super) const LATER: Came = Came::Again { after_ms: None };
 
 /// What goes with the document, in the order in which it is sent.
 #[derive(Serialize)]
@@ -82,10 +82,13 @@ pub(super) async fn deliver(app: &Arc<App>, line: &mut Option<Line>, waiting: &W
 async fn attempt(app: &Arc<App>, line: &mut Option<Line>, waiting: &Waiting) -> Result<Came, StoreError> {
     let dossier = app.store.dossier(waiting.person).await?;
     let now = app.store.clock().now()?;
-    // Never recorded, or over: the row is left from a stop at the wrong moment, or the person was erased.
-    let Some(forward) = dossier.papers.forwards.iter().find(|f| f.id == waiting.id && f.ended.is_none()) else {
-        return Ok(Came::Over);
+    let Some(forward) = dossier.papers.forwards.iter().find(|f| f.id == waiting.id) else {
+        return erase::attempt(app, line, waiting, &dossier, now).await;
     };
+    // The row is left from a stop at the wrong moment.
+    if forward.ended.is_some() {
+        return Ok(Came::Over);
+    }
     let Some(agreement) = standing(&dossier, forward, now) else {
         return end(app, waiting, ForwardEnd::Stopped, None).await;
     };
@@ -100,21 +103,7 @@ async fn attempt(app: &Arc<App>, line: &mut Option<Line>, waiting: &Waiting) -> 
     // As at the approval, where it could have been the last thing that was left undone.
     mint_pairwise(&app.store, waiting.person, &agreement.terms.recipient).await?;
     let Some((recipient, questions)) = asked(app, waiting, forward, agreement) else { return Ok(LATER) };
-    let mut kept = line.take();
-    let serves = match &mut kept {
-        Some(line) => line.serves(recipient).await,
-        None => false,
-    };
-    let open = match kept.filter(|_| serves) {
-        Some(line) => line,
-        None => match Line::open(recipient).await {
-            Ok(line) => line,
-            Err(error) => {
-                tracing::warn!(recipient = recipient.config.code, %error, "a delivery's recipient can't be reached");
-                return Ok(Came::Unreachable);
-            }
-        },
-    };
+    let Some(open) = reached(recipient, line).await else { return Ok(Came::Unreachable) };
     let cause = Cause::party(party_id(&forward.asked_by));
     let gathered = match gather(app, &questions, recipient.config.summary.within, cause).await {
         Ok(gathered) => gathered,
@@ -134,6 +123,22 @@ async fn attempt(app: &Arc<App>, line: &mut Option<Line>, waiting: &Waiting) -> 
         return Ok(LATER);
     };
     hand_over(app, waiting, line, open, sending).await
+}
+
+/// A connection to the recipient: the one that there is, if it serves, or a new one.
+pub(super) async fn reached(recipient: &Recipient, line: &mut Option<Line>) -> Option<Line> {
+    if let Some(mut kept) = line.take()
+        && kept.serves(recipient).await
+    {
+        return Some(kept);
+    }
+    match Line::open(recipient).await {
+        Ok(line) => Some(line),
+        Err(error) => {
+            tracing::warn!(recipient = recipient.config.code, %error, "a recipient can't be reached");
+            None
+        }
+    }
 }
 
 /// The consent that it was asked for under, unless something ended it.
@@ -204,17 +209,21 @@ fn prepared(
         handle.nothing_sent();
         return None;
     };
-    let (id, at_s) = (forward.id.text(), now.millis().div_euclid(1_000));
-    let url = &recipient.config.url;
+    let request = posted(recipient, &forward.id.text(), now, &body);
+    Some(Sending { handle, links, request, body, digest, last: last_time(forward, agreement) })
+}
+
+/// The beginning of what is sent to a recipient under this id, signed.
+pub(super) fn posted(recipient: &Recipient, id: &str, now: Timestamp, body: &[u8]) -> http::request::Builder {
+    let (url, at_s) = (&recipient.config.url, now.millis().div_euclid(1_000));
     let host = url.port().map_or_else(|| host(url), |port| format!("{}:{port}", host(url)));
     let target = url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
-    let request = Request::post(target)
+    Request::post(target)
         .header("host", host)
         .header("content-type", "application/json")
-        .header("webhook-id", &id)
+        .header("webhook-id", id)
         .header("webhook-timestamp", at_s)
-        .header("webhook-signature", recipient.secret.sign(&id, at_s, &body));
-    Some(Sending { handle, links, request, body, digest, last: last_time(forward, agreement) })
+        .header("webhook-signature", recipient.secret.sign(id, at_s, body))
 }
 
 fn host(url: &url::Url) -> String {
@@ -264,7 +273,7 @@ async fn hand_over(
 }
 
 /// Answers that say that it will never be taken as it is. Everything else is tried again, a redirect too: it is never followed.
-fn never(status: StatusCode) -> bool {
+pub(super) fn never(status: StatusCode) -> bool {
     [
         StatusCode::BAD_REQUEST,
         StatusCode::GONE,
@@ -279,17 +288,24 @@ fn never(status: StatusCode) -> bool {
 async fn end(app: &Arc<App>, waiting: &Waiting, end: ForwardEnd, digest: Option<Hash>) -> Result<Came, StoreError> {
     let tried = u32::from(matches!(end, ForwardEnd::Delivered | ForwardEnd::Refused));
     let recorded = app.store.update(waiting.person, |dossier, _, _| {
-        let open = dossier.papers.forwards.iter().any(|f| f.id == waiting.id && f.ended.is_none());
+        let open = dossier.papers.forwards.iter().find(|f| f.id == waiting.id && f.ended.is_none());
         let event = Event::ForwardEnded(ForwardEnded {
             forward: Bytes16(*waiting.id.bytes()),
             end,
             attempts: waiting.attempts.saturating_add(tried),
             digest: digest.map(Bytes32),
         });
-        let events = open.then_some(event).into_iter().collect();
-        Ok::<_, StoreError>(((), Draft { events, cause: Some(Cause::Gateway), ..Draft::default() }))
+        let events = open.map(|_| event).into_iter().collect();
+        Ok::<_, StoreError>((
+            open.map(|f| f.consent),
+            Draft { events, cause: Some(Cause::Gateway), ..Draft::default() },
+        ))
     });
-    recorded.await?;
+    let (consent, _) = recorded.await?;
     app.metrics.forwarded(end);
+    // It was withdrawn while the recipient took it.
+    if let (ForwardEnd::Delivered, Some(consent)) = (end, consent) {
+        erase::tell(app, waiting.person, consent).await?;
+    }
     Ok(Came::Over)
 }

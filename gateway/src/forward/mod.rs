@@ -5,6 +5,7 @@
 //! here but the ledger's entries.
 
 mod deliver;
+pub mod erase;
 mod line;
 pub mod outbox;
 

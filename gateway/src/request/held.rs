@@ -84,6 +84,14 @@ struct Held<'a> {
     id_at_source: String,
 }
 
+/// What a release rests on.
+#[derive(Default)]
+struct Rests {
+    parts: Vec<Part>,
+    routes: Vec<Arc<Route>>,
+    links: Vec<(RouteSource, String)>,
+}
+
 /// Decides and records for the party, asks the sources, and registers what comes as a release to it.
 pub(crate) async fn show(
     app: &Arc<App>,
@@ -110,14 +118,14 @@ pub(crate) async fn show(
     };
     let body = body(&narrowed, sought);
     let digest = sha256(&body);
-    let (mut parts, mut routes, mut links) = (Vec::new(), Vec::new(), Vec::new());
+    let mut rests = Rests::default();
     for (one, narrowed) in held.into_iter().zip(&narrowed) {
         let contents = Contents { items: narrowed.items, withheld: narrowed.dropped.total(), digest };
-        links.push((one.way.first.source.clone(), one.id_at_source));
-        routes.extend(std::iter::once(one.way.first).chain(one.way.others.iter().copied()).map(Arc::clone));
-        parts.push(Part { recorded: one.recorded, contents });
+        rests.links.push((one.way.first.source.clone(), one.id_at_source));
+        rests.routes.extend(std::iter::once(one.way.first).chain(one.way.others.iter().copied()).map(Arc::clone));
+        rests.parts.push(Part { recorded: one.recorded, contents });
     }
-    release(app, connection, caller, (parts, routes, links), body).await
+    release(app, connection, caller, rests, body).await
 }
 
 /// What the party could ask for itself of those sources of which the recipient would be told, and of no other: one question for each
@@ -272,7 +280,7 @@ async fn release(
     app: &Arc<App>,
     connection: &Arc<Connection>,
     caller: &Caller,
-    (parts, routes, links): (Vec<Part>, Vec<Arc<Route>>, Vec<(RouteSource, String)>),
+    Rests { parts, routes, links }: Rests,
     body: Bytes,
 ) -> Result<Shown, NotShown> {
     let (mut parts, mut routes) = (parts.into_iter(), routes.into_iter());
