@@ -12,7 +12,6 @@ use sekisho_adapters::webhook::{Secret, Webhook};
 use sekisho_policy::{PartyId, Timestamp};
 
 use crate::clock::Clock;
-use crate::config::week::Municipality;
 use crate::config::{Config, Credentials, Forward, Issuer, Source};
 use crate::consent::barrier::Barrier;
 use crate::forward::Recipient;
@@ -35,6 +34,7 @@ use crate::web::Web;
 use crate::web::provider::Provider;
 use crate::web::session::Sessions;
 use crate::week::desk::Desk;
+use crate::week::districts::Tables;
 
 /// Why the gateway can't be built. Each message names the file or step.
 #[derive(Debug, thiserror::Error)]
@@ -157,6 +157,8 @@ pub struct App {
     pub outbox: Arc<Outbox>,
     /// What the nurses' week shares.
     pub desk: Arc<Desk>,
+    /// Municipalities' districts.
+    pub districts: Tables,
     clients: HashMap<PartyId, HttpClient>,
     recipients: Vec<Recipient>,
     current: Weak<Current>,
@@ -224,7 +226,7 @@ impl App {
     }
 
     fn assemble(config: Config, parts: Parts, lasting: Lasting, current: Weak<Current>, before: Option<&Self>) -> Self {
-        let Parts { trust, tls, clients, recipients, issuers, providers, notifier, certificates } = parts;
+        let Parts { trust, tls, clients, recipients, issuers, providers, notifier, certificates, districts } = parts;
         let Lasting { store, proofs, releases, sign_ins, sessions, outbox, desk, metrics } = lasting;
         let with_client = |s: &Source| clients.get(&s.party).map(|c| (s.clone(), c.clone()));
         let known = config.sources.iter().filter_map(with_client);
@@ -248,6 +250,7 @@ impl App {
             releases,
             outbox,
             desk,
+            districts,
             clients,
             recipients,
             store,
@@ -268,12 +271,6 @@ impl App {
         self.recipients.iter().find(|to| to.config.party == party && to.config.summary.name == summary)
     }
 
-    /// The district in charge of a postal code, at a municipality.
-    #[must_use]
-    pub fn week_districts(&self, to: &Municipality, _postal: Option<&str>) -> String {
-        to.default_district.clone()
-    }
-
     /// What is in force now, for whoever has worked on under this one; `None` when the gateway is gone.
     #[must_use]
     pub fn now(&self) -> Option<Arc<Self>> {
@@ -291,6 +288,7 @@ struct Parts {
     providers: Vec<Provider>,
     notifier: Notifier,
     certificates: Vec<(String, Timestamp)>,
+    districts: Tables,
 }
 
 impl Parts {
@@ -315,7 +313,8 @@ impl Parts {
         }
         let notifier = notifier(config)?;
         let recipients = config.forwards.iter().map(recipient).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { trust, tls, clients, recipients, issuers, providers, notifier, certificates })
+        let districts = Tables::read(config).map_err(|(path, why)| unusable("table of districts", &path, why))?;
+        Ok(Self { trust, tls, clients, recipients, issuers, providers, notifier, certificates, districts })
     }
 }
 

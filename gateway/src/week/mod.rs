@@ -9,6 +9,7 @@ pub mod calendar;
 mod choice;
 pub mod collect;
 pub mod desk;
+pub mod districts;
 pub mod package;
 mod people;
 pub mod plan;

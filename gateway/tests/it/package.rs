@@ -117,17 +117,14 @@ fn what_is_sealed_is_opened_by_its_key() {
 #[test]
 fn a_row_too_many_or_too_few_is_not_sealed() {
     let key = KeyPair::generate();
-    let mut sealer = Sealer::new(Vec::new(), head(2), key.public(), &signer_static()).unwrap();
+    let signer = signer();
+    let mut sealer = Sealer::new(Vec::new(), head(2), key.public(), &signer).unwrap();
     sealer.row(&row(1, "東")).unwrap();
     assert!(matches!(sealer.finish(), Err(SealError::Rows { said: 2, were: 1 })));
     let mut wrong = head(0);
     wrong.package = "pkg\nrecipient other".to_owned();
-    assert!(matches!(seal(&wrong, &[], key.public(), &signer()), Err(SealError::Line("head"))));
-    assert!(matches!(seal(&head(0), &[], "age1nobody", &signer()), Err(SealError::Recipient)));
-}
-
-fn signer_static() -> &'static LedgerKey {
-    Box::leak(Box::new(signer()))
+    assert!(matches!(seal(&wrong, &[], key.public(), &signer), Err(SealError::Line("head"))));
+    assert!(matches!(seal(&head(0), &[], "age1nobody", &signer), Err(SealError::Recipient)));
 }
 
 #[test]
@@ -404,4 +401,39 @@ fn the_command_opens_a_package_and_writes_nothing_of_an_unsound_one() {
     assert!(!again && answer.contains("すでにあります"), "{answer}");
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(at("out/list.csv")).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
+}
+
+/// Sealing and opening 100,000 rows takes no more memory than 1,000: the process's peak, in kilobytes.
+#[test]
+#[ignore = "a measurement: cargo test --release -p sekisho --test it flat -- --ignored --nocapture"]
+fn memory_is_flat_in_the_number_of_rows() {
+    let peak = || {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap().to_owned();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
+    };
+    let (directory, key, signer) = (tempfile::tempdir().unwrap(), KeyPair::generate(), signer());
+    let run = |count: u32, name: &str| {
+        let path = directory.path().join(name);
+        let started = std::time::Instant::now();
+        let file = std::io::BufWriter::new(std::fs::File::create(&path).unwrap());
+        let mut sealer = Sealer::new(file, head(count), key.public(), &signer).unwrap();
+        for number in 0..count {
+            sealer.row(&row(number, ["東", "西", "南"][number as usize % 3])).unwrap();
+        }
+        std::io::Write::flush(&mut sealer.finish().unwrap()).unwrap();
+        let sealed = started.elapsed();
+        let mut file = std::fs::File::open(&path).unwrap();
+        let checked = open::check(&mut file, &key, &signer.verifier_key(), now()).unwrap();
+        let printed = Printed { by: "nurse1".to_owned(), at: "2026-11-24 09:00".to_owned() };
+        let options = Options { encoding: Encoding::Utf8, reasons: true, printed };
+        let written =
+            write(&mut file, &key, &checked, &directory.path().join(format!("{name}-out")), &options).unwrap();
+        assert_eq!(written.rows, count);
+        println!("{count} rows: sealed in {sealed:?}, all in {:?}, peak {} kB", started.elapsed(), peak());
+        peak()
+    };
+    let few = run(1_000, "few");
+    let many = run(100_000, "many");
+    assert!(many - few < 8 << 10, "{few} kB, then {many} kB");
 }
