@@ -8,6 +8,7 @@ use futures_util::stream::{self, StreamExt as _};
 use sekisho_policy::{BasisId, PersonId, Timestamp};
 use serde_json::json;
 
+use super::desk;
 use super::shelf::{Alert, Changes, Id16, Shelf};
 use crate::app::App;
 use crate::config::week::{Service, Week};
@@ -206,8 +207,9 @@ async fn call(app: &Arc<App>, id: AlertId, mut alert: Alert, now: Timestamp) -> 
         Some(service) => {
             let due = service.on_call.iter().enumerate().filter(|(_, step)| step.after <= waited);
             let mut taken = false;
-            for (at, _) in due {
-                taken |= app.desk.call(app, service, at, id, alert.calls, &alert, now).await;
+            for (at, to) in due {
+                let message = format!("{}-{}-{}", id.text(), at + 1, alert.calls);
+                taken |= desk::call(to, &message, now, &said(app, id, &alert, at)).await;
             }
             if !taken {
                 tracing::error!(service = alert.service, "an alert was not taken; it is tried again");
@@ -232,7 +234,7 @@ async fn call(app: &Arc<App>, id: AlertId, mut alert: Alert, now: Timestamp) -> 
 }
 
 /// What an on-call professional is sent: that there is something, and how to name it. Nothing about anybody.
-pub(super) fn said(app: &App, id: AlertId, alert: &Alert, step: usize) -> serde_json::Value {
+fn said(app: &App, id: AlertId, alert: &Alert, step: usize) -> serde_json::Value {
     json!({
         "type": "sekisho.alert",
         "timestamp": rfc3339(Timestamp::from_millis(alert.raised_ms)),

@@ -1,19 +1,16 @@
 //! What the week's parts share while the gateway runs: one at a time for what must not be done twice at once, and the clients of
 //! services and of those who are on call.
 
-use sekisho_adapters::consultation::Broken;
-use sekisho_adapters::consultation::{Consultation, ConsultationService, Rejected, Shape, read_pushed};
+use sekisho_adapters::consultation::{Broken, Consultation, ConsultationService, Rejected, Shape, read_pushed};
 use sekisho_adapters::http::{HttpClient, Limits};
 use sekisho_adapters::webhook::Webhook;
 use sekisho_policy::Timestamp;
 use tokio::sync::{Mutex, Notify};
 
-use super::alert;
-use super::shelf::Alert;
 use crate::app::App;
-use crate::config::week::Service;
+use crate::config::week::{OnCall, Service};
 use crate::config::{Source, SourceKind};
-use crate::ids::{AlertId, TextId};
+
 use crate::tls;
 
 /// Records that were pushed, each by itself.
@@ -60,25 +57,14 @@ impl Desk {
         let now = jiff::Timestamp::from_millisecond(now.millis()).unwrap_or_default();
         read_pushed(body, shape, now)
     }
+}
 
-    /// Calls whom a step names; whether the call was taken.
-    pub(super) async fn call(
-        &self,
-        app: &App,
-        service: &Service,
-        step: usize,
-        id: AlertId,
-        calls: u32,
-        alert: &Alert,
-        now: Timestamp,
-    ) -> bool {
-        let Some(to) = service.on_call.get(step) else { return false };
-        let limits = Limits { connect_ms: 2_000, total_ms: 10_000, body_bytes_max: 64 << 10 };
-        let Ok(tls) = tls::client(&to.ca, None) else { return false };
-        let Ok(webhook) = Webhook::new(to.url.clone(), HttpClient::new(tls, limits), &to.secret) else { return false };
-        let message = format!("{}-{}-{calls}", id.text(), step + 1);
-        webhook.send(&message, now.millis().div_euclid(1_000), &alert::said(app, id, alert, step)).await.is_ok()
-    }
+/// Calls whom a step names, with these words; whether the call was taken.
+pub(super) async fn call(to: &OnCall, message: &str, at: Timestamp, words: &serde_json::Value) -> bool {
+    let limits = Limits { connect_ms: 2_000, total_ms: 10_000, body_bytes_max: 64 << 10 };
+    let Ok(tls) = tls::client(&to.ca, None) else { return false };
+    let Ok(webhook) = Webhook::new(to.url.clone(), HttpClient::new(tls, limits), &to.secret) else { return false };
+    webhook.send(message, at.millis().div_euclid(1_000), words).await.is_ok()
 }
 
 fn source_of<'a>(app: &'a App, service: &Service) -> Option<(&'a Source, &'a Shape)> {
