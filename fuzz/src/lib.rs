@@ -5,6 +5,7 @@
 //! `tests/corpus.rs`. Read `docs/fuzzing.md`.
 #![forbid(unsafe_code)]
 
+pub mod consultation;
 pub mod ledger;
 pub mod narrow;
 pub mod path;
@@ -17,7 +18,7 @@ pub mod token;
 pub type Target = fn(&[u8]);
 
 /// All targets, by name.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("path", path::check),
     ("route", route::check),
     ("token", token::check),
@@ -25,6 +26,7 @@ pub const TARGETS: [(&str, Target); 7] = [
     ("narrow", narrow::check),
     ("portal", portal::check),
     ("phr_app", phr_app::check),
+    ("consultation", consultation::check),
 ];
 
 /// The target with this name.

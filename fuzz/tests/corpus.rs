@@ -28,4 +28,4 @@ macro_rules! replays {
     ($($name:ident)*) => { $(#[test] fn $name() { replay(stringify!($name)); })* };
 }
 
-replays! { path route token ledger narrow portal phr_app }
+replays! { path route token ledger narrow portal phr_app consultation }
