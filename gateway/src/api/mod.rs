@@ -276,10 +276,31 @@ impl From<ReadError> for Problem {
 /// A whole body, bounded in bytes and time; nothing that could be a My Number.
 pub(crate) async fn read(body: RequestBody) -> Result<Bytes, ReadError> {
     let whole = whole(body, BODY_BYTES_MAX).await?;
-    if std::str::from_utf8(&whole).is_ok_and(my_number::contained_in) && !sabotage::off(Check::MyNumber) {
+    if std::str::from_utf8(&whole).is_ok_and(holds_my_number) && !sabotage::off(Check::MyNumber) {
         return Err(ReadError::MyNumber);
     }
     Ok(whole)
+}
+
+/// Digits of a SHA-256, in hexadecimal.
+const DIGEST_DIGITS: usize = 64;
+/// So many of them are letters in all digests but one of a hundred million.
+const DIGEST_LETTERS_MIN: usize = 5;
+
+/// Whether a body holds what could be a My Number. One in some four hundred digests has twelve digits that could be one by chance: the
+/// word that a digest is, exactly, is not looked into.
+fn holds_my_number(body: &str) -> bool {
+    let is_digest = |word: &str| {
+        word.len() == DIGEST_DIGITS
+            && word.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f'))
+            && word.bytes().filter(u8::is_ascii_lowercase).count() >= DIGEST_LETTERS_MIN
+    };
+    if !my_number::contained_in(body) {
+        return false;
+    }
+    let rest = body.split_inclusive(|c: char| !c.is_ascii_alphanumeric());
+    let rest = rest.filter(|word| !is_digest(word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric())));
+    my_number::contained_in(&rest.collect::<String>())
 }
 
 async fn whole(body: RequestBody, bytes_max: usize) -> Result<Bytes, ReadError> {
@@ -371,5 +392,25 @@ impl Call<'_> {
             scope.extend_from_slice(part);
         }
         Ok(Some(Idempotency { key: Bytes32(sha256(&scope)), body: Bytes32(sha256(&self.body)) }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::holds_my_number;
+
+    #[test]
+    fn a_digest_is_no_my_number_whatever_digits_it_has() {
+        // Eleven ones and their check digit, which no person has.
+        let number =
+            (0..10).map(|d| format!("11111111111{d}")).find(|n| sekisho_adapters::my_number::contained_in(n)).unwrap();
+        let letters = |count: usize| "abcdef".chars().cycle().take(count).collect::<String>();
+        let digest = format!("{}{number}{}", letters(26), letters(26));
+        assert!(!holds_my_number(&format!("{{\"digest\":\"{digest}\"}}")));
+        // One letter more or less is something else, and so is what stands beside it.
+        assert!(holds_my_number(&format!("{{\"digest\":\"{digest}a\"}}")));
+        assert!(holds_my_number(&format!("{{\"digest\":\"{}\"}}", &digest[1..])));
+        assert!(holds_my_number(&format!("{{\"digest\":\"{digest}\",\"note\":\"{number}\"}}")));
+        assert!(holds_my_number(&format!("text={digest}&note={number}")));
     }
 }

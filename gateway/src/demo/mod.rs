@@ -6,6 +6,7 @@
 )]
 
 mod clinic;
+mod nurses;
 mod story;
 mod surroundings;
 pub mod visitor;

@@ -14,6 +14,7 @@ use sekisho_adapters::people::People;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::week::Care;
 use super::world::{World, WorldError, WorldOptions, during, text};
 use crate::admin::client::ask;
 use crate::clock::Clock;
@@ -76,10 +77,11 @@ pub async fn run(directory: PathBuf, once: bool) -> Result<(), WorldError> {
         stay(&mut out, &world).await;
     }
     gateway.stop().await;
-    told
+    told.map(|_| ())
 }
 
-async fn tell(out: &mut Transcript, world: &World, gateway: &Gateway) -> Result<(), WorldError> {
+/// What still stands when the story is told stays while somebody plays with it.
+async fn tell(out: &mut Transcript, world: &World, gateway: &Gateway) -> Result<Care, WorldError> {
     out.step(
         "市の窓口が三家族を登録します（本人確認と戸籍の確認つき）。",
         "The city enrols three families, with identity and family register checked.",
@@ -115,8 +117,10 @@ async fn tell(out: &mut Transcript, world: &World, gateway: &Gateway) -> Result<
     super::clinic::visit(out, world, &mother, &child).await?;
     cut(out, world, &mother, &patient, &consent).await?;
     let denied = denied_again(out, world, &mother, &patient, released).await?;
+    let care = super::nurses::week(out, world, gateway.app().store.ledger_key()).await?;
     verified(out, world, gateway).await?;
-    explained(out, world, &denied).await
+    explained(out, world, &denied).await?;
+    Ok(care)
 }
 
 fn family_name(family: &sekisho_adapters::people::Family) -> &str {
