@@ -145,6 +145,9 @@ EVENTS = {
     "basis-confirmed": (48, record(i(8), i(1), "d", True, 26, None)),
     "basis-not-upheld": (48, record(i(8), i(1), "d", False, 26, "r")),
     "basis-disclosed": (49, record(i(8), i(1), "d", 27)),
+    "case-viewed": (50, record(i(23), i(1), "city", "d", True)),
+    "case-worked": (51, record(i(23), i(1), "city", "d", "taken", 28)),
+    "districts-assigned": (52, record("city", "m", "d", ["kita", "minami"], False)),
     "visit-moved": (36, record(i(5), 22, 23, 3, "app")),
     "pruned": (23, record(11, [record(1, 2, pruned_digest([5, 7])), record(2, 2, pruned_digest([5, 7]))])),
 }

@@ -45,11 +45,14 @@ pub struct Look {
     pub colours: Colours,
     /// The language asked for: `ja` or `en`.
     pub language: &'static str,
+    /// Whether going somewhere waits until all of it is there: some pages hold a part back on purpose.
+    pub loads_to_the_end: bool,
 }
 
 impl Look {
     /// A phone, 390 px wide, in Japanese.
-    pub const PHONE: Self = Self { width: 390, scripts: true, colours: Colours::Light, language: "ja" };
+    pub const PHONE: Self =
+        Self { width: 390, scripts: true, colours: Colours::Light, language: "ja", loads_to_the_end: true };
     /// A desk, 1,280 px wide, in Japanese.
     pub const DESK: Self = Self { width: 1280, ..Self::PHONE };
 
@@ -262,6 +265,9 @@ fn capabilities(look: Look, profile: &Path, trusted: &[&str]) -> thirtyfour::Cap
     });
     chromium.add_experimental_option("prefs", settings).unwrap();
     let within = u64::try_from(WITHIN.as_millis()).unwrap();
+    if !look.loads_to_the_end {
+        chromium.set("pageLoadStrategy", json!("none")).unwrap();
+    }
     chromium.set("timeouts", json!({"pageLoad": within, "script": within, "implicit": 0})).unwrap();
     chromium.accept_insecure_certs(false).unwrap();
     chromium.into()

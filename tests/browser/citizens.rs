@@ -31,7 +31,8 @@ pub async fn is_good(browser: &Browser, name: &str) {
     let small = browser.execute(small, vec![]).await.unwrap();
     assert_eq!(small.json().as_array().unwrap().len(), 0, "{name}: too small: {}", small.json());
     let state = "return {over: document.documentElement.scrollWidth - innerWidth,
-        size: Math.min(...[...document.querySelectorAll('main *')].map(e => parseFloat(getComputedStyle(e).fontSize)))}";
+        size: Math.min(...[...document.querySelectorAll('main *')].map(e => parseFloat(getComputedStyle(e).fontSize))),
+        smallest: [...document.querySelectorAll('main *')].filter(e => parseFloat(getComputedStyle(e).fontSize) < 16).map(e => e.outerHTML.slice(0, 80))}";
     let state = browser.execute(state, vec![]).await.unwrap();
     assert!(state.json()["over"].as_f64().unwrap() <= 0.0, "{name} is wider than its window: {}", state.json());
     assert!(state.json()["size"].as_f64().unwrap_or(16.0) >= 16.0, "{name}: too small a type: {}", state.json());

@@ -42,6 +42,7 @@ mod grown;
 mod harness;
 #[cfg(test)]
 mod looks;
+mod nurses;
 #[cfg(test)]
 mod persona_page;
 #[cfg(test)]

@@ -55,6 +55,12 @@ impl Browser {
         Self { visitor: Visitor::new(http, home), home: home.to_owned() }
     }
 
+    /// Another window of the same browser.
+    #[must_use]
+    pub fn twin(&self) -> Self {
+        Self { visitor: self.visitor.clone(), home: self.home.clone() }
+    }
+
     /// The value of a cookie of the gateway.
     pub fn cookie(&self, name: &str) -> Option<&String> {
         self.visitor.cookie(name)

@@ -27,6 +27,7 @@ mod looks;
 mod management;
 mod narrowing;
 mod notices;
+mod nurse_pages;
 mod officials;
 mod operators;
 mod own_preview;

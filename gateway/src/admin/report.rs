@@ -244,6 +244,10 @@ fn told(event: &Event) -> Value {
         Event::BasisDisclosed(e) => json!({
             "basis": id::<BasisId>(e.basis), "by": e.by, "disclosed": instant(e.at_ms),
         }),
+        Event::CaseViewed(e) => json!({"case": id::<CaseId>(e.case), "party": e.party, "by": e.by, "whole": e.whole}),
+        Event::CaseWorked(e) => json!({
+            "case": id::<CaseId>(e.case), "party": e.party, "by": e.by, "what": e.what, "done": instant(e.at_ms),
+        }),
         Event::RegistryActivated(_)
         | Event::TextPublished(_)
         | Event::Decided(_)
@@ -257,6 +261,7 @@ fn told(event: &Event) -> Value {
         | Event::PackageCopied(_)
         | Event::PackageReceived(_)
         | Event::AlertRaised(_)
-        | Event::AlertAcknowledged(_) => Value::Null,
+        | Event::AlertAcknowledged(_)
+        | Event::DistrictsAssigned(_) => Value::Null,
     }
 }

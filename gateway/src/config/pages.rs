@@ -116,6 +116,10 @@ pub struct Staff {
     pub enrol_roles: Vec<String>,
     /// Roles that may open summaries of those who booked; of a clinic alone.
     pub viewer_roles: Vec<String>,
+    /// Roles of public health nurses; of a municipality alone.
+    pub nurse_roles: Vec<String>,
+    /// Roles of those who assign districts to nurses, and see counts; of a municipality alone.
+    pub manager_roles: Vec<String>,
     /// How long their sessions last without anything being done, in milliseconds.
     pub idle_ms: i64,
 }
@@ -239,9 +243,11 @@ fn staff(s: &mut Section<'_, '_, '_>) -> Staff {
     let role_claim = s.text("role_claim", "the claim of the ID token that says which roles somebody has").value;
     let counter_roles = values(s.texts("counter_roles", "roles that may record at the counter"));
     let viewer_roles = values(s.texts("viewer_roles", "roles that may open summaries of those who booked"));
-    if counter_roles.is_empty() && viewer_roles.is_empty() {
+    let nurse_roles = values(s.texts("nurse_roles", "roles of public health nurses, who work on shared cases"));
+    let manager_roles = values(s.texts("manager_roles", "roles of those who assign districts to nurses"));
+    if [&counter_roles, &viewer_roles, &nurse_roles, &manager_roles].iter().all(|roles| roles.is_empty()) {
         let offset = s.offset();
-        let what = "is missing or empty (roles that may record at the counter), and there are no `viewer_roles` either";
+        let what = "is missing or empty (roles that may record at the counter), and there are no `viewer_roles` or `nurse_roles` either";
         s.wrong(offset, "counter_roles", what);
     }
     let named = s.texts("enrol_roles", "roles of `counter_roles` that may also issue enrolment codes");
@@ -251,7 +257,7 @@ fn staff(s: &mut Section<'_, '_, '_>) -> Staff {
     let enrol_roles = values(named);
     let idle_s = s.number("idle_s", 300, 60..=3_600);
     let idle_ms = i64::try_from(idle_s).unwrap_or(60).saturating_mul(1_000);
-    Staff { party, role_claim, counter_roles, enrol_roles, viewer_roles, idle_ms }
+    Staff { party, role_claim, counter_roles, enrol_roles, viewer_roles, nurse_roles, manager_roles, idle_ms }
 }
 
 /// Two issuers of one address would make staff of citizens; staff belong to a registered party that has a counter.
@@ -277,6 +283,11 @@ pub(super) fn compare(top: &mut Section<'_, '_, '_>, issuers: &[Issuer], registr
         let is_clinic = registry.party(&staff.party).is_some_and(|p| p.kind == "clinic");
         if !staff.viewer_roles.is_empty() && !is_clinic {
             let message = "[issuer.sign_in.staff]: `viewer_roles` are for a party of the kind clinic alone";
+            top.problems.at(0, message);
+        }
+        let is_municipality = registry.party(&staff.party).is_some_and(|p| p.kind == "municipality");
+        if !(staff.nurse_roles.is_empty() && staff.manager_roles.is_empty()) && !is_municipality {
+            let message = "[issuer.sign_in.staff]: `nurse_roles` and `manager_roles` are for a party of the kind municipality alone";
             top.problems.at(0, message);
         }
     }

@@ -91,6 +91,10 @@ pub struct Municipality {
     pub districts: Option<PathBuf>,
     /// The district of whoever lives in none of the table.
     pub default_district: String,
+    /// Its windows for parents, in words; shown to those who look for help.
+    pub window_ja: Option<String>,
+    /// In English.
+    pub window_en: Option<String>,
 }
 
 /// An article on which cases may be shared without consent.
@@ -250,6 +254,8 @@ fn municipality(s: &mut Section<'_, '_, '_>, base: &Path, registry: &RegistryTex
     });
     let districts = super::optional_file(s, "districts", base, "CSV file with the districts of postal codes");
     let default_district = s.text("default_district", "the district of whoever lives in none of the table").value;
+    let [window_ja, window_en] = ["window_ja", "window_en"]
+        .map(|name| s.optional_text(name, "its windows for parents, in words").map(|text| text.value));
     let code = party?.value;
     Some(Municipality {
         party: party_id(&code),
@@ -260,6 +266,8 @@ fn municipality(s: &mut Section<'_, '_, '_>, base: &Path, registry: &RegistryTex
         key_until,
         districts,
         default_district,
+        window_ja,
+        window_en,
     })
 }
 

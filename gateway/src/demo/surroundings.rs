@@ -16,8 +16,8 @@ use sekisho_adapters::phr_app::stand_in::{PhrAppOptions, PhrAppStandIn};
 use sekisho_adapters::webhook::stand_in::WebhookStandIn;
 
 use super::world::{
-    APP_CLIENT, CLERK, CLINIC_CLIENT, CLINIC_SCOPE, DOCTOR, NURSE, OTHER_STAFF, OWN_CLIENT, RECEPTION, REGISTRAR,
-    STAFF_CLIENT, STEP_UP_ACR, WorldError, during, portal_account,
+    APP_CLIENT, CLERK, CLINIC_CLIENT, CLINIC_SCOPE, DOCTOR, HAYASHI, MORI, NURSE, OMORI, OTHER_STAFF, OWN_CLIENT,
+    RECEPTION, REGISTRAR, STAFF_CLIENT, STEP_UP_ACR, WorldError, during, portal_account,
 };
 
 type TlsResult = Result<rustls::ServerConfig, WorldError>;
@@ -71,6 +71,9 @@ pub(super) async fn staff_issuer(
         persona(CLERK, "窓口 山田（同意の記録）", &["counter"]),
         persona(REGISTRAR, "窓口 佐藤（記録と登録コード）", &["counter", "registrar"]),
         persona(OTHER_STAFF, "総務 鈴木（窓口の役割なし）", &["general-affairs"]),
+        persona(HAYASHI, "保健師 林", &["public-health-nurse"]),
+        persona(MORI, "保健師 森", &["public-health-nurse"]),
+        persona(OMORI, "保健師長 大森（地区の割り当て）", &["nurse-manager"]),
     ];
     issuer_of_staff((ca, server), now, url, sign_in_key, ("fuchu-staff", "/counter"), personas).await
 }

@@ -54,6 +54,7 @@ fn unescaped(text: &str) -> String {
 }
 
 /// Somebody at a browser.
+#[derive(Clone)]
 pub struct Visitor {
     http: HttpClient,
     /// The gateway's address.

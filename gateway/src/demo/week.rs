@@ -18,6 +18,14 @@ pub const CARE_SCOPE: &str = "consultations/push alerts/decide";
 /// What a municipality's token carries.
 pub const CITY_SCOPE: &str = "packages/pull";
 
+/// Fuchu's districts in charge: postal codes of the generated families, an invented division.
+fn districts() -> String {
+    let parts = [("chuo", "中央"), ("kita", "北"), ("nishi", "西")];
+    let codes = (0..40).chain([55]).zip(parts.iter().cycle());
+    let line = |(last, (code, name)): (u32, &(&str, &str))| format!("183-00{last:02},{code},{name},{name}班\n");
+    codes.map(line).fold("postal,district,name,nurses\n".to_owned(), |table, line| table + &line)
+}
+
 /// A municipality's own system.
 pub struct City {
     /// The party's code.
@@ -73,6 +81,7 @@ impl Care {
         let secret = data_encoding::BASE64.encode(&crate::ids::random::<32>());
         let path = world.directory.join("on-call.secret");
         std::fs::write(path, format!("whsec_{secret}")).map_err(during("on-call's secret"))?;
+        std::fs::write(world.directory.join("districts.csv"), districts()).map_err(during("districts"))?;
         let city = |code, name: &'static str| -> Result<City, WorldError> {
             let identity = client(name)?;
             let http = http(&identity)?;

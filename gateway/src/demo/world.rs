@@ -48,6 +48,12 @@ pub const NURSE: &str = "nurse-wakaba";
 pub const RECEPTION: &str = "reception-mori";
 /// A member of the city's staff who may record at the counter.
 pub const CLERK: &str = "clerk-yamada";
+/// A public health nurse of the city.
+pub const HAYASHI: &str = "nurse-hayashi";
+/// Another.
+pub const MORI: &str = "nurse-mori";
+/// The nurses' manager.
+pub const OMORI: &str = "manager-omori";
 /// One who may issue enrolment codes as well.
 pub const REGISTRAR: &str = "registrar-sato";
 /// One who may do neither.

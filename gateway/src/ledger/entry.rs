@@ -66,10 +66,13 @@ pub enum EntryType {
     AlertDecided = 47,
     BasisConfirmed = 48,
     BasisDisclosed = 49,
+    CaseViewed = 50,
+    CaseWorked = 51,
+    DistrictsAssigned = 52,
 }
 
 impl EntryType {
-    const ALL: [Self; 47] = [
+    const ALL: [Self; 50] = [
         Self::RegistryActivated,
         Self::Enrolled,
         Self::Linked,
@@ -117,6 +120,9 @@ impl EntryType {
         Self::AlertDecided,
         Self::BasisConfirmed,
         Self::BasisDisclosed,
+        Self::CaseViewed,
+        Self::CaseWorked,
+        Self::DistrictsAssigned,
     ];
 
     /// The type with this number.
@@ -140,7 +146,8 @@ impl EntryType {
             | Self::PackageCopied
             | Self::PackageReceived
             | Self::AlertRaised
-            | Self::AlertAcknowledged => None,
+            | Self::AlertAcknowledged
+            | Self::DistrictsAssigned => None,
             Self::Enrolled
             | Self::Linked
             | Self::LinkEnded

@@ -658,4 +658,48 @@ events! {
         /// When, ms since the epoch.
         3 at_ms: i64,
     }
+
+    /// A nurse sees a case at a municipality's pages. It is recorded before anything is shown; what was shown, the decision says.
+    CaseViewed {
+        /// Which case.
+        0 case: Bytes16,
+        /// Who asked.
+        1 subject: Bytes16,
+        /// The municipality's code as a party.
+        2 party: String,
+        /// The login of the nurse.
+        3 by: String,
+        /// On a list, or the whole of it.
+        4 whole: bool,
+    }
+
+    /// Something was done about a case. What a nurse wrote is not in it.
+    CaseWorked {
+        /// Which case.
+        0 case: Bytes16,
+        /// Who asked.
+        1 subject: Bytes16,
+        /// The municipality's code as a party.
+        2 party: String,
+        /// The login of the nurse; `person` where the person asked to be contacted.
+        3 by: String,
+        /// What: a code (docs/nurses.md).
+        4 what: String,
+        /// When, ms since the epoch.
+        5 at_ms: i64,
+    }
+
+    /// A manager says whose cases a nurse sees. Not sealed: it is about staff.
+    DistrictsAssigned {
+        /// The municipality's code as a party.
+        0 party: String,
+        /// The login of the manager.
+        1 by: String,
+        /// The login of the nurse.
+        2 nurse: String,
+        /// Codes of districts.
+        3 districts: Vec<String>,
+        /// All districts of the municipality.
+        4 all: bool,
+    }
 }

@@ -237,6 +237,10 @@ fn records() -> Vec<(&'static str, Event)> {
     let confirmed = BasisConfirmed { basis: i(8), subject: i(1), by: s("d"), upheld: true, at_ms: 26, reason: None };
     let not_upheld = BasisConfirmed { upheld: false, reason: Some(s("r")), ..confirmed.clone() };
     let disclosed = BasisDisclosed { basis: i(8), subject: i(1), by: s("d"), at_ms: 27 };
+    let viewed = CaseViewed { case: i(23), subject: i(1), party: s("city"), by: s("d"), whole: true };
+    let worked = CaseWorked { case: i(23), subject: i(1), party: s("city"), by: s("d"), what: s("taken"), at_ms: 28 };
+    let districts = list(&["kita", "minami"]);
+    let assigned = DistrictsAssigned { party: s("city"), by: s("m"), nurse: s("d"), districts, all: false };
     let adopted = SpeciallyAdopted { subject: i(1), from_ms: 11, at_ms: 12, evidence: s("e"), verified_by: s("v") };
     vec![
         ("specially-adopted", Event::SpeciallyAdopted(adopted)),
@@ -260,6 +264,9 @@ fn records() -> Vec<(&'static str, Event)> {
         ("basis-confirmed", Event::BasisConfirmed(confirmed)),
         ("basis-not-upheld", Event::BasisConfirmed(not_upheld)),
         ("basis-disclosed", Event::BasisDisclosed(disclosed)),
+        ("case-viewed", Event::CaseViewed(viewed)),
+        ("case-worked", Event::CaseWorked(worked)),
+        ("districts-assigned", Event::DistrictsAssigned(assigned)),
         ("consent-proposed", Event::ConsentProposed(proposed)),
         ("consent-attested", Event::ConsentApproved(attested)),
         ("consent-approved", Event::ConsentApproved(approved)),

@@ -31,6 +31,8 @@ enum Of {
     Package { claims: Arc<Claims>, party: Option<KnownParty>, to: Arc<week::Municipality> },
     /// A member of a clinic's staff at its pages: signed in at this issuer, for this party, with these roles.
     Viewer { issuer: String, party: String, roles: Vec<String>, acr: String },
+    /// A nurse at a municipality's pages: likewise, and the municipality as it was configured.
+    Nurse { signed_in: SignedIn, to: Arc<week::Municipality> },
 }
 
 impl Admission {
@@ -62,6 +64,13 @@ impl Admission {
         let (roles, acr) = (signed_in.roles.clone(), signed_in.acr.clone());
         let of = Of::Viewer { issuer, party, roles, acr };
         Self { app: Arc::clone(app), of, routes: vec![Arc::clone(route)] }
+    }
+
+    /// Of a nurse at a municipality's pages.
+    #[must_use]
+    pub fn of_nurse(app: &Arc<App>, signed_in: &SignedIn, to: &Arc<week::Municipality>) -> Self {
+        let of = Of::Nurse { signed_in: signed_in.clone(), to: Arc::clone(to) };
+        Self { app: Arc::clone(app), of, routes: Vec::new() }
     }
 
     /// Of a package that a municipality pulls.
@@ -110,6 +119,11 @@ impl Admission {
                 let staff = provider.and_then(|provider| provider.settings.staff.as_ref());
                 let may = |staff: &Staff| roles.iter().any(|role| staff.viewer_roles.contains(role));
                 staff.is_some_and(|staff| staff.party == *party && may(staff))
+            }
+            Of::Nurse { signed_in, to } => {
+                let week = now.config.week.as_ref().filter(|week| Some(week.purpose) == self.purpose_of_week());
+                let takes = week.is_some_and(|week| week.municipality(to.party).is_some());
+                takes && now.web.is_nurse_of(signed_in, &to.code)
             }
         };
         let same =

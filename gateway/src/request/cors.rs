@@ -29,7 +29,7 @@ pub fn known_origin(app: &App, headers: &HeaderMap, path: &str) -> Option<Header
     let mut origins = headers.get_all(ORIGIN).iter();
     let (origin, another) = (origins.next()?, origins.next());
     let under = |base: &str| path.strip_prefix(base).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    let for_apps = !["/my", "/counter", "/clinic", "/relay"].into_iter().any(under);
+    let for_apps = !["/my", "/counter", "/clinic", "/nurse", "/relay"].into_iter().any(under);
     let known = origin.to_str().is_ok_and(|origin| app.parties.has_origin(origin)) || sabotage::off(Check::KnownOrigin);
     (known && for_apps && another.is_none()).then(|| origin.clone())
 }

@@ -191,7 +191,7 @@ impl Subject {
             | Event::ForwardAsked(_)
             | Event::ForwardEnded(_) => {}
             Event::EnrolmentCodeIssued(_) | Event::CodeUsed(_) | Event::CounterLooked(_) => {}
-            Event::SummaryOpened(_) | Event::NotTheirPatient(_) => {}
+            Event::SummaryOpened(_) | Event::NotTheirPatient(_) | Event::CaseViewed(_) | Event::CaseWorked(_) => {}
             Event::CaseFlagged(_) | Event::AlertDecided(_) | Event::BasisConfirmed(_) | Event::BasisDisclosed(_) => {}
             _ => self.take_record(event)?,
         }
@@ -338,6 +338,8 @@ fn about(event: &Event) -> Option<PersonId> {
         Event::AlertDecided(e) => e.subject,
         Event::BasisConfirmed(e) => e.subject,
         Event::BasisDisclosed(e) => e.subject,
+        Event::CaseViewed(e) => e.subject,
+        Event::CaseWorked(e) => e.subject,
         _ => return None,
     };
     Some(PersonId::of(person.0))

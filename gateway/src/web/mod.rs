@@ -1,8 +1,8 @@
 //! Pages: for citizens under `/my` (sign in, see, grant, stop, see who looked), for a party's staff under `/counter`, for a clinic's
-//! doctors and nurses under `/clinic`.
+//! doctors and nurses under `/clinic`, for a municipality's public health nurses under `/nurse`.
 //!
 //! Nothing here decides or keeps records: it reads what was asked, calls `consent` and `store` as the JSON API does, and
-//! shows what came of it. Everything works without scripts. Who may open what stands in [`ROUTES`] and, with everything else that
+//! shows what came of it. Everything works without scripts (one, of the nurses' pages, takes away sooner what may be shown no longer). Who may open what stands in [`ROUTES`] and, with everything else that
 //! is served, in the access matrix (`docs/access.md`), which a test walks cell by cell; a path that is not there answers as if nobody had ever thought of it.
 
 mod channel;
@@ -16,6 +16,7 @@ mod items;
 mod links;
 mod log;
 mod notices;
+mod nurse;
 mod oidc;
 pub mod page;
 mod preview;
@@ -27,6 +28,7 @@ mod stop;
 mod tries;
 mod view;
 mod visit;
+mod windows;
 
 use std::sync::Arc;
 
@@ -60,6 +62,8 @@ pub enum For {
     Staff,
     /// A clinic's staff, with a role that may open summaries.
     Viewer,
+    /// A municipality's staff, with a nurse's or a manager's role.
+    Nurse,
 }
 
 macro_rules! pages {
@@ -130,6 +134,17 @@ pages! {
     ClinicSummary "POST" "/clinic/summary" Viewer;
     ClinicNotTheirs "POST" "/clinic/not-my-patient" Viewer;
     LineProof "GET" "/my/log/{id}/proof" Person;
+    Windows "GET" "/my/windows" Person;
+    AskContact "POST" "/my/windows/ask" Person;
+    Nurses "GET" "/nurse" Anybody;
+    NurseSearch "POST" "/nurse/search" Nurse;
+    NurseCase "GET" "/nurse/cases/{id}" Nurse;
+    NurseAct "POST" "/nurse/act" Nurse;
+    NursePrint "GET" "/nurse/print" Nurse;
+    NurseManage "GET" "/nurse/manage" Nurse;
+    NurseAssign "POST" "/nurse/assign" Nurse;
+    NurseWatch "GET" "/nurse/watch/{id}" Nurse;
+    NurseScript "GET" "/nurse/watch.js" Anybody;
 }
 
 /// Which page a request is for, whom that is for, and the `{id}` in its path.
@@ -173,6 +188,17 @@ impl Web {
         staff.map_or(self.lasting, |staff| Lasting { idle_ms: staff.idle_ms, ..self.lasting })
     }
 
+    /// Whether this sign-in is of a nurse, or a manager, of this municipality.
+    #[must_use]
+    pub fn is_nurse_of(&self, of: &SignedIn, municipality: &str) -> bool {
+        let provider = self.provider_of(&of.issuer).filter(|provider| provider.admits(&of.acr));
+        let staff = provider.and_then(|provider| provider.settings.staff.as_ref());
+        let may = |role: &String| {
+            staff.is_some_and(|staff| staff.nurse_roles.contains(role) || staff.manager_roles.contains(role))
+        };
+        staff.is_some_and(|staff| staff.party == municipality) && of.roles.iter().any(may)
+    }
+
     /// Whether this is a sign-in of a party's staff.
     fn is_staff(&self, of: &SignedIn) -> bool {
         self.provider_of(&of.issuer).is_some_and(|provider| provider.settings.staff.is_some())
@@ -211,7 +237,7 @@ pub async fn handle(
     request: Request<RequestBody>,
 ) -> Response<ReplyBody> {
     let path = request.uri().path();
-    let unchanging = matches!(path, "/my/style.css" | "/my/icon.svg");
+    let unchanging = matches!(path, "/my/style.css" | "/my/icon.svg" | "/nurse/watch.js");
     let path = path.to_owned();
     let (frame, answer) = match Visit::of(app, connection, request).await {
         Ok(visit) => {
@@ -240,6 +266,9 @@ async fn answer(visit: &Visit, path: &str) -> Result<Answer, Trouble> {
         }
         For::Viewer => {
             clinic::Viewer::of(visit).await?;
+        }
+        For::Nurse => {
+            nurse::Member::of(visit).await?;
         }
     }
     match which {
@@ -296,6 +325,17 @@ async fn answer(visit: &Visit, path: &str) -> Result<Answer, Trouble> {
         Which::ClinicSummary => clinic::summary(visit).await,
         Which::ClinicNotTheirs => clinic::not_theirs(visit).await,
         Which::LineProof => log::proof(visit, id).await,
+        Which::Windows => windows::show(visit).await,
+        Which::AskContact => windows::ask(visit).await,
+        Which::Nurses => nurse::list(visit).await,
+        Which::NurseSearch => nurse::search(visit).await,
+        Which::NurseCase => nurse::case(visit, id).await,
+        Which::NurseAct => nurse::act(visit).await,
+        Which::NursePrint => nurse::print(visit).await,
+        Which::NurseManage => nurse::manage(visit).await,
+        Which::NurseAssign => nurse::assign(visit).await,
+        Which::NurseWatch => nurse::watch(visit, id).await,
+        Which::NurseScript => Ok(asset("text/javascript; charset=utf-8", include_bytes!("../../assets/watch.js"))),
     }
 }
 

@@ -30,6 +30,8 @@ pub struct SessionClaims {
 
 /// Roles that are taken from one token, and letters of each, at most.
 const ROLES_MAX: (usize, usize) = (50, 200);
+/// Letters of a name, at most.
+const NAME_MAX: usize = 100;
 
 impl SessionClaims {
     /// The roles that this claim names: a list of texts, or one text.
@@ -43,6 +45,14 @@ impl SessionClaims {
             None => Vec::new(),
         }
     }
+}
+
+/// The name of a member of staff (OpenID Connect Core 1.0, §5.1), if it is one line that can be shown.
+#[must_use]
+pub fn one_line(name: &str) -> Option<String> {
+    let name = name.trim();
+    let good = !name.is_empty() && name.chars().count() <= NAME_MAX && !name.chars().any(char::is_control);
+    good.then(|| name.to_owned())
 }
 
 impl std::fmt::Debug for SessionClaims {

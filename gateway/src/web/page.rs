@@ -19,6 +19,12 @@ const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
 );
 
+/// The same, and the one script of ours that takes away what may be shown no longer.
+const WATCHED: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; \
+     frame-ancestors 'none'",
+);
+
 /// The language of a page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Lang {
@@ -107,6 +113,12 @@ impl Frame {
         is_clinic(&self.here)
     }
 
+    /// Whether this is a page for a municipality's nurses.
+    #[must_use]
+    pub fn at_nurses(&self) -> bool {
+        is_nurses(&self.here)
+    }
+
     /// Whether this is a page for staff at all.
     #[must_use]
     pub fn for_staff(&self) -> bool {
@@ -116,9 +128,10 @@ impl Frame {
     /// The first page of this side.
     #[must_use]
     pub fn home(&self) -> &'static str {
-        match (self.at_clinic(), self.at_counter()) {
-            (true, _) => CLINIC,
-            (_, true) => COUNTER,
+        match (self.at_clinic(), self.at_counter(), self.at_nurses()) {
+            (true, ..) => CLINIC,
+            (_, true, _) => COUNTER,
+            (.., true) => NURSES,
             _ => "/my",
         }
     }
@@ -142,10 +155,19 @@ pub fn is_clinic(path: &str) -> bool {
     path.strip_prefix(CLINIC).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
+/// The first page of a municipality's nurses.
+pub const NURSES: &str = "/nurse";
+
+/// Whether a path is one of the nurses' pages.
+#[must_use]
+pub fn is_nurses(path: &str) -> bool {
+    path.strip_prefix(NURSES).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 /// Whether a path is one of staff's pages.
 #[must_use]
 pub fn is_for_staff(path: &str) -> bool {
-    is_counter(path) || is_clinic(path)
+    is_counter(path) || is_clinic(path) || is_nurses(path)
 }
 
 /// An answer.
@@ -156,6 +178,8 @@ pub struct Answer {
     headers: Vec<(HeaderName, HeaderValue)>,
     /// What of it is released under a permit, to be cut if that ends.
     release: Option<Arc<Handle>>,
+    /// Whether it looks by itself whether it may still be shown.
+    watched: bool,
 }
 
 impl Answer {
@@ -171,7 +195,7 @@ impl Answer {
 
     /// A file.
     pub const fn of(status: StatusCode, content_type: &'static str, body: Bytes) -> Self {
-        Self { status, content_type, body, headers: Vec::new(), release: None }
+        Self { status, content_type, body, headers: Vec::new(), release: None, watched: false }
     }
 
     /// Somewhere else, by GET.
@@ -205,6 +229,12 @@ impl Answer {
         self
     }
 
+    /// A page that looks by itself whether it may still be shown.
+    pub const fn watched(mut self) -> Self {
+        self.watched = true;
+        self
+    }
+
     /// With another header field.
     pub fn with(mut self, name: HeaderName, value: &str) -> Self {
         self.add(name, value);
@@ -228,7 +258,7 @@ impl Answer {
         let keep = if unchanging { "public, max-age=3600" } else { "no-store" };
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static(keep));
-        headers.insert(CONTENT_SECURITY_POLICY, POLICY);
+        headers.insert(CONTENT_SECURITY_POLICY, if self.watched { WATCHED } else { POLICY });
         headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert("cross-origin-opener-policy", HeaderValue::from_static("same-origin"));
@@ -255,6 +285,7 @@ pub struct Trouble {
 
 const HOME: (&str, &str, &str) = ("/my", "最初の画面へ", "To the first page");
 const AT_CLINIC: (&str, &str, &str) = (CLINIC, "最初の画面へ", "To the first page");
+const AT_NURSES: (&str, &str, &str) = (NURSES, "要ケア一覧へ", "To the list");
 const AT_COUNTER: (&str, &str, &str) = (COUNTER, "窓口の画面へ", "To the counter's pages");
 
 macro_rules! troubles {
@@ -342,6 +373,27 @@ troubles! {
     no_viewer_role FORBIDDEN "患者の情報を開く役割がありません。" "You have no role to open summaries."
         "サインインはできましたが、許可された医師・看護師だけが開けます。管理者にお尋ねください。"
         "You are signed in, but only doctors and nurses with that role can open them. Ask whoever manages your roles." AT_CLINIC;
+    /// Nobody is signed in at the nurses' pages.
+    nurse_signed_out FORBIDDEN "サインインしていません。" "You are not signed in."
+        "しばらく操作がなかったか、サインアウトしたためです。送信前の記録は保存されていません。ブラウザの「戻る」で書いた内容を控えてから、もう一度サインインしてください。"
+        "Nothing was done for a while, or you signed out. What you had not sent is not saved: go back in the browser, copy it, and sign in again." AT_NURSES;
+    /// A citizen, or another party's staff, at the nurses' pages.
+    not_nurse FORBIDDEN "市区町村の保健師のためのページです。" "This page is for a municipality's public health nurses."
+        "このサインインでは開けません。" "This sign-in does not open it." HOME;
+    /// Staff without a role for the nurses' pages.
+    no_nurse_role FORBIDDEN "保健師の役割がありません。" "You have no role as a public health nurse."
+        "サインインはできましたが、許可された職員だけが開けます。管理者にお尋ねください。"
+        "You are signed in, but only staff with that role can open it. Ask whoever manages your roles." AT_NURSES;
+    /// A nurse at the manager's pages.
+    no_manager_role FORBIDDEN "統括者の役割がありません。" "You have no manager's role."
+        "地区の担当と件数は、統括者だけが開けます。" "Districts and counts are for the manager." AT_NURSES;
+    /// No such case, or none that this nurse may see.
+    no_case NOT_FOUND "この事例番号でお見せできるものはありません。" "There is nothing to show under this case number."
+        "担当地区でないか、共有が止まったか、番号が違います。何も変わっていません。"
+        "It is not of your districts, sharing has stopped, or the number is another. Nothing has changed." AT_NURSES;
+    /// Too many looks in an hour.
+    too_many_looks TOO_MANY_REQUESTS "この1時間に開いた数が上限に達しました。" "Too many were opened in this hour."
+        "しばらく待ってから開いてください。急ぐときは統括者に知らせてください。" "Wait a while; if it can't wait, tell your manager." AT_NURSES;
     /// Too much.
     too_large PAYLOAD_TOO_LARGE "送られた内容が大きすぎます。" "What was sent is too large."
         "何も変わっていません。" "Nothing has changed." HOME;

@@ -2,7 +2,7 @@
 //!
 //! Authorization code with PKCE S256, `state` and `nonce`; discovery; ID tokens by ES256 or RS256; `private_key_jwt`
 //! (RFC 7523) towards the provider. Nothing of an ID token is believed but issuer, subject, session, class and time, and of
-//! a party's staff the roles: no e-mail, no name. What keeps an attempt together between leaving and coming back is sealed into a cookie ([`Attempt`]).
+//! a party's staff the roles and the name: no e-mail, and no name of a citizen. What keeps an attempt together between leaving and coming back is sealed into a cookie ([`Attempt`]).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use sekisho_adapters::http::HttpClient;
 use sekisho_policy::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::oidc::{Http, Metadata, Oidc, Tokens};
+use super::oidc::{Http, Metadata, Oidc, Tokens, one_line};
 use super::session::SignedIn;
 use crate::config::Issuer;
 use crate::config::SignIn as Settings;
@@ -284,7 +284,9 @@ impl Provider {
         let (issuer, sub) = (self.issuer.url.clone(), claims.subject().as_str().to_owned());
         let staff = self.settings.staff.as_ref();
         let roles = staff.map(|staff| claims.additional_claims().roles(&staff.role_claim)).unwrap_or_default();
-        let signed_in = SignedIn { issuer, sub, sid, acr, auth_time, roles };
+        let name =
+            staff.and_then(|_| claims.name()).and_then(|name| name.get(None)).and_then(|name| one_line(name.as_str()));
+        let signed_in = SignedIn { issuer, sub, sid, acr, auth_time, roles, name };
         let enough = match attempt.strength {
             Strength::Ordinary => self.admits(&signed_in.acr),
             Strength::StepUp => self.is_step_up(&signed_in, now),

@@ -11,6 +11,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use data_encoding::BASE64URL_NOPAD;
 use sekisho_policy::Timestamp;
 
+use super::nurse::Watched;
 use super::tries::Tries;
 use crate::ids::random;
 use crate::ledger::merkle::sha256;
@@ -36,6 +37,8 @@ pub struct SignedIn {
     pub auth_time: i64,
     /// Which roles it says somebody of a party's staff has; none of a citizen.
     pub roles: Vec<String>,
+    /// The name of a member of staff, where it says one; never a citizen's.
+    pub name: Option<String>,
 }
 
 /// One session.
@@ -92,6 +95,8 @@ pub struct Sessions {
     by_digest: Mutex<HashMap<[u8; 32], Session>>,
     /// Tries of one-time codes.
     pub tries: Tries,
+    /// What nurses' open pages show.
+    pub watched: Watched,
 }
 
 impl Sessions {
@@ -127,6 +132,14 @@ impl Sessions {
         }
         session.seen = session.seen.max(now);
         Some(session.clone())
+    }
+
+    /// The session of a cookie, without using it: a page that asks by itself whether it may still be shown keeps nobody signed in.
+    #[must_use]
+    pub fn looked_at(&self, cookie: &str, lasting: impl Fn(&SignedIn) -> Lasting, now: Timestamp) -> Option<Session> {
+        let sessions = self.lock();
+        let session = sessions.get(&digest(cookie))?;
+        (!lasting(&session.signed_in).over(session, now)).then(|| session.clone())
     }
 
     /// Ends a session, and gives it.
@@ -199,7 +212,15 @@ mod tests {
 
     fn of(sub: &str) -> SignedIn {
         let (issuer, acr) = ("https://provider.invalid".to_owned(), "aal2".to_owned());
-        SignedIn { issuer, sub: sub.to_owned(), sid: Some(format!("sid-{sub}")), acr, auth_time: 0, roles: Vec::new() }
+        SignedIn {
+            issuer,
+            sub: sub.to_owned(),
+            sid: Some(format!("sid-{sub}")),
+            acr,
+            auth_time: 0,
+            roles: Vec::new(),
+            name: None,
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use askama::Template;
 use http::header::HeaderName;
 
-use super::page::{Answer, CLINIC, COUNTER, Frame, Lang, Trouble, is_for_staff};
+use super::page::{Answer, CLINIC, COUNTER, Frame, Lang, NURSES, Trouble, is_for_staff};
 use super::provider::{self, ATTEMPT_S, Attempt, SignInError, Strength};
 use super::visit::{ATTEMPT, LANGUAGE, SESSION, Visit};
 use crate::ledger::seal::SealKey;
@@ -66,8 +66,9 @@ fn first_page(provider: &provider::Provider) -> &'static str {
     match &provider.settings.staff {
         None => "/my",
         // Where nobody records anything, there is no counter to go to.
-        Some(staff) if staff.counter_roles.is_empty() => CLINIC,
-        Some(_) => COUNTER,
+        Some(staff) if !staff.counter_roles.is_empty() => COUNTER,
+        Some(staff) if staff.viewer_roles.is_empty() => NURSES,
+        Some(_) => CLINIC,
     }
 }
 

@@ -24,6 +24,9 @@ pub const ATTEMPT: &str = "__Host-sekisho-attempt";
 /// The cookie of the language.
 pub const LANGUAGE: &str = "__Host-sekisho-language";
 
+/// Where a page asks by itself whether it may still be shown: that is nothing that somebody did.
+pub const WATCH: &str = "/nurse/watch/";
+
 /// One request.
 pub struct Visit {
     /// The gateway.
@@ -82,7 +85,12 @@ impl Visit {
         let fail = |trouble| (Frame { lang, csrf: None, here: path.clone() }, trouble);
         let now = app.store.clock().now().map_err(|_| fail(Trouble::not_now()))?;
         let lasting = |of: &SignedIn| app.web.lasting(of);
-        let session = cookie(&cookies, SESSION).and_then(|c| app.web.sessions.used(c, lasting, now));
+        let sessions = &app.web.sessions;
+        let of = |c| match path.starts_with(WATCH) {
+            true => sessions.looked_at(c, lasting, now),
+            false => sessions.used(c, lasting, now),
+        };
+        let session = cookie(&cookies, SESSION).and_then(of);
         let query = pairs(parts.uri.query().unwrap_or_default().as_bytes());
         let mut form = Vec::new();
         if parts.method == Method::POST {
@@ -144,6 +152,14 @@ impl Visit {
     #[must_use]
     pub const fn session(&self) -> Option<&Session> {
         self.session.as_ref()
+    }
+
+    /// Whether the session still is one, while something is waited for.
+    #[must_use]
+    pub fn is_still_signed_in(&self) -> bool {
+        let Ok(now) = self.app.store.clock().now() else { return false };
+        let lasting = |of: &SignedIn| self.app.web.lasting(of);
+        self.cookie(SESSION).is_some_and(|cookie| self.app.web.sessions.looked_at(cookie, lasting, now).is_some())
     }
 
     /// How somebody is signed in as a citizen, whoever it is.

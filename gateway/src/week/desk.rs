@@ -27,6 +27,10 @@ pub struct Desk {
     pub(super) packing: Mutex<()>,
     /// Held while rows of cases are read and changed; taken after `packing` or `choosing`, never before.
     pub(super) rows: Mutex<()>,
+    /// Held while the work on a case is changed; no other is taken under it.
+    pub(super) working: Mutex<()>,
+    /// When withdrawals were last read for open lists.
+    pub(super) freshened: Mutex<Option<std::time::Instant>>,
     /// Held while an alert's row is changed.
     pub(super) alerting: Mutex<()>,
     /// Somebody new may have to be called.
@@ -40,6 +44,11 @@ impl Desk {
     pub fn looks(&self) {
         self.look.notify_one();
         self.stirred.notify_one();
+    }
+
+    /// The work on cases, and what is counted with it, is changed by one at a time.
+    pub async fn works(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.working.lock().await
     }
 
     /// How to ask a service.

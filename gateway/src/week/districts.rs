@@ -77,15 +77,34 @@ impl App {
     /// then that is said.
     #[must_use]
     pub fn week_districts(&self, to: &Municipality, postal: Option<&str>) -> String {
-        let Some(table) = self.districts.0.get(&to.party) else { return to.default_district.clone() };
-        match postal.and_then(PostalCode::parse).and_then(|postal| table.find(postal)) {
-            Some(district) => district.code.clone(),
-            None => {
-                // Not the code: few may live there.
-                tracing::warn!(municipality = %to.code, "a case's postal code stands in no district: it goes to the default one");
-                to.default_district.clone()
-            }
+        if self.districts.0.contains_key(&to.party) && self.stands_in(to, postal).is_none() {
+            // Not the code: few may live there.
+            tracing::warn!(municipality = %to.code, "a case's postal code stands in no district: it goes to the default one");
         }
+        self.district_of(to, postal)
+    }
+
+    /// The same, once more: nothing is said.
+    #[must_use]
+    pub fn district_of(&self, to: &Municipality, postal: Option<&str>) -> String {
+        self.stands_in(to, postal).map_or_else(|| to.default_district.clone(), |district| district.code.clone())
+    }
+
+    /// All districts of a municipality: codes and names, its default last.
+    #[must_use]
+    pub fn districts_at(&self, to: &Municipality) -> Vec<(String, String)> {
+        let table = self.districts.0.get(&to.party).map(Districts::all).unwrap_or_default();
+        let named = |district: &District| {
+            let name = if district.name.is_empty() { &district.code } else { &district.name };
+            (district.code.clone(), name.clone())
+        };
+        let default = (to.default_district.clone(), to.default_district.clone());
+        table.iter().map(named).filter(|(code, _)| *code != default.0).chain([default.clone()]).collect()
+    }
+
+    fn stands_in(&self, to: &Municipality, postal: Option<&str>) -> Option<&District> {
+        let table = self.districts.0.get(&to.party)?;
+        postal.and_then(PostalCode::parse).and_then(|postal| table.find(postal))
     }
 }
 

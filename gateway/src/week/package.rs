@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use sekisho_policy::{PersonId, Timestamp};
+use sekisho_policy::{Actor, PersonId, Timestamp};
 
 use super::calendar::Week as IsoWeek;
 use super::collect::{CollectError, read_choices};
@@ -119,8 +119,8 @@ pub async fn build(
     let members = shelf.members(id, CASES_MAX as usize)?;
     withdrawals(app, week, &shelf, &members).await?;
     find_recalls(app, week, to).await?;
-    let permitted = share::decide(app, week, to, members.clone(), cause).await?;
-    let shared = share::rows(app, week, to, permitted).await?;
+    let permitted = share::decide(app, week, to, members.clone(), Actor::System, cause).await?;
+    let shared = share::rows(app, week, to, permitted, true).await?;
     let sealed = seal(app, to, id, &package, &key, &shared);
     let (bytes, recalled) = match sealed {
         Ok(sealed) => sealed,

@@ -125,6 +125,7 @@ impl<'a> Filling<'a> {
         changes.put_case(id, &case);
         changes.waiting(self.to.party, id, false);
         changes.member(self.id, id);
+        changes.listed(self.to.party, id, true);
         self.package.cases += 1;
         self.changed = true;
     }
@@ -195,6 +196,7 @@ pub async fn make_up_urgent(app: &Arc<App>, to: &Municipality, id: CaseId) -> Re
         changes.put_case(id, &case);
     }
     changes.member(package_id, id);
+    changes.listed(to.party, id, true);
     put(&mut changes, to, package_id, &package);
     changes.make(&app.store).await?;
     record(app, package_id, &package, "urgent").await?;

@@ -62,10 +62,10 @@ pub(super) struct Shared {
 }
 
 /// Who would receive what about whom.
-pub(super) fn request(week: &Week, to: &Municipality, case: &Case) -> AccessRequest {
+pub(super) fn request(week: &Week, to: &Municipality, case: &Case, actor: Actor) -> AccessRequest {
     AccessRequest {
         subject: PersonId::of(case.person),
-        receiver: Receiver::Party { party: to.party, actor: Actor::System },
+        receiver: Receiver::Party { party: to.party, actor },
         source: party_id(&case.service),
         purpose: week.purpose,
         categories: week.categories.clone(),
@@ -103,7 +103,7 @@ pub(super) async fn might(
     to: &Municipality,
     case: &Case,
 ) -> Result<(Option<Share>, Decision), StoreError> {
-    let request = request(week, to, case);
+    let request = request(week, to, case, Actor::System);
     let snapshot = app.store.snapshot(request.subject).await?;
     let global = app.store.registry().await?;
     let now = app.store.clock().now()?;
@@ -121,9 +121,10 @@ pub(super) async fn decide(
     week: &Week,
     to: &Municipality,
     cases: Vec<CaseId>,
+    actor: Actor,
     cause: Cause,
 ) -> Result<Vec<Permitted>, StoreError> {
-    let one = |id: CaseId| async move { decide_one(app, week, to, id, cause).await };
+    let one = |id: CaseId| async move { decide_one(app, week, to, id, actor, cause).await };
     let mut running = stream::iter(cases.into_iter().map(one)).buffer_unordered(AT_ONCE);
     let (mut permitted, mut failed) = (Vec::new(), None);
     while let Some(done) = running.next().await {
@@ -151,13 +152,14 @@ async fn decide_one(
     week: &Week,
     to: &Municipality,
     id: CaseId,
+    actor: Actor,
     cause: Cause,
 ) -> Result<Option<Permitted>, StoreError> {
     let shelf = Shelf(&app.store);
     let Some(case) = shelf.case(id)? else { return Ok(None) };
     // Of somebody who was erased nothing is left to share.
     let Some(minimum) = shelf.minimum(PersonId::of(case.person), id)? else { return Ok(None) };
-    let recorded = match app.store.decide_and_record(&request(week, to, &case), ROUTE, cause).await? {
+    let recorded = match app.store.decide_and_record(&request(week, to, &case, actor), ROUTE, cause).await? {
         Ruling::Permitted(recorded) => recorded,
         Ruling::Denied(_) => return Ok(None),
     };
@@ -181,15 +183,16 @@ pub(super) async fn still_linked(app: &App, permitted: &[&Permitted]) -> Result<
     Ok(true)
 }
 
-/// Asks the services about those that are permitted, and makes rows. A case that its service does not tell about is left out, and
-/// waits for the next package.
+/// Asks the services about those that are permitted, and makes rows; with their `words`, of those of which they may go. A case that its
+/// service does not tell about is left out, and waits for the next package.
 pub(super) async fn rows(
     app: &Arc<App>,
     week: &Week,
     to: &Municipality,
     permitted: Vec<Permitted>,
+    words: bool,
 ) -> Result<Vec<Shared>, CollectError> {
-    let details = match details(app, week, &permitted).await {
+    let details = match details(app, week, &permitted, words).await {
         Ok(details) => details,
         Err(error) => {
             close_all(app, &permitted);
@@ -223,10 +226,10 @@ pub(super) async fn rows(
 
 type Details = HashMap<(String, String), Detail>;
 
-async fn details(app: &Arc<App>, week: &Week, permitted: &[Permitted]) -> Result<Details, CollectError> {
+async fn details(app: &Arc<App>, week: &Week, permitted: &[Permitted], words: bool) -> Result<Details, CollectError> {
     let mut asked: HashMap<(&str, bool), Vec<ConsultationId>> = HashMap::new();
     for one in permitted {
-        let full = one.share.kind == RowKind::Full;
+        let full = words && one.share.kind == RowKind::Full;
         let id = ConsultationId::parse(&one.minimum.consultation);
         asked.entry((&one.case.service, full)).or_default().extend(id);
     }

@@ -13,6 +13,8 @@ use crate::ledger::merkle::sha256;
 use crate::store::embedded::vault::{Place, ShelfChange, VaultError};
 use crate::store::{Store, StoreError};
 
+pub mod nurses;
+
 /// Kinds of rows. The numbers are the format: never reuse one.
 mod kind {
     pub const CASE: u8 = 1;
@@ -32,6 +34,10 @@ mod kind {
     pub const PLANNED: u8 = 15;
     pub const NUMBER: u8 = 16;
     pub const BASIS: u8 = 17;
+    pub const LISTED: u8 = 18;
+    pub const WORK: u8 = 19;
+    pub const NURSE: u8 = 20;
+    pub const COUNT: u8 = 21;
 }
 
 /// A case: where it is. Nothing in it names anybody outside.
@@ -434,6 +440,7 @@ impl Changes {
     pub fn forget_at(&mut self, municipality: PartyId, id: CaseId) {
         self.waiting(municipality, id, false);
         self.held(municipality, id, None);
+        self.forget_work(municipality, id);
     }
 
     /// Makes them, durably.

@@ -142,6 +142,18 @@ pub const fn page(page: Page) -> &'static str {
         | Page::ClinicSummary
         | Page::ClinicNotTheirs => "s k  k k k k k k  k k k k k  s s s s s  s s s s s  k k k k k +",
         Page::LineProof =>         "s l  + + + + - -  - - + - -  s s s s s  s s s s s  k k k k k k",
+        // No municipality takes cases here: nurses' pages are walked in `nurse_pages`.
+        Page::Windows
+        | Page::AskContact =>      "s l  - - - - - -  - - - - -  s s s s s  s s s s s  k k k k k k",
+        Page::Nurses =>            "= k  k k k k k k  k k k k k  = = = = =  = = = = =  k k k k k k",
+        Page::NurseSearch
+        | Page::NurseCase
+        | Page::NurseAct
+        | Page::NursePrint
+        | Page::NurseManage
+        | Page::NurseAssign
+        | Page::NurseWatch =>      "s k  k k k k k k  k k k k k  s s s s s  s s s s s  k k k k k k",
+        Page::NurseScript =>       "= =  = = = = = =  = = = = =  = = = = =  = = = = =  = = = = = =",
     }
 }
 

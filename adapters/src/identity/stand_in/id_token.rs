@@ -66,6 +66,9 @@ pub(super) fn issue(
         let persona = state.personas.iter().find(|persona| persona.sub == code.sub);
         if let Some(roles) = persona.map(|persona| &persona.roles).filter(|roles| !roles.is_empty()) {
             claims.insert("roles".to_owned(), json!(roles));
+            // As a provider of staff does; the label has what the sign-in page adds in brackets.
+            let name = persona.map(|persona| persona.label.split('（').next().unwrap_or_default());
+            claims.insert("name".to_owned(), json!(name));
         }
         if let Some(nonce) = &code.nonce {
             claims.insert("nonce".to_owned(), json!(nonce));
