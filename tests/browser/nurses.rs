@@ -40,7 +40,7 @@ fn record(id: &str, choice: &str, score: u8, at: usize) -> Value {
         "residence": {"municipality": "132063", "postal": format!("183-00{:02}", at)},
         "present": if at == 3 { json!({"municipality": "132250", "postal": null}) } else { Value::Null },
         "safe_contact": {"means": ["telephone", "letter"], "hours": "平日 10:00-15:00", "voicemail": at == 1,
-                         "hidden_from_family": at % 2 == 0},
+                         "hidden_from_family": at.is_multiple_of(2)},
     })
 }
 
@@ -63,12 +63,16 @@ impl City {
         let clock = Clock::manual(at("2026-11-20T12:00:00+09:00"));
         let town = Town::open_with(clock, |text| text).await;
         let care = Care::open(&town.world, None).await.unwrap();
-        for (place, (id, name, choice, score)) in CASES.iter().enumerate() {
-            care.service.add(record(id, choice, *score, place).to_string());
-            care.service.put_details(id, details(id, name, place));
-        }
         let city = Self { town, care };
         city.town.reload_with(|text| city.care.configured(&text)).await.unwrap();
+        // The mother is one of those who asked.
+        let to = json!({"party": "nijiiro-soudan", "id": "user-c-5"});
+        let link = json!({"to": to, "evidence": "連携コード", "verified_by": "fuchu-city"});
+        city.town.act(&format!("/people/{}/links", city.town.people.parents[0]), link).await;
+        for (place, (id, name, choice, score)) in CASES.iter().enumerate() {
+            city.care.service.add(record(id, choice, *score, place).to_string());
+            city.care.service.put_details(id, details(id, name, place));
+        }
         city.run(json!({"collect": true})).await;
         city.town.clock.set(at("2026-11-23T06:00:00+09:00"));
         city.run(json!({"week": "2026-W48"})).await;
@@ -186,6 +190,19 @@ async fn to_an_outcome(look: Look, tag: &str) {
     is_good(&browser, &format!("{tag}-nurse-closed")).await;
     browser.goto(format!("{}/print?reasons=1", city.home())).await.unwrap();
     is_good(&browser, &format!("{tag}-nurse-print")).await;
+    browser.is_printable(&format!("{tag}-nurse-on-paper")).await;
+    // The one who asked sees the windows, and asks to be contacted.
+    city.signs_out(&browser).await;
+    let (home, issuer) = (format!("{}/my", city.town.world.url), city.town.world.issuer.base_url());
+    browser.goto(&home).await.unwrap();
+    press(&browser, "a[href='/my/sign-in/dev']").await;
+    persona(&browser, &city.town, issuer, city.town.mother(), "/my").await;
+    press(&browser, "a[href='/my/windows']").await;
+    browser.arrives_at(&format!("{home}/windows")).await;
+    is_good(&browser, &format!("{tag}-windows")).await;
+    press(&browser, "main form button").await;
+    browser.query(By::Css("p[role='status']")).first().await.unwrap();
+    is_good(&browser, &format!("{tag}-windows-asked")).await;
 }
 
 /// Waits until the page shows a name.

@@ -63,6 +63,14 @@ const PICTURES: &[Picture] = &[
     picture("desk-ja-clinic-check", "clinic-check"),
     picture("desk-ja-clinic-summary", "clinic-summary"),
     picture("desk-ja-clinic-closed", "clinic-closed"),
+    picture("desk-ja-nurse-list", "nurse-list"),
+    picture("phone-en-dark-nurse-list", "nurse-list-phone"),
+    picture("desk-ja-nurse-case-taken", "nurse-case"),
+    picture("desk-nurse-stopped-while-writing", "nurse-stopped"),
+    picture("desk-ja-nurse-closed", "nurse-closed"),
+    picture("desk-ja-nurse-manage", "nurse-manage"),
+    picture("desk-ja-nurse-print", "nurse-print"),
+    picture("desk-ja-windows", "windows"),
 ];
 
 /// The picture of the documentation that this shot is, when it is to be written.

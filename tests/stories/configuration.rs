@@ -60,6 +60,9 @@ async fn staff_sign_in_for_one_registered_party_that_has_a_counter() {
     let citizens = format!("url = \"{}\"", town.world.issuer.base_url());
     let staff = format!("url = \"{}\"", town.world.staff.base_url());
     let roles = "counter_roles = [\"counter\", \"registrar\"]";
+    let nurses =
+        "enrol_roles = [\"registrar\"]\nnurse_roles = [\"public-health-nurse\"]\nmanager_roles = [\"nurse-manager\"]\n";
+    let all = format!("{roles}\n{nurses}");
     for (from, to, says) in [
         ("party = \"fuchu-city\"\nrole_claim", "party = \"nobody\"\nrole_claim", "a registered municipality or clinic"),
         (
@@ -68,7 +71,12 @@ async fn staff_sign_in_for_one_registered_party_that_has_a_counter() {
             "a registered municipality or clinic",
         ),
         ("role_claim = \"roles\"\n", "", "`role_claim` is missing"),
-        (roles, "counter_roles = []", "`counter_roles` is missing or empty"),
+        (all.as_str(), "", "`counter_roles` is missing or empty"),
+        (
+            "viewer_roles = [\"doctor\", \"nurse\"]",
+            "viewer_roles = [\"doctor\"]\nnurse_roles = [\"nurse\"]",
+            "for a party of the kind municipality alone",
+        ),
         (roles, "counter_roles = [\"counter\"]", "not among `counter_roles`"),
         ("code = \"fuchu-staff\"", "code = \"dev\"", "`code` dev stands twice"),
         (staff.as_str(), citizens.as_str(), "stands twice: one issuer is described once"),

@@ -286,7 +286,8 @@ pub(super) fn compare(top: &mut Section<'_, '_, '_>, issuers: &[Issuer], registr
             top.problems.at(0, message);
         }
         let is_municipality = registry.party(&staff.party).is_some_and(|p| p.kind == "municipality");
-        if !(staff.nurse_roles.is_empty() && staff.manager_roles.is_empty()) && !is_municipality {
+        let has_nurses = [&staff.nurse_roles, &staff.manager_roles].iter().any(|roles| !roles.is_empty());
+        if has_nurses && !is_municipality {
             let message = "[issuer.sign_in.staff]: `nurse_roles` and `manager_roles` are for a party of the kind municipality alone";
             top.problems.at(0, message);
         }

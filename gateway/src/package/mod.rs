@@ -6,6 +6,7 @@
 
 pub mod csv;
 pub mod open;
+mod pages;
 pub mod print;
 pub mod seal;
 pub mod write;

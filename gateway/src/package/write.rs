@@ -1,5 +1,5 @@
-//! What an office gets out of a package: a directory with the list as CSV and JSON, a list to print for each district, and what
-//! was recalled.
+//! What an office gets out of a package: a directory with the list as CSV and JSON, a list to print for each district, the nurses'
+//! pages, and what was recalled.
 //!
 //! Everything is written beside the directory's name first, and gets that name when all of it is there: a package that turns out
 //! not to be sound leaves nothing behind.
@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use super::csv::{COLUMNS, Encoding, Missing, RECALLED, Table};
 use super::open::{self, Checked, OpenError};
+use super::pages::Pages;
 use super::print::{List, Printed};
 use super::{KeyPair, csv};
 use crate::week::row::Row;
@@ -103,6 +104,7 @@ struct Outputs<'a> {
     table: Table<BufWriter<File>>,
     json: BufWriter<File>,
     lists: BTreeMap<String, List<BufWriter<File>>>,
+    pages: Pages,
     rows: u32,
 }
 
@@ -114,7 +116,8 @@ impl<'a> Outputs<'a> {
         serde_json::to_writer(&mut json, &checked.head)?;
         json.write_all(b",\n\"rows\":[")?;
         fs::DirBuilder::new().mode(0o700).create(directory.join("print"))?;
-        Ok(Self { checked, directory, options, table, json, lists: BTreeMap::new(), rows: 0 })
+        let pages = Pages::new(directory, &options.printed)?;
+        Ok(Self { checked, directory, options, table, json, lists: BTreeMap::new(), pages, rows: 0 })
     }
 
     fn row(&mut self, row: &Row) -> io::Result<()> {
@@ -122,6 +125,7 @@ impl<'a> Outputs<'a> {
         self.json.write_all(if self.rows == 0 { b"\n" } else { b",\n" })?;
         serde_json::to_writer(&mut self.json, row)?;
         self.rows = self.rows.saturating_add(1);
+        self.pages.case(row, &self.checked.head)?;
         if !self.lists.contains_key(&row.district) {
             let number = self.lists.len().saturating_add(1);
             if number > DISTRICTS_MAX {
@@ -150,6 +154,7 @@ impl<'a> Outputs<'a> {
         }
         recalled.finish()?;
         list.finish()?;
+        self.pages.finish(head, &self.options.printed)?;
         self.json.write_all(b"\n]}\n")?;
         self.json.flush()?;
         let districts = self.lists.len();
@@ -161,7 +166,7 @@ impl<'a> Outputs<'a> {
 }
 
 /// Readable for the one who opens the package, and nobody else.
-fn create(path: &Path) -> io::Result<BufWriter<File>> {
+pub(super) fn create(path: &Path) -> io::Result<BufWriter<File>> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map(BufWriter::new)
 }
 

@@ -30,6 +30,8 @@ struct Home {
     consents: Vec<ConsentView>,
     notices: Notices,
     looked: Vec<LogView>,
+    /// Whether municipalities have windows for parents here.
+    windows: bool,
 }
 
 struct Waiting {
@@ -58,7 +60,8 @@ pub async fn home(visit: &Visit) -> Result<Answer, Trouble> {
     lines.truncate(LOOKED);
     let looked = lines;
     let (proposals, notices) = (waiting(visit, person).await?, Notices::of(visit, person).await?);
-    Ok(Answer::page(StatusCode::OK, &Home { f: visit.frame(), proposals, consents, notices, looked }))
+    let windows = visit.app.config.week.is_some();
+    Ok(Answer::page(StatusCode::OK, &Home { f: visit.frame(), proposals, consents, notices, looked, windows }))
 }
 
 /// Proposals that wait for this person's answer.

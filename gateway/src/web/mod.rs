@@ -16,7 +16,7 @@ mod items;
 mod links;
 mod log;
 mod notices;
-mod nurse;
+pub mod nurse;
 mod oidc;
 pub mod page;
 mod preview;

@@ -285,6 +285,30 @@ fn a_list_opens_in_excel_and_no_cell_is_a_formula() {
 }
 
 #[test]
+fn the_nurses_pages_open_without_a_network() {
+    let directory = tempfile::tempdir().unwrap();
+    let key = KeyPair::generate();
+    let mut one = row(1, "東");
+    one.asker.name = "<b>見本</b>".to_owned();
+    let package = sealed(&[one.clone(), identity_only(2)], &key);
+    let out = directory.path().join("out");
+    written(&package, &key, &out, Encoding::Utf8, false);
+    let read = |path: &str| std::fs::read_to_string(out.join("pages").join(path)).unwrap();
+    let list = read("index.html");
+    assert!(list.contains("&#60;b&#62;見本") && list.contains(&format!("cases/{}.html", one.case)), "{list}");
+    assert!(list.contains("写し番号: 2") && list.contains("C-0007") && list.contains(BANNER));
+    assert!(!list.contains("眠れません"), "a list has no words");
+    let case = read(&format!("cases/{}.html", one.case));
+    assert!(case.contains("眠れません") && case.contains("<svg") && case.contains("安全な連絡方法"), "{case}");
+    for page in [list, case] {
+        assert!(!page.contains("=\"http") && !page.contains("<script") && !page.contains("<form"), "{page}");
+    }
+    let bare = read(&format!("cases/{}.html", identity_only(2).case));
+    assert!(bare.contains(BANNER) && !bare.contains("眠れません") && !bare.contains("<svg"));
+    assert!(read("style.css").contains(".cases"));
+}
+
+#[test]
 fn letters_that_shift_jis_lacks_are_named_and_replaced() {
     let directory = tempfile::tempdir().unwrap();
     let key = KeyPair::generate();

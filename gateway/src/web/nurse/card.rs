@@ -38,6 +38,8 @@ pub struct Card {
     pub address: String,
     /// Where they are now, if elsewhere.
     pub present: Option<String>,
+    /// The district, by its code.
+    pub district: String,
     /// When they asked.
     pub consulted: String,
     /// Until when it may be used.
@@ -63,7 +65,7 @@ pub struct Words {
 impl Card {
     /// Of a row. `threshold`: from which sum on a case is flagged.
     #[must_use]
-    pub fn of(row: &Row, lang: Lang, today: Date, threshold: u8) -> Self {
+    pub fn of(row: &Row, lang: Lang, today: Date, threshold: Option<u8>) -> Self {
         let age = row.asker.birth.until((jiff::Unit::Year, today)).map_or(0, |span| span.get_years());
         let means = |name: &str| match name {
             "telephone" => lang.t("電話", "Telephone"),
@@ -91,6 +93,7 @@ impl Card {
             },
             address: row.address.clone(),
             present: row.present.clone(),
+            district: row.district.clone(),
             consulted: day(lang, row.consulted),
             valid_until: row.valid_until.get(..10).unwrap_or_default().to_owned(),
             words: row.content.as_ref().map(|words| Words {

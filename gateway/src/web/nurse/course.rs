@@ -32,8 +32,8 @@ pub struct Course {
     pub line: String,
     /// 0, 10, 20, 30.
     pub scale: Vec<Point>,
-    /// From which sum on a case is flagged.
-    pub threshold: Point,
+    /// From which sum on a case is flagged, where that is known.
+    pub threshold: Option<Point>,
     /// First and last day.
     pub from: String,
     /// Last day.
@@ -47,7 +47,7 @@ pub struct Course {
 impl Course {
     /// Of sums; `None` where there is none.
     #[must_use]
-    pub fn of(sums: &[(Date, u8)], threshold: u8) -> Option<Self> {
+    pub fn of(sums: &[(Date, u8)], threshold: Option<u8>) -> Option<Self> {
         let mut sums: Vec<(Date, u8)> = sums.iter().copied().filter(|(_, sum)| *sum <= SUM_MAX).collect();
         sums.sort_by_key(|(day, _)| *day);
         let sums = sums.split_off(sums.len().saturating_sub(POINTS_MAX));
@@ -66,7 +66,7 @@ impl Course {
             line: points.iter().map(|p| format!("{},{}", p.x, p.y)).collect::<Vec<_>>().join(" "),
             points,
             scale: [0, 10, 20, 30].map(grid).to_vec(),
-            threshold: grid(threshold),
+            threshold: threshold.map(grid),
             from: first.to_string(),
             until: last.to_string(),
             newest: *newest,
@@ -87,15 +87,15 @@ mod tests {
     fn sums_are_drawn_in_order_of_their_days() {
         let day = |text: &str| text.parse::<Date>().unwrap();
         let sums = [(day("2026-11-16"), 12), (day("2026-08-01"), 4), (day("2026-10-01"), 31), (day("2026-09-30"), 0)];
-        let course = Course::of(&sums, 9).unwrap();
+        let course = Course::of(&sums, Some(9)).unwrap();
         assert_eq!(
             course.rows,
             [("2026-11-16".to_owned(), 12), ("2026-09-30".to_owned(), 0), ("2026-08-01".to_owned(), 4)]
         );
         let at: Vec<(&str, &str)> = course.points.iter().map(|p| (p.x.as_str(), p.y.as_str())).collect();
         assert_eq!(at, [("44.0", "124.7"), ("358.0", "142.0"), ("604.0", "90.0")]);
-        assert_eq!((course.threshold.y.as_str(), course.newest), ("103.0", 12));
-        assert_eq!(Course::of(&[(day("2026-11-16"), 31)], 9), None);
-        assert_eq!(Course::of(&[(day("2026-11-16"), 9)], 9).unwrap().points[0].x, "44.0");
+        assert_eq!((course.threshold.unwrap().y.as_str(), course.newest), ("103.0", 12));
+        assert_eq!(Course::of(&[(day("2026-11-16"), 31)], Some(9)), None);
+        assert_eq!(Course::of(&[(day("2026-11-16"), 9)], None).unwrap().points[0].x, "44.0");
     }
 }

@@ -222,7 +222,7 @@ fn lines(visit: &Visit, member: &Member, items: &[&Item], shown: &Shown, only_sh
 /// A line, with what is shared of it now.
 pub fn line_of(visit: &Visit, member: &Member, item: &Item, row: Option<&Row>) -> Line {
     let (status, matched) = (item.work.status.words(), item.work.matched);
-    let threshold = member.week(visit).map_or(0, |week| week.criteria.epds_sum);
+    let threshold = member.week(visit).ok().map(|week| week.criteria.epds_sum);
     let words = matched.words();
     Line {
         number: item.number.clone(),
