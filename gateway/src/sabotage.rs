@@ -149,7 +149,7 @@ pub enum Check {
     PageOfWhole,
     ChoiceUnread,
     OwnChoice,
-    OncePacked,
+    ChosenFor,
     PackageOf,
     WithdrawalsRead,
     Recall,

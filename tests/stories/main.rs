@@ -43,3 +43,4 @@ mod sources;
 mod summary;
 mod time;
 mod week;
+mod week_hard;

@@ -120,13 +120,14 @@ pub(super) async fn changed(
     }
     let to = week.numbered(changed.chosen.municipality).map(|to| to.code.clone());
     let mut changes = Changes::default();
+    let mut moved = false;
     let only = changed.consultation.as_ref().map(|id| super::shelf::case_of(service.party, id.as_str()));
     for id in shelf.cases_of(person, CASES_MAX)? {
         let Some(mut case) = shelf.case(id)? else { continue };
         if case.service != service.code || only.is_some_and(|only| only != id) {
             continue;
         }
-        choose_anew(&mut changes, id, &mut case, changed.chosen.choice, to.as_deref());
+        moved |= choose_anew(&mut changes, id, &mut case, changed.chosen.choice, to.as_deref());
         changes.put_case(id, &case);
     }
     if only.is_none() {
@@ -146,7 +147,7 @@ pub(super) async fn changed(
     }
     changes.make(&app.store).await?;
     // A case's own choice is no consent: what is under way with it in it is cut by hand.
-    if only.is_some() {
+    if only.is_some() || moved {
         app.barrier.everything_about(person).await.map_err(|error| not_final(service, &error))?;
     }
     Ok(())
@@ -210,23 +211,25 @@ fn not_final(service: &Service, why: &dyn std::fmt::Display) -> CollectError {
     CollectError::Feed { service: service.code.clone(), why: why.to_string() }
 }
 
-/// What a changed choice makes of a case: less is at once less; more lets wait again what rested.
-fn choose_anew(changes: &mut Changes, id: CaseId, case: &mut Case, choice: Choice, to: Option<&str>) {
+/// What a changed choice makes of a case: less is at once less; more lets wait again what rested; another municipality gets it instead.
+/// Whether it was taken from a municipality that may be about to get it.
+fn choose_anew(changes: &mut Changes, id: CaseId, case: &mut Case, choice: Choice, to: Option<&str>) -> bool {
     case.choice = number(choice);
-    let before = case.recipient.as_deref().map(party_id);
-    match case.stage {
-        Stage::Resting | Stage::Withheld(_) | Stage::Waiting => {
-            if let Some(before) = before {
-                changes.waiting(before, id, false);
-            }
-            case.recipient = to.map(str::to_owned).or_else(|| case.recipient.take());
-            let waits = choice != Choice::Nothing && case.recipient.is_some();
-            case.stage = if waits { Stage::Waiting } else { Stage::Resting };
-            if let Some(now) = case.recipient.as_deref().map(party_id).filter(|_| waits) {
-                changes.waiting(now, id, true);
-            }
-        }
-        // It is where it is; what goes, and what is recalled, is decided when the next package is built.
-        Stage::Packed(_) | Stage::Delivered(_) => {}
+    let before = case.recipient.clone();
+    if choice != Choice::Nothing || to.is_some() {
+        case.recipient = to.map(str::to_owned);
     }
+    // It is where it is; what goes, and what is recalled, is decided when the next package is built.
+    if case.recipient == before && matches!(case.stage, Stage::Packed(_) | Stage::Delivered(_)) {
+        return false;
+    }
+    if let Some(before) = before.as_deref() {
+        changes.waiting(party_id(before), id, false);
+    }
+    let waits = case.recipient.as_deref().map(party_id).filter(|_| choice != Choice::Nothing);
+    case.stage = if waits.is_some() { Stage::Waiting } else { Stage::Resting };
+    if let Some(to) = waits {
+        changes.waiting(to, id, true);
+    }
+    case.recipient != before
 }

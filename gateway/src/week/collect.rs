@@ -158,14 +158,24 @@ async fn broken(
     error: ServiceError,
 ) -> Result<CollectError, StoreError> {
     if matches!(error, ServiceError::Malformed { urgent: true, .. }) {
-        let mut changes = Changes::default();
-        let now = app.store.clock().now()?;
-        let which = format!("page after {}", since.unwrap_or_default());
-        alert::raise(app, service, &which, alert::About::default(), now, &mut changes)?;
-        changes.make(&app.store).await?;
-        app.desk.stirred.notify_one();
+        wreck(app, service, format!("page after {}", since.unwrap_or_default())).await?;
     }
     Ok(unreadable(service, &error))
+}
+
+/// Nothing of it can be read, and something in it looks as if it couldn't wait: a human gets to know.
+async fn wreck(app: &App, service: &Service, which: String) -> Result<(), StoreError> {
+    let mut raising = alert::Raising::default();
+    raising.add(which, alert::About::default());
+    alert::raise(app, service, raising, Changes::default()).await
+}
+
+/// What was pushed can't be read at all, and may be urgent.
+///
+/// # Errors
+/// When the store fails; then the service sends it again.
+pub async fn pushed_wreck(app: &App, service: &Service, body: &[u8]) -> Result<(), StoreError> {
+    wreck(app, service, format!("pushed {}", data_encoding::HEXLOWER.encode(&sha256(body)))).await
 }
 
 fn unreadable(service: &Service, why: &dyn std::fmt::Display) -> CollectError {
@@ -200,23 +210,34 @@ async fn take(
     page: Page<Result<Consultation, Rejected>>,
 ) -> Result<Collected, CollectError> {
     let now = app.store.clock().now().map_err(StoreError::from)?;
-    let since = Shelf(&app.store).cursor(service.party, CONSULTATIONS)?.unwrap_or_default();
-    let (changes, done) = (Changes::default(), Collected::default());
-    let mut sorting = Sorting { app, week, service, now, since, changes, done };
+    // Where no id can be read, the place is the name: of a page by where it begins, of what is pushed by when.
+    let since = match page.next.is_empty() {
+        true => format!("a push at {}", now.millis()),
+        false => Shelf(&app.store).cursor(service.party, CONSULTATIONS)?.unwrap_or_default(),
+    };
+    let (changes, done, raising) = (Changes::default(), Collected::default(), alert::Raising::default());
+    let mut sorting = Sorting { app, week, service, since, changes, raising, done };
     let mut histories = HashMap::new();
     let mut candidates = Vec::new();
     for item in page.items {
         sorting.done.records += 1;
         match item {
             Ok(consultation) => candidates.extend(sorting.look(consultation, &mut histories)?),
-            Err(rejected) => sorting.reject(&rejected)?,
+            Err(rejected) => sorting.reject(&rejected),
         }
     }
-    let Sorting { mut changes, mut done, .. } = sorting;
+    let Sorting { mut changes, mut raising, mut done, .. } = sorting;
     let kept = keep(app, week, service, candidates, &histories).await?;
     for (case, problems) in kept {
         done.flagged += 1;
         put(app, service, &case, &problems, &mut histories, &mut changes, &mut done, now)?;
+        let KeptCase { candidate: Candidate { id, consultation, flag }, .. } = &case;
+        // What can't wait is not held for the week either: a human decides about it.
+        if flag.urgency == Urgency::Urgent {
+            done.urgent += 1;
+            let which = consultation.id.as_str().to_owned();
+            raising.add(which.clone(), alert::About { consultation: Some(which), case: Some(*id) });
+        }
     }
     for (user, history) in &histories {
         changes.put_history(service.party, user, history);
@@ -224,11 +245,7 @@ async fn take(
     if !page.next.is_empty() {
         changes.put_cursor(service.party, CONSULTATIONS, &page.next);
     }
-    let urgent = done.urgent > 0 || done.rejected > 0;
-    changes.make(&app.store).await?;
-    if urgent {
-        app.desk.stirred.notify_one();
-    }
+    alert::raise(app, service, raising, changes).await?;
     Ok(done)
 }
 
@@ -237,10 +254,10 @@ struct Sorting<'a> {
     app: &'a Arc<App>,
     week: &'a Week,
     service: &'a Arc<Service>,
-    now: Timestamp,
     /// Where the page begins.
     since: String,
     changes: Changes,
+    raising: alert::Raising,
     done: Collected,
 }
 
@@ -278,7 +295,7 @@ impl Sorting<'_> {
     }
 
     /// A record that can't be taken goes back, whole; a human gets to know if it may be urgent.
-    fn reject(&mut self, rejected: &Rejected) -> Result<(), StoreError> {
+    fn reject(&mut self, rejected: &Rejected) {
         self.done.rejected += 1;
         let about = match &rejected.id {
             Ok(id) => id.as_str().to_owned(),
@@ -292,9 +309,8 @@ impl Sorting<'_> {
             let consultation = rejected.id.as_ref().ok().map(|id| id.as_str().to_owned());
             let which = consultation.clone().unwrap_or_else(|| format!("{about} after {}", self.since));
             let known = alert::About { consultation, case: None };
-            alert::raise(self.app, self.service, &which, known, self.now, &mut self.changes)?;
+            self.raising.add(which, known);
         }
-        Ok(())
     }
 
     fn returned(&mut self, about: &str, code: &str, field: &str) {
@@ -466,8 +482,6 @@ fn put(
     }
     let municipality = recipient.as_deref().map(crate::ids::party_id);
     let choice = consultation.chosen.choice;
-    let urgent = flag.urgency == Urgency::Urgent;
-    // What can't wait is not held for the week either: a human decides about it.
     let stage = match municipality {
         Some(_) if choice != Choice::Nothing => Stage::Waiting,
         _ => Stage::Resting,
@@ -492,12 +506,6 @@ fn put(
     changes.put_case(*id, &case);
     changes.of_person(*person, *id);
     changes.put_minimum(&app.store, *person, *id, &minimum(consultation, flag))?;
-    if urgent {
-        done.urgent += 1;
-        let which = consultation.id.as_str();
-        let known = alert::About { consultation: Some(which.to_owned()), case: Some(*id) };
-        alert::raise(app, service, which, known, now, changes)?;
-    }
     Ok(())
 }
 
