@@ -150,6 +150,8 @@ pub enum Check {
     ChoiceUnread,
     OwnChoice,
     ChosenFor,
+    ChoiceAhead,
+    HeldFromPull,
     PackageOf,
     WithdrawalsRead,
     Recall,

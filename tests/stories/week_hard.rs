@@ -361,3 +361,76 @@ async fn while_one_services_details_fail_nothing_is_lost() {
     let (_, rows) = week.taken(week.fuchu(), &package).await;
     assert!(rows.len() == 1 && !rows[0].to_string().contains("の言葉"), "words that nobody asked for go nowhere");
 }
+
+/// A municipality that fetched a copy has it, whether it says so or not.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_pulled_and_never_confirmed_is_recalled_too() {
+    let week = Week::open().await;
+    week.flagged("k-1", "u-1", "content");
+    week.made_up().await;
+    let package = week.package(week.fuchu(), "2026-W48").await;
+    let (_, rows) = week.opened(week.fuchu(), &package).await;
+    week.care.service.choose("u-1", None, "nothing", "132063", "2026-11-24T05:00:00+09:00");
+    week.town.clock.set(at("2026-11-30T06:00:00+09:00"));
+    week.run(json!({"week": "2026-W49", "collect": true})).await;
+    let next = week.package(week.fuchu(), "2026-W49").await;
+    let (head, none) = week.taken(week.fuchu(), &next).await;
+    assert_eq!((none.len(), &head["withdrawn"][0]["case"]), (0, &rows[0]["case"]), "{head}");
+    // Chosen anew, it comes again, with the package that it is in still.
+    week.care.service.choose("u-1", None, "identity-only", "132063", "2026-12-01T05:00:00+09:00");
+    week.town.clock.set(at("2026-12-01T06:00:00+09:00"));
+    assert_eq!(week.taken(week.fuchu(), &package).await.1.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_package_that_arrived_is_fetched_again_with_nothing_new_in_it() {
+    let week = Week::open().await;
+    week.flagged("k-1", "u-1", "identity-only");
+    week.flagged("k-2", "u-2", "content");
+    week.made_up().await;
+    let package = week.package(week.fuchu(), "2026-W48").await;
+    week.care.service.choose("u-2", None, "nothing", "132063", "2026-11-23T05:00:00+09:00");
+    assert_eq!(names(&week.taken(week.fuchu(), &package).await.1), ["合成 u-1"]);
+    for user in ["u-1", "u-2"] {
+        week.care.service.choose(user, None, "content", "132063", "2026-11-24T05:00:00+09:00");
+    }
+    week.town.clock.set(at("2026-11-24T06:00:00+09:00"));
+    let (_, again) = week.opened(week.fuchu(), &package).await;
+    assert_eq!((names(&again), &again[0]["content"]), (vec!["合成 u-1"], &Value::Null), "the same, or less");
+    week.town.clock.set(at("2026-11-30T06:00:00+09:00"));
+    week.run(json!({"week": "2026-W49", "collect": true})).await;
+    let next = week.package(week.fuchu(), "2026-W49").await;
+    assert_eq!(names(&week.taken(week.fuchu(), &next).await.1), ["合成 u-2"]);
+}
+
+/// Changed choices are read at each pull, consultations by the hour: what somebody took back must not wait for what it is about.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_withdrawal_that_comes_before_its_consultation_counts() {
+    let week = Week::open().await;
+    week.flagged("k-0", "u-0", "content");
+    week.made_up().await;
+    let package = week.package(week.fuchu(), "2026-W48").await;
+    let service = &week.care.service;
+    let later = "2026-11-23T05:00:00+09:00";
+    service.choose("u-1", None, "nothing", "132063", later);
+    service.choose("u-2", Some("k-2"), "nothing", "132063", later);
+    service.choose("u-3", None, "identity-only", "132063", later);
+    service.choose("u-4", None, "content", "132250", later);
+    service.change_choice(json!({"user": "u-5", "sharing": 5}).to_string());
+    assert_eq!(week.taken(week.fuchu(), &package).await.1.len(), 1);
+    for number in 1..=5 {
+        week.flagged(&format!("k-{number}"), &format!("u-{number}"), "content");
+    }
+    week.flagged("k-6", "u-2", "content");
+    week.town.clock.set(at("2026-11-30T06:00:00+09:00"));
+    week.run(json!({"week": "2026-W49", "collect": true})).await;
+    let next = week.package(week.fuchu(), "2026-W49").await;
+    let (_, rows) = week.taken(week.fuchu(), &next).await;
+    let mut shown: Vec<(&str, &str)> =
+        names(&rows).into_iter().zip(rows.iter().map(|row| row["kind"].as_str().unwrap())).collect();
+    shown.sort_unstable();
+    assert_eq!(shown, [("合成 u-2", "full"), ("合成 u-3", "identity-only")]);
+    assert!(rows.iter().any(|row| row["content"]["consultation"] == "相談の言葉 k-6"), "the other of the same person");
+    let there = week.package(week.inagi(), "2026-W49").await;
+    assert_eq!(names(&week.taken(week.inagi(), &there).await.1), ["合成 u-4"]);
+}

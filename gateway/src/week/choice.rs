@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use sekisho_adapters::consultation::{Choice, ChoiceChanged, Chosen, UserId};
+use sekisho_adapters::municipality::MunicipalityCode;
 use sekisho_policy::{PersonId, RefusalId};
 
 use super::collect::CollectError;
-use super::shelf::{Case, Changes, Id16, Shelf, Stage};
+use super::shelf::{Ahead, Case, Changes, Id16, Shelf, Stage};
 use crate::app::App;
 use crate::config::week::{Service, Week};
 use crate::consent::chosen::{self, Beside};
@@ -15,6 +16,7 @@ use crate::ids::{CaseId, TextId, party_id};
 use crate::ledger::entry::{Cause, Idempotency};
 use crate::ledger::event::{Attestation, Event, Way};
 use crate::ledger::merkle::sha256;
+use crate::sabotage::{self, Check};
 use crate::store::StoreError;
 
 /// Cases of one person, at most.
@@ -91,6 +93,32 @@ pub(super) const fn number(choice: Choice) -> u8 {
     }
 }
 
+fn ahead(chosen: &Chosen) -> Ahead {
+    Ahead {
+        choice: number(chosen.choice),
+        municipality: Some(chosen.municipality.as_str().to_owned()),
+        text_version: chosen.text_version.clone(),
+        at_ms: chosen.at.as_millisecond(),
+        evidence: chosen.evidence.clone(),
+    }
+}
+
+/// The choice that a consultation's gives way to, if that was made later and told earlier; of one that can't be read nothing is left.
+pub(super) fn newer(ahead: Option<&Ahead>, own: &Chosen) -> Option<Chosen> {
+    let ahead = ahead.filter(|ahead| ahead.at_ms > own.at.as_millisecond() && !sabotage::off(Check::ChoiceAhead))?;
+    let nothing = Chosen { choice: Choice::Nothing, ..own.clone() };
+    let municipality = ahead.municipality.as_deref().and_then(|code| MunicipalityCode::parse(code).ok());
+    let at = jiff::Timestamp::from_millisecond(ahead.at_ms).ok();
+    let (Some(municipality), Some(at)) = (municipality, at) else { return Some(nothing) };
+    let choice = match ahead.choice {
+        2 => Choice::Content,
+        1 => Choice::IdentityOnly,
+        _ => Choice::Nothing,
+    };
+    let (text_version, evidence) = (ahead.text_version.clone(), ahead.evidence.clone());
+    Some(Chosen { choice, municipality, text_version, at, evidence })
+}
+
 /// Why a choice does not count, as the service is told. It says nothing of what the person did elsewhere but that it stands.
 pub(super) const fn code_of(error: &GiveError) -> &'static str {
     match error {
@@ -110,7 +138,6 @@ pub(super) async fn changed(
     changed: &ChoiceChanged,
 ) -> Result<(), CollectError> {
     let user = changed.user.as_str();
-    let Some(person) = app.store.person_of_source(&service.code, user).await? else { return Ok(()) };
     let _rows = app.desk.rows.lock().await;
     let shelf = Shelf(&app.store);
     let mut history = shelf.history(service.party, user)?.unwrap_or_default();
@@ -122,6 +149,19 @@ pub(super) async fn changed(
     let mut changes = Changes::default();
     let mut moved = false;
     let only = changed.consultation.as_ref().map(|id| super::shelf::case_of(service.party, id.as_str()));
+    let comes = match only {
+        Some(only) => shelf.case(only)?.is_none(),
+        None => true,
+    };
+    if comes {
+        // What it is about may be collected only later.
+        let about = changed.consultation.as_ref().map(|id| super::shelf::short(id.as_str()));
+        history.keep_ahead(about, ahead(&changed.chosen));
+        changes.put_history(service.party, user, &history);
+    }
+    let Some(person) = app.store.person_of_source(&service.code, user).await? else {
+        return Ok(changes.make(&app.store).await?);
+    };
     for id in shelf.cases_of(person, CASES_MAX)? {
         let Some(mut case) = shelf.case(id)? else { continue };
         if case.service != service.code || only.is_some_and(|only| only != id) {
@@ -162,11 +202,23 @@ pub(super) async fn unread(
     user: &UserId,
     at: &str,
 ) -> Result<(), CollectError> {
-    let Some(person) = app.store.person_of_source(&service.code, user.as_str()).await? else { return Ok(()) };
     let _rows = app.desk.rows.lock().await;
     let shelf = Shelf(&app.store);
     let mut history = shelf.history(service.party, user.as_str())?.unwrap_or_default();
+    let now = app.store.clock().now().map_err(StoreError::from)?;
+    let unreadable = Ahead {
+        choice: number(Choice::Nothing),
+        municipality: None,
+        text_version: String::new(),
+        at_ms: now.millis(),
+        evidence: String::new(),
+    };
+    history.keep_ahead(None, unreadable);
     let mut changes = Changes::default();
+    let Some(person) = app.store.person_of_source(&service.code, user.as_str()).await? else {
+        changes.put_history(service.party, user.as_str(), &history);
+        return Ok(changes.make(&app.store).await?);
+    };
     let mut recipients = Vec::new();
     for id in shelf.cases_of(person, CASES_MAX)? {
         let Some(mut case) = shelf.case(id)?.filter(|case| case.service == service.code) else { continue };
@@ -176,7 +228,6 @@ pub(super) async fn unread(
     }
     recipients.sort();
     recipients.dedup();
-    let now = app.store.clock().now().map_err(StoreError::from)?;
     for to in recipients {
         let attestation = Attestation {
             party: service.code.clone(),

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt as _};
-use sekisho_adapters::consultation::{Choice, ChoiceChanged, Consultation, Page, Rejected, ServiceError};
+use sekisho_adapters::consultation::{Choice, ChoiceChanged, Chosen, Consultation, Page, Rejected, ServiceError};
 use sekisho_policy::{PersonId, Timestamp};
 
 use super::alert;
@@ -200,6 +200,8 @@ pub async fn take_pushed(
 struct Candidate {
     id: CaseId,
     consultation: Consultation,
+    /// The choice that this case goes by.
+    own: Chosen,
     flag: Flag,
 }
 
@@ -210,6 +212,8 @@ async fn take(
     page: Page<Result<Consultation, Rejected>>,
 ) -> Result<Collected, CollectError> {
     let now = app.store.clock().now().map_err(StoreError::from)?;
+    // What users chose must not change meanwhile.
+    let _rows = app.desk.rows.lock().await;
     // Where no id can be read, the place is the name: of a page by where it begins, of what is pushed by when.
     let since = match page.next.is_empty() {
         true => format!("a push at {}", now.millis()),
@@ -231,7 +235,7 @@ async fn take(
     for (case, problems) in kept {
         done.flagged += 1;
         put(app, service, &case, &problems, &mut histories, &mut changes, &mut done, now)?;
-        let KeptCase { candidate: Candidate { id, consultation, flag }, .. } = &case;
+        let KeptCase { candidate: Candidate { id, consultation, flag, .. }, .. } = &case;
         // What can't wait is not held for the week either: a human decides about it.
         if flag.urgency == Urgency::Urgent {
             done.urgent += 1;
@@ -291,7 +295,15 @@ impl Sorting<'_> {
         if Shelf(&self.app.store).case(id)?.is_some() {
             return Ok(None);
         }
-        Ok(verdict.flag.map(|flag| Candidate { id, consultation, flag }))
+        let Some(flag) = verdict.flag else { return Ok(None) };
+        let mut consultation = consultation;
+        if let Some(later) = choice::newer(history.ahead_of(None), &consultation.chosen) {
+            consultation.chosen = later;
+        }
+        let only = choice::newer(history.ahead_of(Some(seen)), &consultation.chosen);
+        let own = only.unwrap_or_else(|| consultation.chosen.clone());
+        history.drop_ahead(seen);
+        Ok(Some(Candidate { id, consultation, own, flag }))
     }
 
     /// A record that can't be taken goes back, whole; a human gets to know if it may be urgent.
@@ -397,7 +409,7 @@ async fn keep_one(
     candidate: Candidate,
     history: &mut Option<History>,
 ) -> Result<(KeptCase, Vec<&'static str>), CollectError> {
-    let Candidate { id, consultation, flag } = &candidate;
+    let Candidate { id, consultation, own, flag } = &candidate;
     let mut problems = Vec::new();
     let recipient = week.numbered(consultation.chosen.municipality).map(|to| to.code.clone());
     let flagged = (
@@ -446,6 +458,7 @@ async fn keep_one(
         }
         _ => choice::record_alone(app, service, person, flagged).await?,
     }
+    let recipient = week.numbered(own.municipality).map(|to| to.code.clone());
     Ok((KeptCase { candidate, person, refusal, recipient }, problems))
 }
 
@@ -466,7 +479,7 @@ fn put(
     done: &mut Collected,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let KeptCase { candidate: Candidate { id, consultation, flag }, person, recipient, refusal } = kept;
+    let KeptCase { candidate: Candidate { id, consultation, own, flag }, person, recipient, refusal } = kept;
     if !problems.is_empty() {
         done.returned += 1;
         let codes = problems.iter().map(|code| ((*code).to_owned(), "sharing".to_owned())).collect();
@@ -481,7 +494,7 @@ fn put(
         }
     }
     let municipality = recipient.as_deref().map(crate::ids::party_id);
-    let choice = consultation.chosen.choice;
+    let choice = own.choice;
     let stage = match municipality {
         Some(_) if choice != Choice::Nothing => Stage::Waiting,
         _ => Stage::Resting,

@@ -25,7 +25,7 @@ pub struct Desk {
     pub(super) choosing: Mutex<()>,
     /// Held while packages are made up, built or confirmed.
     pub(super) packing: Mutex<()>,
-    /// Held while rows of cases are read and changed; taken after `packing` or `choosing`, never before.
+    /// Held while rows of cases are read and changed; taken after `packing`, `choosing` or `collecting`, never before.
     pub(super) rows: Mutex<()>,
     /// Held while an alert's row is changed.
     pub(super) alerting: Mutex<()>,

@@ -206,6 +206,60 @@ pub struct History {
     /// The refusal that it made, where it was *nothing*.
     #[n(2)]
     pub refusal: Option<Id16>,
+    /// Choices that came before the consultation that they are about: the first 8 bytes of the hash of its id, or none where it is all
+    /// of the user's; of each the newest.
+    #[n(3)]
+    pub ahead: Option<Vec<(Option<u64>, Ahead)>>,
+}
+
+/// A choice that waits for a consultation.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Ahead {
+    /// 0 nothing, 1 identity only, 2 content.
+    #[n(0)]
+    pub choice: u8,
+    /// The municipality's code, six digits; `None` where the choice could not be read.
+    #[n(1)]
+    pub municipality: Option<String>,
+    /// Version of the text.
+    #[n(2)]
+    pub text_version: String,
+    /// When, ms since the epoch.
+    #[n(3)]
+    pub at_ms: i64,
+    /// Where the service keeps the evidence.
+    #[n(4)]
+    pub evidence: String,
+}
+
+/// Choices that are kept for consultations to come, of one user, at most.
+const AHEAD_MAX: usize = 64;
+
+impl History {
+    /// What was told about this consultation, or about all.
+    #[must_use]
+    pub fn ahead_of(&self, about: Option<u64>) -> Option<&Ahead> {
+        self.ahead.iter().flatten().find(|(of, _)| *of == about).map(|(_, ahead)| ahead)
+    }
+
+    /// Keeps a choice, unless a newer one is kept. One that can't be read gives way to any that can.
+    pub fn keep_ahead(&mut self, about: Option<u64>, ahead: Ahead) {
+        let newer = |kept: &Ahead| kept.municipality.is_some() && kept.at_ms > ahead.at_ms;
+        if self.ahead_of(about).is_some_and(newer) {
+            return;
+        }
+        let all = self.ahead.get_or_insert_default();
+        all.retain(|(of, _)| *of != about);
+        if all.len() >= AHEAD_MAX && let Some(at) = all.iter().position(|(of, _)| of.is_some()) {
+            all.remove(at);
+        }
+        all.push((about, ahead));
+    }
+
+    /// The consultation has come.
+    pub fn drop_ahead(&mut self, about: u64) {
+        self.ahead.iter_mut().for_each(|all| all.retain(|(of, _)| *of != Some(about)));
+    }
 }
 
 /// A call for a human.
