@@ -152,6 +152,7 @@ pub enum Check {
     ChosenFor,
     ChoiceAhead,
     HeldFromPull,
+    WithdrawnSince,
     PackageOf,
     WithdrawalsRead,
     Recall,

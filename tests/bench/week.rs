@@ -79,7 +79,7 @@ async fn run(target: &Path, records: u64) -> Result<Run, Failure> {
     let today = from.to_zoned(jiff::tz::TimeZone::UTC).date();
     let generated = Consultations::new(11, today, from, every.max(1));
     let mut care = Care::open(&bench.around, Some((generated, records))).await?;
-    care.collect_every_s = 86_400;
+    care.collect_every_s = 3_600;
     let cities = cities(&bench)?;
     let text = std::fs::read_to_string(&bench.around.config)?;
     let text = cities.iter().zip(CITIES).fold(care.configured(&text), |text, (city, of)| text + &section(city, of.2));
@@ -87,6 +87,7 @@ async fn run(target: &Path, records: u64) -> Result<Run, Failure> {
     let store = bench.open().await?;
     let signer = store.ledger_key().verifier_key();
     store.stop().await?;
+    drop(store);
     // What runs by itself finds the service down, and tries again later: each step is measured by itself.
     care.service.set_knobs(Knobs { faults: Faults { status: Some(503), ..Faults::default() }, ..Knobs::default() });
     let running = bench.start().await?;

@@ -7,7 +7,7 @@ use sekisho_adapters::municipality::MunicipalityCode;
 use sekisho_policy::{PersonId, RefusalId};
 
 use super::collect::CollectError;
-use super::shelf::{Ahead, Case, Changes, Id16, Shelf, Stage};
+use super::shelf::{Ahead, Case, Changes, Shelf, Stage};
 use crate::app::App;
 use crate::config::week::{Service, Week};
 use crate::consent::chosen::{self, Beside};
@@ -124,7 +124,7 @@ pub(super) const fn code_of(error: &GiveError) -> &'static str {
     match error {
         GiveError::Field { .. } | GiveError::OutdatedText(_) => "text-not-in-force",
         GiveError::NeverCounts => "attester",
-        GiveError::RefusalStands(_) => "refused-elsewhere",
+        GiveError::RefusalStands(_) | GiveError::Changed => "refused-elsewhere",
         GiveError::NoAuthority => "may-not-decide",
         _ => "not-recorded",
     }
@@ -142,9 +142,6 @@ pub(super) async fn changed(
     let shelf = Shelf(&app.store);
     let mut history = shelf.history(service.party, user)?.unwrap_or_default();
     let at = changed.chosen.at.as_millisecond();
-    if history.choice_ms.is_some_and(|last| last >= at) {
-        return Ok(());
-    }
     let to = week.numbered(changed.chosen.municipality).map(|to| to.code.clone());
     let mut changes = Changes::default();
     let mut moved = false;
@@ -164,19 +161,21 @@ pub(super) async fn changed(
     };
     for id in shelf.cases_of(person, CASES_MAX)? {
         let Some(mut case) = shelf.case(id)? else { continue };
-        if case.service != service.code || only.is_some_and(|only| only != id) {
+        // What was chosen later stays, in whichever order the two were told.
+        if case.service != service.code || only.is_some_and(|only| only != id) || case.choice_ms >= at {
             continue;
         }
+        case.choice_ms = at;
         moved |= choose_anew(&mut changes, id, &mut case, changed.chosen.choice, to.as_deref());
         changes.put_case(id, &case);
     }
-    if only.is_none() {
+    if only.is_none() && history.choice_ms.is_none_or(|last| last < at) {
         if let Some(to) = &to {
-            let refusal = history.refusal.map(|id| id.0);
+            let refusal = history.refusal(to);
             let chosen = &changed.chosen;
             let asked = Asked { app, week, service, person, user, to, chosen, refusal };
             match take_over(&asked, Vec::new()).await {
-                Ok(refusal) => history.refusal = refusal.map(Id16),
+                Ok(refusal) => history.set_refusal(to, refusal),
                 Err(GiveError::Store(error)) => return Err(error.into()),
                 Err(GiveError::Barrier(error)) => return Err(not_final(service, &error)),
                 Err(error) => tracing::info!(why = code_of(&error), "a changed choice does not count"),
@@ -245,10 +244,10 @@ pub(super) async fn unread(
             text_version: "",
             attestation: &attestation,
             key: sha256(format!("sekisho unread choice 1\n{}\n{}\n{at}\n{to}", service.code, user.as_str()).as_bytes()),
-            refusal: None,
+            refusal: history.refusal(&to).map(RefusalId::of),
         };
         match chosen::choose(app, &choice, Vec::new()).await {
-            Ok(refusal) => history.refusal = refusal.map(|id| Id16(*id.bytes())).or(history.refusal),
+            Ok(refusal) => history.set_refusal(&to, refusal.map(|id| *id.bytes())),
             Err(GiveError::Store(error)) => return Err(error.into()),
             Err(error) => return Err(not_final(service, &error)),
         }

@@ -233,6 +233,7 @@ async fn take(
     let Sorting { mut changes, mut raising, mut done, .. } = sorting;
     let kept = keep(app, week, service, candidates, &histories).await?;
     for (case, problems) in kept {
+        app.store.let_go(case.person);
         done.flagged += 1;
         put(app, service, &case, &problems, &mut histories, &mut changes, &mut done, now)?;
         let KeptCase { candidate: Candidate { id, consultation, flag, .. }, .. } = &case;
@@ -361,8 +362,8 @@ fn earlier(history: &History) -> Vec<Earlier> {
 struct KeptCase {
     candidate: Candidate,
     person: PersonId,
-    /// The refusal that its choice made.
-    refusal: Option<[u8; 16]>,
+    /// Towards whom its choice was taken over, and the refusal that it made.
+    taken: Option<(String, Option<[u8; 16]>)>,
     recipient: Option<String>,
 }
 
@@ -425,7 +426,7 @@ async fn keep_one(
     );
     let choice_ms = consultation.chosen.at.as_millisecond();
     let newer = history.as_ref().and_then(|h| h.choice_ms).is_none_or(|last| last < choice_ms);
-    let mut refusal = None;
+    let mut taken = None;
     if recipient.is_none() {
         problems.push("municipality-not-served");
     }
@@ -439,14 +440,14 @@ async fn keep_one(
                 user: consultation.asker.id.as_str(),
                 to,
                 chosen: &consultation.chosen,
-                refusal: history.as_ref().and_then(|h| h.refusal.map(|id| id.0)),
+                refusal: history.as_ref().and_then(|h| h.refusal(to)),
             };
             match choice::take_over(&asked, vec![flagged.clone()]).await {
                 Ok(made) => {
-                    refusal = made;
+                    taken = Some((to.clone(), made));
                     if let Some(history) = history {
                         history.choice_ms = Some(choice_ms);
-                        history.refusal = made.map(super::shelf::Id16);
+                        history.set_refusal(to, made);
                     }
                 }
                 Err(GiveError::Store(error)) => return Err(error.into()),
@@ -459,7 +460,7 @@ async fn keep_one(
         _ => choice::record_alone(app, service, person, flagged).await?,
     }
     let recipient = week.numbered(own.municipality).map(|to| to.code.clone());
-    Ok((KeptCase { candidate, person, refusal, recipient }, problems))
+    Ok((KeptCase { candidate, person, taken, recipient }, problems))
 }
 
 fn key_of_case(case: CaseId) -> Idempotency {
@@ -479,19 +480,16 @@ fn put(
     done: &mut Collected,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let KeptCase { candidate: Candidate { id, consultation, own, flag }, person, recipient, refusal } = kept;
+    let KeptCase { candidate: Candidate { id, consultation, own, flag }, person, recipient, taken } = kept;
     if !problems.is_empty() {
         done.returned += 1;
         let codes = problems.iter().map(|code| ((*code).to_owned(), "sharing".to_owned())).collect();
         let tell = Tell { about: consultation.id.as_str().to_owned(), codes, outcome: false };
         changes.put_tell(service.party, tell_id(&tell), &tell);
     }
-    if let Some(history) = histories.get_mut(consultation.asker.id.as_str()) {
-        let at = consultation.chosen.at.as_millisecond();
-        if problems.is_empty() && history.choice_ms.is_none_or(|last| last < at) {
-            history.choice_ms = Some(at);
-            history.refusal = refusal.map(super::shelf::Id16);
-        }
+    if let (Some(history), Some((to, refusal))) = (histories.get_mut(consultation.asker.id.as_str()), taken) {
+        history.choice_ms = history.choice_ms.max(Some(consultation.chosen.at.as_millisecond()));
+        history.set_refusal(to, *refusal);
     }
     let municipality = recipient.as_deref().map(crate::ids::party_id);
     let choice = own.choice;
@@ -515,6 +513,7 @@ fn put(
         consulted_ms: consultation.at.as_millisecond(),
         collected_ms: now.millis(),
         stage,
+        choice_ms: own.at.as_millisecond(),
     };
     changes.put_case(*id, &case);
     changes.of_person(*person, *id);

@@ -116,13 +116,10 @@ pub async fn build(
     let package = of_municipality(app, to, id)?;
     let key = key(app, to)?;
     let shelf = Shelf(&app.store);
-    let mut members = shelf.members(id, CASES_MAX as usize)?;
-    withdrawals(app, week, &shelf, &members).await?;
+    let all = shelf.members(id, CASES_MAX as usize)?;
+    withdrawals(app, week, &shelf, &all).await?;
     find_recalls(app, week, to).await?;
-    if package.confirmed_ms.is_some() {
-        // What has arrived may be fetched again, and nothing besides: the rest comes with another package.
-        members = arrived_by(&shelf, id, members)?;
-    }
+    let members = still_in_it(&shelf, to, id, &package, all)?;
     let mut permitted = share::decide(app, week, to, members.clone(), cause).await?;
     for one in &mut permitted {
         if package.confirmed_ms.is_some() && shelf.held_as(to.party, one.id)? == Some(false) {
@@ -169,14 +166,27 @@ async fn withdrawals(app: &Arc<App>, week: &Week, shelf: &Shelf<'_>, members: &[
     Ok(())
 }
 
-/// Those of a package's cases that are where it brought them.
-fn arrived_by(shelf: &Shelf<'_>, id: PackageId, members: Vec<CaseId>) -> Result<Vec<CaseId>, StoreError> {
-    let mut arrived = Vec::with_capacity(members.len());
+/// Those of a package's cases that are in it still: a case that moved, or could not be shared, comes with another one. What has arrived may
+/// be fetched again, and nothing besides.
+fn still_in_it(
+    shelf: &Shelf<'_>,
+    to: &Municipality,
+    id: PackageId,
+    package: &Package,
+    members: Vec<CaseId>,
+) -> Result<Vec<CaseId>, StoreError> {
+    let (waits, arrived) = (Stage::Packed(Id16(*id.bytes())), Stage::Delivered(Id16(*id.bytes())));
+    let mut still = Vec::with_capacity(members.len());
     for case_id in members {
-        let there = shelf.case(case_id)?.is_some_and(|case| case.stage == Stage::Delivered(Id16(*id.bytes())));
-        arrived.extend(there.then_some(case_id));
+        let Some(case) = shelf.case(case_id)? else { continue };
+        let in_it = match package.confirmed_ms {
+            // On a legal basis it is in a package of another municipality than the one that its choice names.
+            None => case.recipient.as_ref() != Some(&to.code) || case.stage == waits,
+            Some(_) => case.stage == arrived,
+        };
+        still.extend(in_it.then_some(case_id));
     }
-    Ok(arrived)
+    Ok(still)
 }
 
 /// Notes which cases that the municipality holds may not be used any more: whatever ended it, and nobody had to remember.
@@ -211,6 +221,7 @@ async fn recall(
         Some(case) => share::might(app, week, to, case).await?.0,
         None => None,
     };
+    case.iter().for_each(|case| app.store.let_go(PersonId::of(case.person)));
     let still = share.is_some_and(|share| share.kind == RowKind::Full || held != Some(true));
     if still || sabotage::off(Check::Recall) {
         return Ok(());
@@ -349,6 +360,7 @@ pub async fn still(app: &Arc<App>, to: &Municipality, cases: &[(CaseId, bool)]) 
     for (id, full) in cases {
         let Some(case) = shelf.case(*id)? else { return Ok(false) };
         let share = share::might(app, week, to, &case).await?.0;
+        app.store.let_go(PersonId::of(case.person));
         if !share.is_some_and(|share| share.kind == RowKind::Full || !full) && !sabotage::off(Check::DecideAgain) {
             return Ok(false);
         }

@@ -61,6 +61,9 @@ pub struct Case {
     /// Where it is.
     #[n(7)]
     pub stage: Stage,
+    /// When the choice that it goes by was made, ms since the epoch.
+    #[n(8)]
+    pub choice_ms: i64,
 }
 
 /// Where a case is.
@@ -203,9 +206,9 @@ pub struct History {
     /// When the last choice that was taken over was made, ms since the epoch.
     #[n(1)]
     pub choice_ms: Option<i64>,
-    /// The refusal that it made, where it was *nothing*.
+    /// The refusals that choices of *nothing* made and that stand: towards which party.
     #[n(2)]
-    pub refusal: Option<Id16>,
+    pub refusals: Option<Vec<(String, Id16)>>,
     /// Choices that came before the consultation that they are about: the first 8 bytes of the hash of its id, or none where it is all
     /// of the user's; of each the newest.
     #[n(3)]
@@ -236,6 +239,19 @@ pub struct Ahead {
 const AHEAD_MAX: usize = 64;
 
 impl History {
+    /// The refusal that a choice made towards this party.
+    #[must_use]
+    pub fn refusal(&self, to: &str) -> Option<[u8; 16]> {
+        self.refusals.iter().flatten().find(|(party, _)| party == to).map(|(_, id)| id.0)
+    }
+
+    /// What the newest choice made of it.
+    pub fn set_refusal(&mut self, to: &str, refusal: Option<[u8; 16]>) {
+        let all = self.refusals.get_or_insert_default();
+        all.retain(|(party, _)| party != to);
+        all.extend(refusal.map(|id| (to.to_owned(), Id16(id))));
+    }
+
     /// What was told about this consultation, or about all.
     #[must_use]
     pub fn ahead_of(&self, about: Option<u64>) -> Option<&Ahead> {
