@@ -61,8 +61,16 @@ pub async fn measure(target: &Path, records: u64) -> Result<Vec<Bar>, Failure> {
     let mb = |bytes: u64| bytes as f64 / 1e6;
     Ok(vec![
         Bar::at_most(&format!("week: {records} records, the whole run"), whole.as_secs_f64(), "s", SECONDS_MAX),
-        Bar::stated("the same: records a second, collected and triaged", records as f64 / all.collected.as_secs_f64(), "/s"),
-        Bar::stated("the same: rows a second, decided, sealed, confirmed", all.rows as f64 / all.pulled.as_secs_f64(), "/s"),
+        Bar::stated(
+            "the same: records a second, collected and triaged",
+            records as f64 / all.collected.as_secs_f64(),
+            "/s",
+        ),
+        Bar::stated(
+            "the same: rows a second, decided, sealed, confirmed",
+            all.rows as f64 / all.pulled.as_secs_f64(),
+            "/s",
+        ),
         Bar::at_most("the same: resident, at most at any time", mb(all.peak), "MB", MEGABYTES_MAX),
         Bar::at_most("the same, by that of a tenth of the records", all.peak as f64 / few.peak as f64, "", FLAT_MAX),
     ])
@@ -97,7 +105,8 @@ async fn run(target: &Path, records: u64) -> Result<Run, Failure> {
     }
     care.service.set_knobs(Knobs::default());
     let began = Instant::now();
-    let lines = batch(&bench, &json!({"collect": true, "week": week.to_string(), "municipality": "fuchu-city"})).await?;
+    let lines =
+        batch(&bench, &json!({"collect": true, "week": week.to_string(), "municipality": "fuchu-city"})).await?;
     let flagged = number(&lines, "flagged");
     let collected = began.elapsed();
     let began = Instant::now();

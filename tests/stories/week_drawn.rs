@@ -19,6 +19,7 @@ use sekisho::ids::TextId as _;
 use sekisho::package::open;
 use sekisho::serve::Gateway;
 use sekisho::week::calendar::Schedule;
+use sekisho::week::shelf;
 use sekisho_tests::town;
 use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
@@ -137,13 +138,15 @@ struct Drawn {
     linked: BTreeSet<usize>,
     count: usize,
     crashes: usize,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Drop for Drawn {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("{}:\n{}", self.what, self.log.join("\n"));
+            // A gateway whose files go away ends the process, and nothing more would be told.
+            self.directory.disable_cleanup(true);
         }
     }
 }
@@ -179,7 +182,7 @@ impl Drawn {
             linked: BTreeSet::new(),
             count: 0,
             crashes: 0,
-            _directory: directory,
+            directory,
         };
         drawn.start().await;
         drawn
@@ -189,7 +192,8 @@ impl Drawn {
         let patience = Instant::now();
         loop {
             let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-            let (world, management, clock) = (Arc::clone(&self.world), Arc::clone(&self.management), self.clock.clone());
+            let (world, management, clock) =
+                (Arc::clone(&self.world), Arc::clone(&self.management), self.clock.clone());
             let starting = runtime.spawn(async move { town::start(&world, &management, clock).await });
             match starting.await.unwrap() {
                 Ok(gateway) => return self.running = Some(Running { runtime, gateway }),
@@ -271,7 +275,7 @@ impl Drawn {
             11..13 => self.make_up().await,
             13..18 => self.pull().await,
             18..20 => self.confirm().await,
-            20..23 => self.week_passes(),
+            20..23 => self.week_passes().await,
             _ => {
                 self.crash();
                 self.start().await;
@@ -303,7 +307,8 @@ impl Drawn {
         }
         self.done(async |drawn: &Self| {
             let token = drawn.care.token(&drawn.world).unwrap();
-            let said = drawn.world.call(&drawn.care.http, Method::POST, "/v1/consultations", &token, Some(&record)).await;
+            let said =
+                drawn.world.call(&drawn.care.http, Method::POST, "/v1/consultations", &token, Some(&record)).await;
             said.ok().filter(|said| said.status == 200).map(|_| ())
         })
         .await;
@@ -346,7 +351,11 @@ impl Drawn {
         let ended = Mutex::new(BTreeSet::new());
         self.done(async |drawn: &Self| {
             let token = drawn.world.person_token(&login).unwrap();
-            let list = drawn.world.json(&drawn.world.browser, Method::GET, "/v1/consents?limit=100", &token, None).await.ok()?;
+            let list = drawn
+                .world
+                .json(&drawn.world.browser, Method::GET, "/v1/consents?limit=100", &token, None)
+                .await
+                .ok()?;
             for consent in list["items"].as_array()?.iter().filter(|consent| consent["status"] == "active") {
                 let to = usize::from(consent["recipient"].to_string().contains("inagi"));
                 ended.lock().unwrap().insert(to);
@@ -384,9 +393,11 @@ impl Drawn {
         }
     }
 
-    fn week_passes(&mut self) {
+    async fn week_passes(&mut self) {
         self.did("a week passes".to_owned());
         self.clock.set(self.clock.now().unwrap().plus_millis(7 * 86_400_000));
+        // A page that was asked for before it passed must not be read after: what is asked from now on lay in its future.
+        self.run(json!({"collect": true})).await;
     }
 
     async fn packages(&mut self, city: usize) -> Vec<Value> {
@@ -432,7 +443,8 @@ impl Drawn {
         // What it says is recalled: all that was fetched once and may not be used any more, and nothing else.
         let said: BTreeSet<String> =
             head["withdrawn"].as_array().unwrap().iter().map(|one| one["case"].as_str().unwrap().to_owned()).collect();
-        let held: Vec<_> = model.held.iter().filter(|((of, _), _)| *of == city).map(|(key, full)| (key.clone(), *full)).collect();
+        let held: Vec<_> =
+            model.held.iter().filter(|((of, _), _)| *of == city).map(|(key, full)| (key.clone(), *full)).collect();
         for (key, full) in held {
             let ((least, most), needs) = (model.may(&key.1, city), 1 + usize::from(full));
             let told = said.contains(&model.numbers[&key]);
@@ -447,10 +459,14 @@ impl Drawn {
                 model.recalling.insert(key);
             }
         }
-        let known: BTreeMap<&String, &(usize, String)> = model.numbers.iter().map(|(key, number)| (number, key)).collect();
+        let known: BTreeMap<&String, &(usize, String)> =
+            model.numbers.iter().map(|(key, number)| (number, key)).collect();
         for number in &said {
             let key = known[number];
-            assert!(model.recalling.contains(key) || model.vague.contains(key), "{what}: {key:?} is recalled for nothing");
+            assert!(
+                model.recalling.contains(key) || model.vague.contains(key),
+                "{what}: {key:?} is recalled for nothing"
+            );
         }
         for key in model.recalling.iter().filter(|(of, _)| *of == city) {
             assert!(said.contains(&model.numbers[key]) || model.vague.contains(key), "{what}: {key:?} was not told of");
@@ -499,7 +515,8 @@ impl Drawn {
         let status = self
             .done(async |drawn: &Self| {
                 let of = drawn.city(copy.city);
-                let (token, path) = (of.token(&drawn.world).unwrap(), format!("/v1/packages/{}/receipts", copy.package));
+                let (token, path) =
+                    (of.token(&drawn.world).unwrap(), format!("/v1/packages/{}/receipts", copy.package));
                 let said = json!({"digest": copy.digest});
                 let answer = drawn.world.call(&of.http, Method::POST, &path, &token, Some(&said)).await.ok()?;
                 // Only the newest copies are known.
@@ -511,7 +528,8 @@ impl Drawn {
             return;
         }
         for number in &copy.withdrawn {
-            let told: Vec<_> = self.model.numbers.iter().filter(|(_, of)| *of == number).map(|(key, _)| key.clone()).collect();
+            let told: Vec<_> =
+                self.model.numbers.iter().filter(|(_, of)| *of == number).map(|(key, _)| key.clone()).collect();
             told.iter().filter(|key| key.0 == copy.city).for_each(|key| {
                 self.model.recalling.remove(key);
             });
@@ -528,10 +546,15 @@ impl Drawn {
     /// Weeks pass in peace: whatever may arrive has arrived in the end, and nothing else is there.
     async fn end(&mut self) {
         self.copies.clear();
-        for _ in 0..WEEKS_AT_END {
+        for week in 0..WEEKS_AT_END {
+            if week == 1 {
+                // Much has arrived by now: some of it is taken back.
+                self.choose();
+                self.choose_one();
+                self.withdraw().await;
+            }
             self.run(json!({"collect": true})).await;
-            self.week_passes();
-            self.run(json!({"collect": true})).await;
+            self.week_passes().await;
             for city in 0..CITIES.len() {
                 for package in self.packages(city).await {
                     if package["received_at"].is_null() {
@@ -542,6 +565,11 @@ impl Drawn {
                 }
             }
         }
+        let app = self.running.as_ref().unwrap().gateway.app();
+        let stood = |id: &str| {
+            let case = shelf::case_of(sekisho::ids::party_id("nijiiro-soudan"), id);
+            shelf::Shelf(&app.store).case(case).unwrap().map(|case| (case.stage, case.recipient, case.choice))
+        };
         for (id, case) in &self.model.cases {
             for city in 0..CITIES.len() {
                 let ((_, may), key) = (self.model.may(id, city), (city, id.clone()));
@@ -549,8 +577,9 @@ impl Drawn {
                     continue;
                 }
                 let arrived = self.model.arrived.contains(&key);
-                let taken_back = self.model.recalled.contains(id) || self.model.withdrawn.contains_key(&(case.user, city));
-                assert!(may == 0 || arrived || taken_back, "{}: {id} of u-{} never came to {city}", self.what, case.user);
+                let taken_back =
+                    self.model.recalled.contains(id) || self.model.withdrawn.contains_key(&(case.user, city));
+                assert!(may == 0 || arrived || taken_back, "{}: {id} never came to {city}: {:?}", self.what, stood(id));
                 assert!(may > 0 || !self.model.held.contains_key(&key), "{}: {id} is held at {city}", self.what);
             }
         }
@@ -594,6 +623,8 @@ async fn played(seed: u64) -> [usize; 3] {
     drawn.what = format!("seed {seed}, at the end");
     drawn.end().await;
     let counted = [drawn.model.numbers.len(), drawn.model.recalled.len(), drawn.crashes];
-    drawn.crash();
+    let Running { runtime, gateway } = drawn.running.take().unwrap();
+    gateway.stop().await;
+    runtime.shutdown_background();
     counted
 }

@@ -245,7 +245,11 @@ async fn a_digest_is_never_taken_for_a_my_number() {
     let path = format!("/v1/packages/{package}/receipts");
     let said = json!({"digest": digest});
     let (status, problem) = week.town.call(&week.fuchu().http, Method::POST, &path, &token, Some(&said)).await;
-    assert_eq!((status, problem["field"].as_str()), (422, Some("digest")), "none of the copies', and no more: {problem}");
+    assert_eq!(
+        (status, problem["field"].as_str()),
+        (422, Some("digest")),
+        "none of the copies', and no more: {problem}"
+    );
 }
 
 /// A page, a push and a record of which nothing can be read: a human gets to know each time, and what is sound goes on.
@@ -254,7 +258,8 @@ async fn what_may_be_urgent_reaches_a_human_though_nothing_of_it_can_be_read() {
     let week = Week::open().await;
     let wreck = r#"{"id": "k-1", "emergency": true, "#;
     let token = week.care.token(&week.town.world).unwrap();
-    let request = week.town.request(Method::POST, "/v1/consultations", &token).header("content-type", "application/json");
+    let request =
+        week.town.request(Method::POST, "/v1/consultations", &token).header("content-type", "application/json");
     assert_eq!(week.town.send(&week.care.http, request, wreck).await.status, 400);
     assert_eq!(week.alerts().await.len(), 1, "of a push");
     let nameless = json!({"id": 5, "emergency": true});
@@ -433,4 +438,33 @@ async fn a_withdrawal_that_comes_before_its_consultation_counts() {
     assert!(rows.iter().any(|row| row["content"]["consultation"] == "相談の言葉 k-6"), "the other of the same person");
     let there = week.package(week.inagi(), "2026-W49").await;
     assert_eq!(names(&week.taken(week.inagi(), &there).await.1), ["合成 u-4"]);
+}
+
+/// The newest word counts, though an older one is told after it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_withdrawn_here_is_not_given_again_by_an_older_choice() {
+    let week = Week::open().await;
+    week.flagged("k-1", "u-1", "content");
+    week.run(json!({"collect": true})).await;
+    let (town, login) = (&week.town, "syn-u-1");
+    let link = json!({"to": {"issuer": town.world.issuer.base_url(), "sub": login}, "evidence": "窓口", "verified_by": "職員"});
+    town.act(&format!("/people/{}/links", week.person("u-1").await.text()), link).await;
+    town.clock.set(at("2026-11-20T13:00:00+09:00"));
+    let (_, list) = town.person(Method::GET, "/v1/consents", login, None).await;
+    town.world.revoke(login, list["items"][0]["id"].as_str().unwrap()).await.unwrap();
+    // Asked half an hour before, collected after.
+    let mut older = consultation("k-2", "u-1");
+    older["judgement"] = json!({"reason": "判断"});
+    (older["at"], older["sharing"]["at"]) = (json!("2026-11-20T12:30:00+09:00"), json!("2026-11-20T12:30:00+09:00"));
+    week.put("k-2", "u-1", &older);
+    week.made_up().await;
+    let package = week.package(week.fuchu(), "2026-W48").await;
+    assert_eq!(week.taken(week.fuchu(), &package).await.1.len(), 0);
+    let told = week.returned(1).await;
+    assert!(told.iter().any(|(about, _, why)| about == "k-2" && why == "refused-elsewhere"), "{told:?}");
+    week.care.service.choose("u-1", None, "content", "132063", "2026-11-23T06:30:00+09:00");
+    week.town.clock.set(at("2026-11-30T06:00:00+09:00"));
+    week.run(json!({"week": "2026-W49", "collect": true})).await;
+    let next = week.package(week.fuchu(), "2026-W49").await;
+    assert_eq!(week.taken(week.fuchu(), &next).await.1.len(), 2, "a newer one is");
 }

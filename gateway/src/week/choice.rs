@@ -169,19 +169,19 @@ pub(super) async fn changed(
         moved |= choose_anew(&mut changes, id, &mut case, changed.chosen.choice, to.as_deref());
         changes.put_case(id, &case);
     }
-    if only.is_none() && history.choice_ms.is_none_or(|last| last < at) {
-        if let Some(to) = &to {
-            let refusal = history.refusal(to);
-            let chosen = &changed.chosen;
-            let asked = Asked { app, week, service, person, user, to, chosen, refusal };
-            match take_over(&asked, Vec::new()).await {
-                Ok(refusal) => history.set_refusal(to, refusal),
-                Err(GiveError::Store(error)) => return Err(error.into()),
-                Err(GiveError::Barrier(error)) => return Err(not_final(service, &error)),
-                Err(error) => tracing::info!(why = code_of(&error), "a changed choice does not count"),
+    if let (None, Some(to)) = (only, to.as_ref().filter(|to| history.is_newer(to, at))) {
+        let (refusal, chosen) = (history.refusal(to), &changed.chosen);
+        let asked = Asked { app, week, service, person, user, to, chosen, refusal };
+        let made = match take_over(&asked, Vec::new()).await {
+            Ok(made) => made,
+            Err(GiveError::Store(error)) => return Err(error.into()),
+            Err(GiveError::Barrier(error)) => return Err(not_final(service, &error)),
+            Err(error) => {
+                tracing::info!(why = code_of(&error), "a changed choice does not count");
+                refusal
             }
-        }
-        history.choice_ms = Some(at);
+        };
+        history.set_taken(to, Some(at), made);
         changes.put_history(service.party, user, &history);
     }
     changes.make(&app.store).await?;
@@ -247,7 +247,7 @@ pub(super) async fn unread(
             refusal: history.refusal(&to).map(RefusalId::of),
         };
         match chosen::choose(app, &choice, Vec::new()).await {
-            Ok(refusal) => history.set_refusal(&to, refusal.map(|id| *id.bytes())),
+            Ok(refusal) => history.set_taken(&to, None, refusal.map(|id| *id.bytes())),
             Err(GiveError::Store(error)) => return Err(error.into()),
             Err(error) => return Err(not_final(service, &error)),
         }

@@ -425,7 +425,7 @@ async fn keep_one(
         Some(key_of_case(*id)),
     );
     let choice_ms = consultation.chosen.at.as_millisecond();
-    let newer = history.as_ref().and_then(|h| h.choice_ms).is_none_or(|last| last < choice_ms);
+    let newer = recipient.as_ref().is_some_and(|to| history.as_ref().is_none_or(|h| h.is_newer(to, choice_ms)));
     let mut taken = None;
     if recipient.is_none() {
         problems.push("municipality-not-served");
@@ -446,8 +446,7 @@ async fn keep_one(
                 Ok(made) => {
                     taken = Some((to.clone(), made));
                     if let Some(history) = history {
-                        history.choice_ms = Some(choice_ms);
-                        history.set_refusal(to, made);
+                        history.set_taken(to, Some(choice_ms), made);
                     }
                 }
                 Err(GiveError::Store(error)) => return Err(error.into()),
@@ -488,8 +487,7 @@ fn put(
         changes.put_tell(service.party, tell_id(&tell), &tell);
     }
     if let (Some(history), Some((to, refusal))) = (histories.get_mut(consultation.asker.id.as_str()), taken) {
-        history.choice_ms = history.choice_ms.max(Some(consultation.chosen.at.as_millisecond()));
-        history.set_refusal(to, *refusal);
+        history.set_taken(to, Some(consultation.chosen.at.as_millisecond()), *refusal);
     }
     let municipality = recipient.as_deref().map(crate::ids::party_id);
     let choice = own.choice;

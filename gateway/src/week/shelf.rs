@@ -203,16 +203,27 @@ pub struct History {
     /// The last consultations: first 8 bytes of the hash of its id, when (ms), sum (255: none).
     #[n(0)]
     pub seen: Vec<(u64, i64, u8)>,
-    /// When the last choice that was taken over was made, ms since the epoch.
+    /// The last choice that was taken over, for each municipality.
     #[n(1)]
-    pub choice_ms: Option<i64>,
-    /// The refusals that choices of *nothing* made and that stand: towards which party.
-    #[n(2)]
-    pub refusals: Option<Vec<(String, Id16)>>,
+    pub taken: Option<Vec<Taken>>,
     /// Choices that came before the consultation that they are about: the first 8 bytes of the hash of its id, or none where it is all
     /// of the user's; of each the newest.
-    #[n(3)]
+    #[n(2)]
     pub ahead: Option<Vec<(Option<u64>, Ahead)>>,
+}
+
+/// A choice that was taken over.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Taken {
+    /// The municipality, as a party.
+    #[n(0)]
+    pub to: String,
+    /// When it was made, ms since the epoch; `None` for one that could not be read.
+    #[n(1)]
+    pub at_ms: Option<i64>,
+    /// The refusal that it made, where it was *nothing*.
+    #[n(2)]
+    pub refusal: Option<Id16>,
 }
 
 /// A choice that waits for a consultation.
@@ -239,17 +250,28 @@ pub struct Ahead {
 const AHEAD_MAX: usize = 64;
 
 impl History {
+    fn taken_for(&self, to: &str) -> Option<&Taken> {
+        self.taken.iter().flatten().find(|taken| taken.to == to)
+    }
+
     /// The refusal that a choice made towards this party.
     #[must_use]
     pub fn refusal(&self, to: &str) -> Option<[u8; 16]> {
-        self.refusals.iter().flatten().find(|(party, _)| party == to).map(|(_, id)| id.0)
+        self.taken_for(to).and_then(|taken| taken.refusal).map(|id| id.0)
     }
 
-    /// What the newest choice made of it.
-    pub fn set_refusal(&mut self, to: &str, refusal: Option<[u8; 16]>) {
-        let all = self.refusals.get_or_insert_default();
-        all.retain(|(party, _)| party != to);
-        all.extend(refusal.map(|id| (to.to_owned(), Id16(id))));
+    /// Whether a choice of this moment is newer than all that were taken over for this party.
+    #[must_use]
+    pub fn is_newer(&self, to: &str, at_ms: i64) -> bool {
+        self.taken_for(to).and_then(|taken| taken.at_ms).is_none_or(|last| last < at_ms)
+    }
+
+    /// A choice was taken over; one that could not be read has no moment, and gives way to any that can that is newer than those before.
+    pub fn set_taken(&mut self, to: &str, at_ms: Option<i64>, refusal: Option<[u8; 16]>) {
+        let at_ms = at_ms.max(self.taken_for(to).and_then(|taken| taken.at_ms));
+        let all = self.taken.get_or_insert_default();
+        all.retain(|taken| taken.to != to);
+        all.push(Taken { to: to.to_owned(), at_ms, refusal: refusal.map(Id16) });
     }
 
     /// What was told about this consultation, or about all.
@@ -266,7 +288,9 @@ impl History {
         }
         let all = self.ahead.get_or_insert_default();
         all.retain(|(of, _)| *of != about);
-        if all.len() >= AHEAD_MAX && let Some(at) = all.iter().position(|(of, _)| of.is_some()) {
+        if all.len() >= AHEAD_MAX
+            && let Some(at) = all.iter().position(|(of, _)| of.is_some())
+        {
             all.remove(at);
         }
         all.push((about, ahead));
