@@ -22,6 +22,7 @@ mod serve;
 mod served;
 mod subjects;
 mod summary;
+mod week;
 mod world;
 mod writes;
 
@@ -110,6 +111,12 @@ enum Role {
         #[arg(long, default_value_t = pages::OTHERS)]
         others: u64,
     },
+    /// Only the nurses' week: collected, made up, pulled, confirmed.
+    Week {
+        /// Records; the bars are about the default.
+        #[arg(long, default_value_t = week::RECORDS)]
+        records: u64,
+    },
     /// The upstream of all proxies.
     #[command(hide = true)]
     Upstream { work: PathBuf },
@@ -176,6 +183,7 @@ async fn only(what: &Role, options: &RoundsOptions) -> Result<bool, Failure> {
         Role::Forwards { deliveries } => forwards::measure(&target, *deliveries).await?,
         Role::Summary => summary::measure(&target).await?,
         Role::Import { rows } => import::measure(&target, *rows).await?,
+        Role::Week { records } => week::measure(&target, *records).await?,
         Role::Pages { others } => pages::measure(&target, *others).await?,
         _ => proxies(&target, options).await?.0,
     };
@@ -201,6 +209,7 @@ async fn all(options: &RoundsOptions) -> Result<bool, Failure> {
     bars.extend(restart::measure(&target, restart::ENTRIES).await?);
     bars.extend(pages::measure(&target, pages::OTHERS).await?);
     bars.extend(import::measure(&target, import::ROWS).await?);
+    bars.extend(week::measure(&target, week::RECORDS).await?);
     report::table(&bars);
     report::write(&target, &bars, &measured)?;
     Ok(bars.iter().all(|bar| bar.holds))

@@ -44,3 +44,5 @@ mod sources;
 mod summary;
 mod time;
 mod week;
+mod week_drawn;
+mod week_hard;

@@ -68,7 +68,18 @@ impl Week {
         let week = Self { town, care };
         let text = |text: String| week.care.configured(&text);
         week.town.reload_with(text).await.unwrap();
+        week.has_looked().await;
         week
+    }
+
+    /// Waits until what runs by itself has looked for the first time: it collects, then makes up the week that is due. Until an hour has
+    /// passed it collects nothing more.
+    pub async fn has_looked(&self) {
+        for city in &self.care.cities {
+            while self.packages(city).await.is_empty() {
+                tokio::task::yield_now().await;
+            }
+        }
     }
 
     /// A flagged consultation with this choice, and its details.
@@ -82,6 +93,25 @@ impl Week {
     pub fn put(&self, id: &str, user: &str, record: &Value) {
         self.care.service.add(record.to_string());
         self.care.service.put_details(id, details(id, user, &format!("合成 {user}")));
+    }
+
+    /// Stopped, and started at this instant.
+    pub async fn restarted_at(self, instant: &str) -> Self {
+        let Self { town, care } = self;
+        let stopped = town.stopped().await;
+        stopped.clock().set(at(instant));
+        Self { town: stopped.started().await, care }
+    }
+
+    /// Fuchu's weeks, once there are so many packages.
+    pub async fn weeks_until(&self, packages: usize) -> Vec<String> {
+        loop {
+            let all = self.packages(self.fuchu()).await;
+            if all.len() >= packages {
+                return all.iter().map(|p| p["week"].as_str().unwrap().to_owned()).collect();
+            }
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Collects, and makes the week up that is due at the next Monday.
@@ -165,6 +195,13 @@ impl Week {
         said
     }
 
+    /// The service pushes a record: what it is told.
+    pub async fn push(&self, record: &Value) -> Value {
+        let (status, said) = self.service(Method::POST, "/v1/consultations", Some(record)).await;
+        assert_eq!(status, 200, "{said}");
+        said
+    }
+
     pub async fn service(&self, method: Method, path: &str, json: Option<&Value>) -> (u16, Value) {
         let token = self.care.token(&self.town.world).unwrap();
         self.town.call(&self.care.http, method, path, &token, json).await
@@ -172,7 +209,7 @@ impl Week {
 }
 
 /// Names in rows, in order.
-fn names(rows: &[Value]) -> Vec<&str> {
+pub fn names(rows: &[Value]) -> Vec<&str> {
     rows.iter().map(|row| row["asker"]["name"].as_str().unwrap()).collect()
 }
 
@@ -268,7 +305,9 @@ async fn while_withdrawals_cannot_be_read_nothing_is_sent() {
     let (_, rows) = week.opened(week.fuchu(), &package).await;
     assert_eq!(rows.len(), 0);
     week.care.service.change_choice("5");
-    assert_eq!(week.pull(week.fuchu(), &package).await.status, 503);
+    for _ in 0..2 {
+        assert_eq!(week.pull(week.fuchu(), &package).await.status, 503, "until the service has mended it");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -400,21 +439,12 @@ async fn a_bad_record_goes_back_and_holds_no_other_and_no_urgent_one_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn weeks_that_were_missed_are_caught_up_and_a_clock_that_jumps_back_repeats_none() {
+async fn weeks_that_were_missed_are_caught_up_over_the_years_end() {
     let week = Week::open().await;
     week.flagged("k-1", "u-1", "content");
     week.made_up().await;
-    let town = week.town.stopped().await;
-    let care = week.care;
-    let (clock, later) = (town.clock(), at("2027-01-06T12:00:00+09:00"));
-    clock.set(later);
-    let town = town.started().await;
-    let week = Week { town, care };
-    let mut weeks: Vec<String> = Vec::new();
-    while weeks.len() < 7 {
-        weeks = week.packages(week.fuchu()).await.iter().map(|p| p["week"].as_str().unwrap().to_owned()).collect();
-        tokio::task::yield_now().await;
-    }
+    let week = week.restarted_at("2027-01-06T12:00:00+09:00").await;
+    let weeks = week.weeks_until(8).await;
     let expected = ["2026-W47", "2026-W48", "2026-W49", "2026-W50", "2026-W51", "2026-W52", "2026-W53", "2027-W01"];
-    assert_eq!(weeks, expected[8 - weeks.len()..], "{weeks:?}");
+    assert_eq!(weeks, expected);
 }

@@ -44,7 +44,15 @@ fn alert_id(id: &str) -> Result<AlertId, Problem> {
 pub(super) async fn push(call: &Call<'_>) -> Result<Answer, Problem> {
     let service = service(call, PUSH_SCOPE)?;
     let now = call.app.store.clock().now().map_err(crate::store::StoreError::from)?;
-    let items = call.app.desk.pushed(call.app, &service, &call.body, now).map_err(|_| Problem::body(1, 1))?;
+    let items = match call.app.desk.pushed(call.app, &service, &call.body, now) {
+        Ok(items) => items,
+        Err(broken) => {
+            if broken.urgent {
+                collect::pushed_wreck(call.app, &service, &call.body).await?;
+            }
+            return Err(Problem::body(1, 1));
+        }
+    };
     let rejected: Vec<Value> = items.iter().filter_map(|item| item.as_ref().err()).map(rejected_view).collect();
     let done = collect::take_pushed(call.app, &service, items).await.map_err(|error| {
         tracing::error!(%error, "what was pushed could not be taken");

@@ -13,6 +13,7 @@ use crate::ids::{TextId, party_id, random};
 use crate::ledger::entry::{Bytes16, Bytes32, Cause, Idempotency};
 use crate::ledger::event::{Attestation, Event, PairwiseMinted, RefusalLifted, Terms};
 use crate::ledger::merkle::sha256;
+use crate::sabotage::{self, Check};
 use crate::store::state::{Agreement, Global};
 use crate::store::{Dossier, Draft, StoreError};
 
@@ -83,6 +84,12 @@ async fn refuse(app: &App, choice: &Choice<'_>) -> Result<RefusalId, GiveError> 
     if let Some((Event::Refused(before), ..)) = app.store.by_idempotency(choice.key)? {
         return Ok(RefusalId::of(before.refusal.0));
     }
+    if let Some(before) = choice.refusal {
+        let dossier = app.store.dossier(choice.person).await?;
+        if dossier.subject.records.refusals.iter().any(|r| stands(r, before, choice.person)) {
+            return Ok(before);
+        }
+    }
     let scope = RefusedScope {
         recipient: Some(choice.recipient.to_owned()),
         purpose: Some(choice.purpose.to_owned()),
@@ -97,8 +104,7 @@ async fn refuse(app: &App, choice: &Choice<'_>) -> Result<RefusalId, GiveError> 
 /// Lifts the refusal that an earlier choice in the same service made, and no other.
 async fn lift(app: &App, choice: &Choice<'_>, refusal: RefusalId) -> Result<(), GiveError> {
     let recorded = app.store.update(choice.person, |dossier, _, now| {
-        let stands = |r: &&sekisho_policy::Refusal| r.id == refusal && r.grantor == choice.person && r.lift.is_none();
-        let found = dossier.subject.records.refusals.iter().find(stands);
+        let found = dossier.subject.records.refusals.iter().find(|r| stands(r, refusal, choice.person));
         let lifted = found.map(|r| {
             Event::RefusalLifted(RefusalLifted {
                 refusal: Bytes16(*r.id.bytes()),
@@ -119,6 +125,9 @@ async fn grant(app: &App, choice: &Choice<'_>, beside: Beside) -> Result<(), Giv
         let mut rows: Beside = fresh(app, &beside)?;
         let terms = terms(app, global, choice, now)?;
         let word = Word { subject: choice.person, person: choice.person, attestation: choice.attestation.clone() };
+        if withdrawn_since(dossier, choice) {
+            return Err(GiveError::Changed);
+        }
         if !holds(dossier, &terms, now) && app.store.by_idempotency(choice.key)?.is_none() {
             attested::counts(app, &dossier.subject, global, &word, &terms, 0, now)?;
             let approved = attested::approved(id, &word, &terms, now);
@@ -137,6 +146,10 @@ async fn grant(app: &App, choice: &Choice<'_>, beside: Beside) -> Result<(), Giv
         Ok::<_, GiveError>(((), Draft { cause: Some(cause(choice)), rows, ..Draft::default() }))
     });
     recorded.await.map(|_| ())
+}
+
+fn stands(refusal: &sekisho_policy::Refusal, id: RefusalId, by: PersonId) -> bool {
+    refusal.id == id && refusal.grantor == by && refusal.lift.is_none()
 }
 
 /// Records something about a person, each once.
@@ -163,6 +176,15 @@ fn fresh(app: &App, rows: &Beside) -> Result<Beside, StoreError> {
         }
     }
     Ok(fresh)
+}
+
+/// Whether the person has withdrawn the same here since the choice was made: told late, it is not the newest word.
+fn withdrawn_since(dossier: &Dossier, choice: &Choice<'_>) -> bool {
+    let since = |a: &Agreement| {
+        let same = a.terms.recipient == choice.recipient && a.terms.purpose == choice.purpose;
+        same && a.withdrawn_here && a.ended.as_ref().is_some_and(|end| end.at.millis() >= choice.attestation.given_ms)
+    };
+    dossier.papers.agreements.iter().any(since) && !sabotage::off(Check::WithdrawnSince)
 }
 
 /// Whether just this is agreed to already, and lasts.

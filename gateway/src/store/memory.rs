@@ -90,6 +90,12 @@ fn cache<T: Clone>(bytes: u64, shards: usize) -> Cache<PersonId, Held<T>, Weight
 }
 
 impl Store {
+    /// Somebody need not be held in memory any more: what is done about very many people, once each, leaves the room to others.
+    pub fn let_go(&self, person: PersonId) {
+        self.inner.memory.subjects.remove(&person);
+        self.inner.memory.dossiers.remove(&person);
+    }
+
     /// What decisions and releases look at of one person, as it stands.
     ///
     /// # Errors

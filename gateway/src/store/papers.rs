@@ -80,6 +80,8 @@ pub struct Agreement {
     pub superseded_by: Option<ConsentId>,
     /// The entry that ended it.
     pub ended: Option<Ending>,
+    /// Whether it was withdrawn here, and not by what a party attests.
+    pub withdrawn_here: bool,
     /// The recipient was asked to erase what it holds.
     pub erasure: Option<ErasureRequest>,
     /// The party that proposed it, where that is not the one that receives.
@@ -246,6 +248,7 @@ impl Papers {
                     attestation: e.attestation.clone(),
                     superseded_by: None,
                     ended: None,
+                    withdrawn_here: false,
                     erasure: None,
                     proposed_by: e.proposed_by.clone(),
                     moved: None,
@@ -265,6 +268,7 @@ impl Papers {
                 for a in self.agreements.iter_mut().filter(|a| a.consent == id) {
                     (a.superseded_by, a.revision) = (e.superseded_by.map(|s| ConsentId::of(s.0)), revision);
                     a.ended = Some(Ending { entry: header.id(), leaf: *leaf, at: header.at() });
+                    a.withdrawn_here = e.attestation.is_none() && e.superseded_by.is_none();
                 }
             }
             Event::ErasureAsked(e) => {

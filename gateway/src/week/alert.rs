@@ -1,6 +1,7 @@
 //! What can't wait: within a minute a human at the service is called, and called again, further up, until one acknowledges. The
 //! call says nothing about anybody. What becomes of the case that human decides; nothing here releases anything.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -110,8 +111,42 @@ pub(super) struct About {
     pub case: Option<CaseId>,
 }
 
-/// A human is to be called. `which` calls once; what is known of it later is added.
-pub(super) fn raise(
+/// Humans who are to be called, each matter once.
+#[derive(Default)]
+pub(super) struct Raising(BTreeMap<String, About>);
+
+impl Raising {
+    /// `which` calls once; of two that tell of the same, what either knows counts.
+    pub(super) fn add(&mut self, which: String, about: About) {
+        let known = self.0.entry(which).or_default();
+        known.consultation = known.consultation.take().or(about.consultation);
+        known.case = known.case.or(about.case);
+    }
+}
+
+/// Makes the changes, and with them raises what can't wait. What is known of it later is added.
+pub(super) async fn raise(
+    app: &App,
+    service: &Service,
+    raising: Raising,
+    mut changes: Changes,
+) -> Result<(), StoreError> {
+    let now = app.store.clock().now()?;
+    let any = !raising.0.is_empty();
+    // Whoever acknowledges or is called meanwhile is not overwritten.
+    let one = app.desk.alerting.lock().await;
+    for (which, about) in raising.0 {
+        raise_one(app, service, &which, about, now, &mut changes)?;
+    }
+    changes.make(&app.store).await?;
+    drop(one);
+    if any {
+        app.desk.stirred.notify_one();
+    }
+    Ok(())
+}
+
+fn raise_one(
     app: &App,
     service: &Service,
     which: &str,
@@ -192,7 +227,7 @@ async fn call_due(app: &Arc<App>, now: Timestamp) -> Result<Timestamp, StoreErro
 }
 
 /// Calls the steps that are due, and gives when the next call is.
-async fn call(app: &Arc<App>, id: AlertId, mut alert: Alert, now: Timestamp) -> Result<Timestamp, StoreError> {
+async fn call(app: &Arc<App>, id: AlertId, alert: Alert, now: Timestamp) -> Result<Timestamp, StoreError> {
     let service = app.config.week.as_ref().and_then(|week| week.service(party_id(&alert.service)).cloned());
     if alert.calls == 0 {
         let raised = AlertRaised { alert: Bytes16(*id.bytes()), service: alert.service.clone() };
@@ -221,9 +256,9 @@ async fn call(app: &Arc<App>, id: AlertId, mut alert: Alert, now: Timestamp) -> 
             now.plus_millis(i64::try_from(wait.as_millis()).unwrap_or(60_000))
         }
     };
-    // Whoever acknowledged meanwhile must not be overwritten.
+    // Read anew: who acknowledged meanwhile, or which case it is, must not be overwritten.
     let _one = app.desk.alerting.lock().await;
-    if Shelf(&app.store).alert(id)?.is_some_and(|now| now.acknowledged.is_none()) {
+    if let Some(mut alert) = Shelf(&app.store).alert(id)?.filter(|alert| alert.acknowledged.is_none()) {
         alert.calls = alert.calls.saturating_add(1);
         alert.next_ms = next.millis();
         let mut changes = Changes::default();

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use sekisho_adapters::consultation::{Choice, ChoiceChanged, Chosen, UserId};
+use sekisho_adapters::municipality::MunicipalityCode;
 use sekisho_policy::{PersonId, RefusalId};
 
 use super::collect::CollectError;
-use super::shelf::{Case, Changes, Id16, Shelf, Stage};
+use super::shelf::{Ahead, Case, Changes, Shelf, Stage};
 use crate::app::App;
 use crate::config::week::{Service, Week};
 use crate::consent::chosen::{self, Beside};
@@ -15,6 +16,7 @@ use crate::ids::{CaseId, TextId, party_id};
 use crate::ledger::entry::{Cause, Idempotency};
 use crate::ledger::event::{Attestation, Event, Way};
 use crate::ledger::merkle::sha256;
+use crate::sabotage::{self, Check};
 use crate::store::StoreError;
 
 /// Cases of one person, at most.
@@ -91,12 +93,38 @@ pub(super) const fn number(choice: Choice) -> u8 {
     }
 }
 
+fn ahead(chosen: &Chosen) -> Ahead {
+    Ahead {
+        choice: number(chosen.choice),
+        municipality: Some(chosen.municipality.as_str().to_owned()),
+        text_version: chosen.text_version.clone(),
+        at_ms: chosen.at.as_millisecond(),
+        evidence: chosen.evidence.clone(),
+    }
+}
+
+/// The choice that a consultation's gives way to, if that was made later and told earlier; of one that can't be read nothing is left.
+pub(super) fn newer(ahead: Option<&Ahead>, own: &Chosen) -> Option<Chosen> {
+    let ahead = ahead.filter(|ahead| ahead.at_ms > own.at.as_millisecond() && !sabotage::off(Check::ChoiceAhead))?;
+    let nothing = Chosen { choice: Choice::Nothing, ..own.clone() };
+    let municipality = ahead.municipality.as_deref().and_then(|code| MunicipalityCode::parse(code).ok());
+    let at = jiff::Timestamp::from_millisecond(ahead.at_ms).ok();
+    let (Some(municipality), Some(at)) = (municipality, at) else { return Some(nothing) };
+    let choice = match ahead.choice {
+        2 => Choice::Content,
+        1 => Choice::IdentityOnly,
+        _ => Choice::Nothing,
+    };
+    let (text_version, evidence) = (ahead.text_version.clone(), ahead.evidence.clone());
+    Some(Chosen { choice, municipality, text_version, at, evidence })
+}
+
 /// Why a choice does not count, as the service is told. It says nothing of what the person did elsewhere but that it stands.
 pub(super) const fn code_of(error: &GiveError) -> &'static str {
     match error {
         GiveError::Field { .. } | GiveError::OutdatedText(_) => "text-not-in-force",
         GiveError::NeverCounts => "attester",
-        GiveError::RefusalStands(_) => "refused-elsewhere",
+        GiveError::RefusalStands(_) | GiveError::Changed => "refused-elsewhere",
         GiveError::NoAuthority => "may-not-decide",
         _ => "not-recorded",
     }
@@ -110,43 +138,55 @@ pub(super) async fn changed(
     changed: &ChoiceChanged,
 ) -> Result<(), CollectError> {
     let user = changed.user.as_str();
-    let Some(person) = app.store.person_of_source(&service.code, user).await? else { return Ok(()) };
     let _rows = app.desk.rows.lock().await;
     let shelf = Shelf(&app.store);
     let mut history = shelf.history(service.party, user)?.unwrap_or_default();
     let at = changed.chosen.at.as_millisecond();
-    if history.choice_ms.is_some_and(|last| last >= at) {
-        return Ok(());
-    }
     let to = week.numbered(changed.chosen.municipality).map(|to| to.code.clone());
     let mut changes = Changes::default();
+    let mut moved = false;
     let only = changed.consultation.as_ref().map(|id| super::shelf::case_of(service.party, id.as_str()));
+    let comes = match only {
+        Some(only) => shelf.case(only)?.is_none(),
+        None => true,
+    };
+    if comes {
+        // What it is about may be collected only later.
+        let about = changed.consultation.as_ref().map(|id| super::shelf::short(id.as_str()));
+        history.keep_ahead(about, ahead(&changed.chosen));
+        changes.put_history(service.party, user, &history);
+    }
+    let Some(person) = app.store.person_of_source(&service.code, user).await? else {
+        return Ok(changes.make(&app.store).await?);
+    };
     for id in shelf.cases_of(person, CASES_MAX)? {
         let Some(mut case) = shelf.case(id)? else { continue };
-        if case.service != service.code || only.is_some_and(|only| only != id) {
+        // What was chosen later stays, in whichever order the two were told.
+        if case.service != service.code || only.is_some_and(|only| only != id) || case.choice_ms >= at {
             continue;
         }
-        choose_anew(&mut changes, id, &mut case, changed.chosen.choice, to.as_deref());
+        case.choice_ms = at;
+        moved |= choose_anew(&mut changes, id, &mut case, changed.chosen.choice, to.as_deref());
         changes.put_case(id, &case);
     }
-    if only.is_none() {
-        if let Some(to) = &to {
-            let refusal = history.refusal.map(|id| id.0);
-            let chosen = &changed.chosen;
-            let asked = Asked { app, week, service, person, user, to, chosen, refusal };
-            match take_over(&asked, Vec::new()).await {
-                Ok(refusal) => history.refusal = refusal.map(Id16),
-                Err(GiveError::Store(error)) => return Err(error.into()),
-                Err(GiveError::Barrier(error)) => return Err(not_final(service, &error)),
-                Err(error) => tracing::info!(why = code_of(&error), "a changed choice does not count"),
+    if let (None, Some(to)) = (only, to.as_ref().filter(|to| history.is_newer(to, at))) {
+        let (refusal, chosen) = (history.refusal(to), &changed.chosen);
+        let asked = Asked { app, week, service, person, user, to, chosen, refusal };
+        let made = match take_over(&asked, Vec::new()).await {
+            Ok(made) => made,
+            Err(GiveError::Store(error)) => return Err(error.into()),
+            Err(GiveError::Barrier(error)) => return Err(not_final(service, &error)),
+            Err(error) => {
+                tracing::info!(why = code_of(&error), "a changed choice does not count");
+                refusal
             }
-        }
-        history.choice_ms = Some(at);
+        };
+        history.set_taken(to, Some(at), made);
         changes.put_history(service.party, user, &history);
     }
     changes.make(&app.store).await?;
     // A case's own choice is no consent: what is under way with it in it is cut by hand.
-    if only.is_some() {
+    if only.is_some() || moved {
         app.barrier.everything_about(person).await.map_err(|error| not_final(service, &error))?;
     }
     Ok(())
@@ -161,11 +201,23 @@ pub(super) async fn unread(
     user: &UserId,
     at: &str,
 ) -> Result<(), CollectError> {
-    let Some(person) = app.store.person_of_source(&service.code, user.as_str()).await? else { return Ok(()) };
     let _rows = app.desk.rows.lock().await;
     let shelf = Shelf(&app.store);
     let mut history = shelf.history(service.party, user.as_str())?.unwrap_or_default();
+    let now = app.store.clock().now().map_err(StoreError::from)?;
+    let unreadable = Ahead {
+        choice: number(Choice::Nothing),
+        municipality: None,
+        text_version: String::new(),
+        at_ms: now.millis(),
+        evidence: String::new(),
+    };
+    history.keep_ahead(None, unreadable);
     let mut changes = Changes::default();
+    let Some(person) = app.store.person_of_source(&service.code, user.as_str()).await? else {
+        changes.put_history(service.party, user.as_str(), &history);
+        return Ok(changes.make(&app.store).await?);
+    };
     let mut recipients = Vec::new();
     for id in shelf.cases_of(person, CASES_MAX)? {
         let Some(mut case) = shelf.case(id)?.filter(|case| case.service == service.code) else { continue };
@@ -175,7 +227,6 @@ pub(super) async fn unread(
     }
     recipients.sort();
     recipients.dedup();
-    let now = app.store.clock().now().map_err(StoreError::from)?;
     for to in recipients {
         let attestation = Attestation {
             party: service.code.clone(),
@@ -193,10 +244,10 @@ pub(super) async fn unread(
             text_version: "",
             attestation: &attestation,
             key: sha256(format!("sekisho unread choice 1\n{}\n{}\n{at}\n{to}", service.code, user.as_str()).as_bytes()),
-            refusal: None,
+            refusal: history.refusal(&to).map(RefusalId::of),
         };
         match chosen::choose(app, &choice, Vec::new()).await {
-            Ok(refusal) => history.refusal = refusal.map(|id| Id16(*id.bytes())).or(history.refusal),
+            Ok(refusal) => history.set_taken(&to, None, refusal.map(|id| *id.bytes())),
             Err(GiveError::Store(error)) => return Err(error.into()),
             Err(error) => return Err(not_final(service, &error)),
         }
@@ -210,23 +261,25 @@ fn not_final(service: &Service, why: &dyn std::fmt::Display) -> CollectError {
     CollectError::Feed { service: service.code.clone(), why: why.to_string() }
 }
 
-/// What a changed choice makes of a case: less is at once less; more lets wait again what rested.
-fn choose_anew(changes: &mut Changes, id: CaseId, case: &mut Case, choice: Choice, to: Option<&str>) {
+/// What a changed choice makes of a case: less is at once less; more lets wait again what rested; another municipality gets it instead.
+/// Whether it was taken from a municipality that may be about to get it.
+fn choose_anew(changes: &mut Changes, id: CaseId, case: &mut Case, choice: Choice, to: Option<&str>) -> bool {
     case.choice = number(choice);
-    let before = case.recipient.as_deref().map(party_id);
-    match case.stage {
-        Stage::Resting | Stage::Withheld(_) | Stage::Waiting => {
-            if let Some(before) = before {
-                changes.waiting(before, id, false);
-            }
-            case.recipient = to.map(str::to_owned).or_else(|| case.recipient.take());
-            let waits = choice != Choice::Nothing && case.recipient.is_some();
-            case.stage = if waits { Stage::Waiting } else { Stage::Resting };
-            if let Some(now) = case.recipient.as_deref().map(party_id).filter(|_| waits) {
-                changes.waiting(now, id, true);
-            }
-        }
-        // It is where it is; what goes, and what is recalled, is decided when the next package is built.
-        Stage::Packed(_) | Stage::Delivered(_) => {}
+    let before = case.recipient.clone();
+    if choice != Choice::Nothing || to.is_some() {
+        case.recipient = to.map(str::to_owned);
     }
+    // It is where it is; what goes, and what is recalled, is decided when the next package is built.
+    if case.recipient == before && matches!(case.stage, Stage::Packed(_) | Stage::Delivered(_)) {
+        return false;
+    }
+    if let Some(before) = before.as_deref() {
+        changes.waiting(party_id(before), id, false);
+    }
+    let waits = case.recipient.as_deref().map(party_id).filter(|_| choice != Choice::Nothing);
+    case.stage = if waits.is_some() { Stage::Waiting } else { Stage::Resting };
+    if let Some(to) = waits {
+        changes.waiting(to, id, true);
+    }
+    case.recipient != before
 }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt as _};
-use sekisho_adapters::consultation::{Choice, ChoiceChanged, Consultation, Page, Rejected, ServiceError};
+use sekisho_adapters::consultation::{Choice, ChoiceChanged, Chosen, Consultation, Page, Rejected, ServiceError};
 use sekisho_policy::{PersonId, Timestamp};
 
 use super::alert;
@@ -158,14 +158,24 @@ async fn broken(
     error: ServiceError,
 ) -> Result<CollectError, StoreError> {
     if matches!(error, ServiceError::Malformed { urgent: true, .. }) {
-        let mut changes = Changes::default();
-        let now = app.store.clock().now()?;
-        let which = format!("page after {}", since.unwrap_or_default());
-        alert::raise(app, service, &which, alert::About::default(), now, &mut changes)?;
-        changes.make(&app.store).await?;
-        app.desk.stirred.notify_one();
+        wreck(app, service, format!("page after {}", since.unwrap_or_default())).await?;
     }
     Ok(unreadable(service, &error))
+}
+
+/// Nothing of it can be read, and something in it looks as if it couldn't wait: a human gets to know.
+async fn wreck(app: &App, service: &Service, which: String) -> Result<(), StoreError> {
+    let mut raising = alert::Raising::default();
+    raising.add(which, alert::About::default());
+    alert::raise(app, service, raising, Changes::default()).await
+}
+
+/// What was pushed can't be read at all, and may be urgent.
+///
+/// # Errors
+/// When the store fails; then the service sends it again.
+pub async fn pushed_wreck(app: &App, service: &Service, body: &[u8]) -> Result<(), StoreError> {
+    wreck(app, service, format!("pushed {}", data_encoding::HEXLOWER.encode(&sha256(body)))).await
 }
 
 fn unreadable(service: &Service, why: &dyn std::fmt::Display) -> CollectError {
@@ -190,6 +200,8 @@ pub async fn take_pushed(
 struct Candidate {
     id: CaseId,
     consultation: Consultation,
+    /// The choice that this case goes by.
+    own: Chosen,
     flag: Flag,
 }
 
@@ -200,23 +212,37 @@ async fn take(
     page: Page<Result<Consultation, Rejected>>,
 ) -> Result<Collected, CollectError> {
     let now = app.store.clock().now().map_err(StoreError::from)?;
-    let since = Shelf(&app.store).cursor(service.party, CONSULTATIONS)?.unwrap_or_default();
-    let (changes, done) = (Changes::default(), Collected::default());
-    let mut sorting = Sorting { app, week, service, now, since, changes, done };
+    // What users chose must not change meanwhile.
+    let _rows = app.desk.rows.lock().await;
+    // Where no id can be read, the place is the name: of a page by where it begins, of what is pushed by when.
+    let since = match page.next.is_empty() {
+        true => format!("a push at {}", now.millis()),
+        false => Shelf(&app.store).cursor(service.party, CONSULTATIONS)?.unwrap_or_default(),
+    };
+    let (changes, done, raising) = (Changes::default(), Collected::default(), alert::Raising::default());
+    let mut sorting = Sorting { app, week, service, since, changes, raising, done };
     let mut histories = HashMap::new();
     let mut candidates = Vec::new();
     for item in page.items {
         sorting.done.records += 1;
         match item {
             Ok(consultation) => candidates.extend(sorting.look(consultation, &mut histories)?),
-            Err(rejected) => sorting.reject(&rejected)?,
+            Err(rejected) => sorting.reject(&rejected),
         }
     }
-    let Sorting { mut changes, mut done, .. } = sorting;
+    let Sorting { mut changes, mut raising, mut done, .. } = sorting;
     let kept = keep(app, week, service, candidates, &histories).await?;
     for (case, problems) in kept {
+        app.store.let_go(case.person);
         done.flagged += 1;
         put(app, service, &case, &problems, &mut histories, &mut changes, &mut done, now)?;
+        let KeptCase { candidate: Candidate { id, consultation, flag, .. }, .. } = &case;
+        // What can't wait is not held for the week either: a human decides about it.
+        if flag.urgency == Urgency::Urgent {
+            done.urgent += 1;
+            let which = consultation.id.as_str().to_owned();
+            raising.add(which.clone(), alert::About { consultation: Some(which), case: Some(*id) });
+        }
     }
     for (user, history) in &histories {
         changes.put_history(service.party, user, history);
@@ -224,11 +250,7 @@ async fn take(
     if !page.next.is_empty() {
         changes.put_cursor(service.party, CONSULTATIONS, &page.next);
     }
-    let urgent = done.urgent > 0 || done.rejected > 0;
-    changes.make(&app.store).await?;
-    if urgent {
-        app.desk.stirred.notify_one();
-    }
+    alert::raise(app, service, raising, changes).await?;
     Ok(done)
 }
 
@@ -237,10 +259,10 @@ struct Sorting<'a> {
     app: &'a Arc<App>,
     week: &'a Week,
     service: &'a Arc<Service>,
-    now: Timestamp,
     /// Where the page begins.
     since: String,
     changes: Changes,
+    raising: alert::Raising,
     done: Collected,
 }
 
@@ -274,11 +296,19 @@ impl Sorting<'_> {
         if Shelf(&self.app.store).case(id)?.is_some() {
             return Ok(None);
         }
-        Ok(verdict.flag.map(|flag| Candidate { id, consultation, flag }))
+        let Some(flag) = verdict.flag else { return Ok(None) };
+        let mut consultation = consultation;
+        if let Some(later) = choice::newer(history.ahead_of(None), &consultation.chosen) {
+            consultation.chosen = later;
+        }
+        let only = choice::newer(history.ahead_of(Some(seen)), &consultation.chosen);
+        let own = only.unwrap_or_else(|| consultation.chosen.clone());
+        history.drop_ahead(seen);
+        Ok(Some(Candidate { id, consultation, own, flag }))
     }
 
     /// A record that can't be taken goes back, whole; a human gets to know if it may be urgent.
-    fn reject(&mut self, rejected: &Rejected) -> Result<(), StoreError> {
+    fn reject(&mut self, rejected: &Rejected) {
         self.done.rejected += 1;
         let about = match &rejected.id {
             Ok(id) => id.as_str().to_owned(),
@@ -292,9 +322,8 @@ impl Sorting<'_> {
             let consultation = rejected.id.as_ref().ok().map(|id| id.as_str().to_owned());
             let which = consultation.clone().unwrap_or_else(|| format!("{about} after {}", self.since));
             let known = alert::About { consultation, case: None };
-            alert::raise(self.app, self.service, &which, known, self.now, &mut self.changes)?;
+            self.raising.add(which, known);
         }
-        Ok(())
     }
 
     fn returned(&mut self, about: &str, code: &str, field: &str) {
@@ -333,8 +362,8 @@ fn earlier(history: &History) -> Vec<Earlier> {
 struct KeptCase {
     candidate: Candidate,
     person: PersonId,
-    /// The refusal that its choice made.
-    refusal: Option<[u8; 16]>,
+    /// Towards whom its choice was taken over, and the refusal that it made.
+    taken: Option<(String, Option<[u8; 16]>)>,
     recipient: Option<String>,
 }
 
@@ -381,7 +410,7 @@ async fn keep_one(
     candidate: Candidate,
     history: &mut Option<History>,
 ) -> Result<(KeptCase, Vec<&'static str>), CollectError> {
-    let Candidate { id, consultation, flag } = &candidate;
+    let Candidate { id, consultation, own, flag } = &candidate;
     let mut problems = Vec::new();
     let recipient = week.numbered(consultation.chosen.municipality).map(|to| to.code.clone());
     let flagged = (
@@ -396,8 +425,8 @@ async fn keep_one(
         Some(key_of_case(*id)),
     );
     let choice_ms = consultation.chosen.at.as_millisecond();
-    let newer = history.as_ref().and_then(|h| h.choice_ms).is_none_or(|last| last < choice_ms);
-    let mut refusal = None;
+    let newer = recipient.as_ref().is_some_and(|to| history.as_ref().is_none_or(|h| h.is_newer(to, choice_ms)));
+    let mut taken = None;
     if recipient.is_none() {
         problems.push("municipality-not-served");
     }
@@ -411,14 +440,13 @@ async fn keep_one(
                 user: consultation.asker.id.as_str(),
                 to,
                 chosen: &consultation.chosen,
-                refusal: history.as_ref().and_then(|h| h.refusal.map(|id| id.0)),
+                refusal: history.as_ref().and_then(|h| h.refusal(to)),
             };
             match choice::take_over(&asked, vec![flagged.clone()]).await {
                 Ok(made) => {
-                    refusal = made;
+                    taken = Some((to.clone(), made));
                     if let Some(history) = history {
-                        history.choice_ms = Some(choice_ms);
-                        history.refusal = made.map(super::shelf::Id16);
+                        history.set_taken(to, Some(choice_ms), made);
                     }
                 }
                 Err(GiveError::Store(error)) => return Err(error.into()),
@@ -430,7 +458,8 @@ async fn keep_one(
         }
         _ => choice::record_alone(app, service, person, flagged).await?,
     }
-    Ok((KeptCase { candidate, person, refusal, recipient }, problems))
+    let recipient = week.numbered(own.municipality).map(|to| to.code.clone());
+    Ok((KeptCase { candidate, person, taken, recipient }, problems))
 }
 
 fn key_of_case(case: CaseId) -> Idempotency {
@@ -450,24 +479,18 @@ fn put(
     done: &mut Collected,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let KeptCase { candidate: Candidate { id, consultation, flag }, person, recipient, refusal } = kept;
+    let KeptCase { candidate: Candidate { id, consultation, own, flag }, person, recipient, taken } = kept;
     if !problems.is_empty() {
         done.returned += 1;
         let codes = problems.iter().map(|code| ((*code).to_owned(), "sharing".to_owned())).collect();
         let tell = Tell { about: consultation.id.as_str().to_owned(), codes, outcome: false };
         changes.put_tell(service.party, tell_id(&tell), &tell);
     }
-    if let Some(history) = histories.get_mut(consultation.asker.id.as_str()) {
-        let at = consultation.chosen.at.as_millisecond();
-        if problems.is_empty() && history.choice_ms.is_none_or(|last| last < at) {
-            history.choice_ms = Some(at);
-            history.refusal = refusal.map(super::shelf::Id16);
-        }
+    if let (Some(history), Some((to, refusal))) = (histories.get_mut(consultation.asker.id.as_str()), taken) {
+        history.set_taken(to, Some(consultation.chosen.at.as_millisecond()), *refusal);
     }
     let municipality = recipient.as_deref().map(crate::ids::party_id);
-    let choice = consultation.chosen.choice;
-    let urgent = flag.urgency == Urgency::Urgent;
-    // What can't wait is not held for the week either: a human decides about it.
+    let choice = own.choice;
     let stage = match municipality {
         Some(_) if choice != Choice::Nothing => Stage::Waiting,
         _ => Stage::Resting,
@@ -488,16 +511,11 @@ fn put(
         consulted_ms: consultation.at.as_millisecond(),
         collected_ms: now.millis(),
         stage,
+        choice_ms: own.at.as_millisecond(),
     };
     changes.put_case(*id, &case);
     changes.of_person(*person, *id);
     changes.put_minimum(&app.store, *person, *id, &minimum(consultation, flag))?;
-    if urgent {
-        done.urgent += 1;
-        let which = consultation.id.as_str();
-        let known = alert::About { consultation: Some(which.to_owned()), case: Some(*id) };
-        alert::raise(app, service, which, known, now, changes)?;
-    }
     Ok(())
 }
 

@@ -25,7 +25,7 @@ pub struct Desk {
     pub(super) choosing: Mutex<()>,
     /// Held while packages are made up, built or confirmed.
     pub(super) packing: Mutex<()>,
-    /// Held while rows of cases are read and changed; taken after `packing` or `choosing`, never before.
+    /// Held while rows of cases are read and changed; taken after `packing`, `choosing` or `collecting`, never before.
     pub(super) rows: Mutex<()>,
     /// Held while the work on a case is changed; no other is taken under it.
     pub(super) working: Mutex<()>,

@@ -116,10 +116,16 @@ pub async fn build(
     let package = of_municipality(app, to, id)?;
     let key = key(app, to)?;
     let shelf = Shelf(&app.store);
-    let members = shelf.members(id, CASES_MAX as usize)?;
-    withdrawals(app, week, &shelf, &members).await?;
+    let all = shelf.members(id, CASES_MAX as usize)?;
+    withdrawals(app, week, &shelf, &all).await?;
     find_recalls(app, week, to).await?;
-    let permitted = share::decide(app, week, to, members.clone(), Actor::System, cause).await?;
+    let members = still_in_it(&shelf, to, id, &package, all)?;
+    let mut permitted = share::decide(app, week, to, members.clone(), Actor::System, cause).await?;
+    for one in &mut permitted {
+        if package.confirmed_ms.is_some() && shelf.held_as(to.party, one.id)? == Some(false) {
+            one.share.kind = RowKind::IdentityOnly;
+        }
+    }
     let shared = share::rows(app, week, to, permitted, true).await?;
     let sealed = seal(app, to, id, &package, &key, &shared);
     let (bytes, recalled) = match sealed {
@@ -160,6 +166,29 @@ async fn withdrawals(app: &Arc<App>, week: &Week, shelf: &Shelf<'_>, members: &[
     Ok(())
 }
 
+/// Those of a package's cases that are in it still: a case that moved, or could not be shared, comes with another one. What has arrived may
+/// be fetched again, and nothing besides.
+fn still_in_it(
+    shelf: &Shelf<'_>,
+    to: &Municipality,
+    id: PackageId,
+    package: &Package,
+    members: Vec<CaseId>,
+) -> Result<Vec<CaseId>, StoreError> {
+    let (waits, arrived) = (Stage::Packed(Id16(*id.bytes())), Stage::Delivered(Id16(*id.bytes())));
+    let mut still = Vec::with_capacity(members.len());
+    for case_id in members {
+        let Some(case) = shelf.case(case_id)? else { continue };
+        let in_it = match package.confirmed_ms {
+            // On a legal basis it is in a package of another municipality than the one that its choice names.
+            None => case.recipient.as_ref() != Some(&to.code) || case.stage == waits,
+            Some(_) => case.stage == arrived,
+        };
+        still.extend(in_it.then_some(case_id));
+    }
+    Ok(still)
+}
+
 /// Notes which cases that the municipality holds may not be used any more: whatever ended it, and nobody had to remember.
 async fn find_recalls(app: &Arc<App>, week: &Week, to: &Municipality) -> Result<(), StoreError> {
     let shelf = Shelf(&app.store);
@@ -192,14 +221,16 @@ async fn recall(
         Some(case) => share::might(app, week, to, case).await?.0,
         None => None,
     };
+    case.iter().for_each(|case| app.store.let_go(PersonId::of(case.person)));
     let still = share.is_some_and(|share| share.kind == RowKind::Full || held != Some(true));
     if still || sabotage::off(Check::Recall) {
         return Ok(());
     }
     changes.held(to.party, id, None);
     changes.put_recalled(to.party, id, &now.millis());
-    // What may still be shared of it comes anew, with the next package.
-    if let Some(mut case) = case.filter(|case| case.recipient.as_deref() == Some(&to.code)) {
+    // What may still be shared of it comes anew, with the next package. One that has not arrived is where it is.
+    let arrived = |case: &Case| matches!(case.stage, Stage::Delivered(_)) && case.recipient.as_ref() == Some(&to.code);
+    if let Some(mut case) = case.filter(arrived) {
         case.stage = match share {
             Some(_) => Stage::Waiting,
             None => Stage::Resting,
@@ -294,6 +325,10 @@ async fn keep(
         changes.put_package(id, &package);
         for one in &shared {
             changes.put_number(to.party, &one.row.case, &Id16(*one.permitted.id.bytes()));
+            // From here on the municipality may have it, whether it confirms or not: it is recalled if it may not be shared any more.
+            if !sabotage::off(Check::HeldFromPull) {
+                changes.held(to.party, one.permitted.id, Some(one.row.kind == RowKind::Full));
+            }
         }
         changes.make(&app.store).await
     };
@@ -325,6 +360,7 @@ pub async fn still(app: &Arc<App>, to: &Municipality, cases: &[(CaseId, bool)]) 
     for (id, full) in cases {
         let Some(case) = shelf.case(*id)? else { return Ok(false) };
         let share = share::might(app, week, to, &case).await?.0;
+        app.store.let_go(PersonId::of(case.person));
         if !share.is_some_and(|share| share.kind == RowKind::Full || !full) && !sabotage::off(Check::DecideAgain) {
             return Ok(false);
         }
@@ -369,7 +405,7 @@ pub async fn confirm(
     for case_id in shelf.members(id, CASES_MAX as usize)? {
         let Some(case) = shelf.case(case_id)? else { continue };
         let in_it = copy.cases.iter().find(|(in_it, _)| in_it.0 == *case_id.bytes());
-        arrived(&mut changes, to, id, case_id, case, in_it.map(|(_, full)| *full), now);
+        arrived(&mut changes, to, id, case_id, case, in_it.is_some(), now);
     }
     for recalled in &copy.recalled {
         changes.recall_told(to.party, CaseId::of(recalled.0));
@@ -381,27 +417,23 @@ pub async fn confirm(
     Ok(Confirmed { copy: copy.copy, at: now, ending: Some(ending) })
 }
 
-/// `full`: how much of it was in the copy, if it was.
 fn arrived(
     changes: &mut Changes,
     to: &Municipality,
     package: PackageId,
     id: CaseId,
     mut case: Case,
-    full: Option<bool>,
+    in_it: bool,
     now: Timestamp,
 ) {
-    if let Some(full) = full {
-        changes.held(to.party, id, Some(full));
-    }
     // A case on a legal basis may be in a package of another municipality than its consent's.
     if case.stage != Stage::Packed(Id16(*package.bytes())) {
         return;
     }
-    case.stage = match full {
-        Some(_) => Stage::Delivered(Id16(*package.bytes())),
-        None if now.millis().saturating_sub(case.consulted_ms) < WAITS_MS => Stage::Waiting,
-        None => Stage::Withheld(Id16(*package.bytes())),
+    case.stage = match in_it {
+        true => Stage::Delivered(Id16(*package.bytes())),
+        false if now.millis().saturating_sub(case.consulted_ms) < WAITS_MS => Stage::Waiting,
+        false => Stage::Withheld(Id16(*package.bytes())),
     };
     changes.waiting(to.party, id, case.stage == Stage::Waiting);
     changes.put_case(id, &case);

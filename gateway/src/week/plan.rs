@@ -15,7 +15,6 @@ use crate::config::week::{Municipality, Week};
 use crate::ids::{CaseId, PackageId, TextId};
 use crate::ledger::entry::{Bytes16, Cause};
 use crate::ledger::event::{Event, PackagePlanned};
-use crate::sabotage::{self, Check};
 use crate::store::StoreError;
 
 /// Cases in one part of a package, at most: each row's decision is held in memory while the package is on its way.
@@ -59,7 +58,7 @@ pub async fn make_up(
         for id in ids {
             let Some(case) = shelf.case(id)? else { continue };
             // What was asked later waits for the next week; what is not waiting any more is where its row says.
-            let waits = case.stage == Stage::Waiting || sabotage::off(Check::OncePacked);
+            let waits = case.stage == Stage::Waiting;
             if waits && case.consulted_ms < due.millis() {
                 filling.take(id, case, &mut changes);
                 planned.cases += 1;

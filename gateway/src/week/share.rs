@@ -74,7 +74,9 @@ pub(super) fn request(week: &Week, to: &Municipality, case: &Case, actor: Actor)
 
 /// What a permit lets go of this case; `None` is nothing at all. Who somebody is, and how to reach them safely, go together or not at
 /// all: a nurse who can't tell how to call must not call.
-pub(super) fn share_of(week: &Week, case: &Case, permit: &Permit) -> Option<Share> {
+///
+/// The person's choice counts for the municipality that it names, whatever else was agreed to; a legal basis for the one that it is for.
+pub(super) fn share_of(week: &Week, to: &Municipality, case: &Case, permit: &Permit) -> Option<Share> {
     let by = |version: &CategoryVersion| permit.kept().iter().find(|kept| kept.category == *version).map(|k| k.by);
     let identity: Option<Vec<PermittedBy>> = week.identity.iter().map(by).collect();
     let content = by(&week.content);
@@ -83,7 +85,8 @@ pub(super) fn share_of(week: &Week, case: &Case, permit: &Permit) -> Option<Shar
         _ => None,
     };
     let basis = identity?.iter().find_map(basis_of);
-    let chosen = |at_least: u8| case.choice >= at_least || sabotage::off(Check::OwnChoice);
+    let named = case.recipient.as_ref() == Some(&to.code) || sabotage::off(Check::ChosenFor);
+    let chosen = |at_least: u8| named && (case.choice >= at_least || sabotage::off(Check::OwnChoice));
     if basis.is_none() && !chosen(NOTHING + 1) {
         return None;
     }
@@ -109,7 +112,7 @@ pub(super) async fn might(
     let now = app.store.clock().now()?;
     let decision = sekisho_policy::decide(&snapshot.subject.records, &global.registry, &request, now);
     let share = match &decision {
-        Decision::Permit(permit) => share_of(week, case, permit),
+        Decision::Permit(permit) => share_of(week, to, case, permit),
         Decision::Deny(_) => None,
     };
     Ok((share, decision))
@@ -163,7 +166,7 @@ async fn decide_one(
         Ruling::Permitted(recorded) => recorded,
         Ruling::Denied(_) => return Ok(None),
     };
-    match share_of(week, &case, recorded.permit()) {
+    match share_of(week, to, &case, recorded.permit()) {
         Some(share) => Ok(Some(Permitted { id, case, minimum, recorded, share })),
         None => {
             close_unsent(app, &recorded);

@@ -67,6 +67,9 @@ pub struct Case {
     /// Where it is.
     #[n(7)]
     pub stage: Stage,
+    /// When the choice that it goes by was made, ms since the epoch.
+    #[n(8)]
+    pub choice_ms: i64,
 }
 
 /// Where a case is.
@@ -206,12 +209,103 @@ pub struct History {
     /// The last consultations: first 8 bytes of the hash of its id, when (ms), sum (255: none).
     #[n(0)]
     pub seen: Vec<(u64, i64, u8)>,
-    /// When the last choice that was taken over was made, ms since the epoch.
+    /// The last choice that was taken over, for each municipality.
     #[n(1)]
-    pub choice_ms: Option<i64>,
+    pub taken: Option<Vec<Taken>>,
+    /// Choices that came before the consultation that they are about: the first 8 bytes of the hash of its id, or none where it is all
+    /// of the user's; of each the newest.
+    #[n(2)]
+    pub ahead: Option<Vec<(Option<u64>, Ahead)>>,
+}
+
+/// A choice that was taken over.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Taken {
+    /// The municipality, as a party.
+    #[n(0)]
+    pub to: String,
+    /// When it was made, ms since the epoch; `None` for one that could not be read.
+    #[n(1)]
+    pub at_ms: Option<i64>,
     /// The refusal that it made, where it was *nothing*.
     #[n(2)]
     pub refusal: Option<Id16>,
+}
+
+/// A choice that waits for a consultation.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Ahead {
+    /// 0 nothing, 1 identity only, 2 content.
+    #[n(0)]
+    pub choice: u8,
+    /// The municipality's code, six digits; `None` where the choice could not be read.
+    #[n(1)]
+    pub municipality: Option<String>,
+    /// Version of the text.
+    #[n(2)]
+    pub text_version: String,
+    /// When, ms since the epoch.
+    #[n(3)]
+    pub at_ms: i64,
+    /// Where the service keeps the evidence.
+    #[n(4)]
+    pub evidence: String,
+}
+
+/// Choices that are kept for consultations to come, of one user, at most.
+const AHEAD_MAX: usize = 64;
+
+impl History {
+    fn taken_for(&self, to: &str) -> Option<&Taken> {
+        self.taken.iter().flatten().find(|taken| taken.to == to)
+    }
+
+    /// The refusal that a choice made towards this party.
+    #[must_use]
+    pub fn refusal(&self, to: &str) -> Option<[u8; 16]> {
+        self.taken_for(to).and_then(|taken| taken.refusal).map(|id| id.0)
+    }
+
+    /// Whether a choice of this moment is newer than all that were taken over for this party.
+    #[must_use]
+    pub fn is_newer(&self, to: &str, at_ms: i64) -> bool {
+        self.taken_for(to).and_then(|taken| taken.at_ms).is_none_or(|last| last < at_ms)
+    }
+
+    /// A choice was taken over; one that could not be read has no moment, and gives way to any that can that is newer than those before.
+    pub fn set_taken(&mut self, to: &str, at_ms: Option<i64>, refusal: Option<[u8; 16]>) {
+        let at_ms = at_ms.max(self.taken_for(to).and_then(|taken| taken.at_ms));
+        let all = self.taken.get_or_insert_default();
+        all.retain(|taken| taken.to != to);
+        all.push(Taken { to: to.to_owned(), at_ms, refusal: refusal.map(Id16) });
+    }
+
+    /// What was told about this consultation, or about all.
+    #[must_use]
+    pub fn ahead_of(&self, about: Option<u64>) -> Option<&Ahead> {
+        self.ahead.iter().flatten().find(|(of, _)| *of == about).map(|(_, ahead)| ahead)
+    }
+
+    /// Keeps a choice, unless a newer one is kept. One that can't be read gives way to any that can.
+    pub fn keep_ahead(&mut self, about: Option<u64>, ahead: Ahead) {
+        let newer = |kept: &Ahead| kept.municipality.is_some() && kept.at_ms > ahead.at_ms;
+        if self.ahead_of(about).is_some_and(newer) {
+            return;
+        }
+        let all = self.ahead.get_or_insert_default();
+        all.retain(|(of, _)| *of != about);
+        if all.len() >= AHEAD_MAX
+            && let Some(at) = all.iter().position(|(of, _)| of.is_some())
+        {
+            all.remove(at);
+        }
+        all.push((about, ahead));
+    }
+
+    /// The consultation has come.
+    pub fn drop_ahead(&mut self, about: u64) {
+        self.ahead.iter_mut().for_each(|all| all.retain(|(of, _)| *of != Some(about)));
+    }
 }
 
 /// A call for a human.
