@@ -9,8 +9,9 @@ use sekisho_adapters::people::consultations::Consultations;
 use serde_json::{Value, json};
 
 use super::story::{Transcript, check};
+use super::visitor::Visitor;
 use super::week::{Care, City};
-use super::world::{World, WorldError, during, text};
+use super::world::{HAYASHI, OMORI, World, WorldError, during, text};
 use crate::admin::client::lines;
 use crate::ledger::checkpoint::LedgerKey;
 use crate::package::open;
@@ -55,7 +56,11 @@ pub(super) async fn week(out: &mut Transcript, world: &World, key: &LedgerKey) -
     let later = later.map(|row| (row.case.clone(), row.asker.name.clone()));
     let (case, name) = later.ok_or_else(|| WorldError("a row that can be withdrawn".to_owned()))?;
     let user = records.iter().find(|r| r.name == name).map(|r| r.user.clone()).unwrap_or_default();
+    let mut nurse = at_the_nurses_pages(out, world, &name).await?;
     care.service.choose(&user, None, "nothing", FUCHU, &now_text(world));
+    let list = nurse.open("/nurse").await?;
+    check(!list.says(&name), "what is withdrawn is off the nurse's list")?;
+    out.fact("→ その後、ひとりが撤回しました。保健師の画面からは、その場で消えます。 / Then one of them withdraws, and is off the nurse's page at once.");
     recalled(out, world, key, fuchu, &case, &head).await?;
     Ok(care)
 }
@@ -252,6 +257,25 @@ async fn confirm(world: &World, city: &City, package: &str, bytes: &[u8]) -> Res
     let path = format!("/v1/packages/{package}/receipts");
     let said = world.json(&city.http, Method::POST, &path, &token, Some(&json!({"digest": digest}))).await?;
     check(!text(&said, "receipt").is_empty(), "there is a signed receipt")
+}
+
+/// The manager gives the nurse all districts; the nurse opens her list, and takes a case.
+async fn at_the_nurses_pages(out: &mut Transcript, world: &World, name: &str) -> Result<Visitor, WorldError> {
+    let mut nurse = Visitor::new(world.browser.clone(), &world.url);
+    nurse.sign_in("/my/sign-in/fuchu-staff?then=/nurse", HAYASHI).await?;
+    let mut manager = Visitor::new(world.browser.clone(), &world.url);
+    manager.sign_in("/my/sign-in/fuchu-staff?then=/nurse", OMORI).await?;
+    let csrf = manager.open("/nurse/manage").await?.hidden("csrf");
+    let fields = [("csrf", csrf.as_str()), ("nurse", HAYASHI), ("all", "1")];
+    manager.send_from(&world.url, "/nurse/assign", &fields).await?;
+    let list = nurse.open("/nurse").await?;
+    check(list.says(name), "the nurse sees who is shared with her city")?;
+    let cases = list.text.matches("<li class=\"card case\"").count();
+    out.fact(&format!("→ 保健師は、担当地区の {cases} 件を要ケア一覧で開きます。安全な連絡方法が先に立ち、開くたびに同意を確かめ、記録します。"));
+    out.fact(&format!(
+        "→ The nurse opens her list of {cases} cases, safe contact first. Each look is decided and recorded."
+    ));
+    Ok(nurse)
 }
 
 /// The next package says what may not be used any more.

@@ -406,6 +406,8 @@ async fn ready_lines(world: &World) -> Result<Vec<String>, WorldError> {
         ),
         "# ブラウザで、保護者として（証明書はデモ用） / in a browser, as the guardian (the certificate is the demo's own)".to_owned(),
         format!("{}/my", world.url),
+        "# 同じく、市の保健師として（要ケア一覧） / the same, as the city's nurse (the list of cases)".to_owned(),
+        format!("{}/nurse", world.url),
         "# 運用者として / as the operator".to_owned(),
         "curl --unix-socket $DIR/operators.sock http://operators/status".to_owned(),
     ])
