@@ -27,7 +27,7 @@ use crate::sabotage::{self, Check};
 use crate::store::StoreError;
 
 /// Records of a page, at most.
-pub const PAGE_RECORDS: usize = 500;
+pub const PAGE_RECORDS: usize = 2_000;
 /// Pages that are read in one go, at most: what is left is read the next time.
 const PAGES_MAX: usize = 100_000;
 /// People about whom something is recorded at once: they share a sync.
@@ -104,18 +104,25 @@ pub async fn collect(
     let week = app.config.week.as_ref().ok_or_else(|| CollectError::NoService(service.code.clone()))?;
     let client = app.desk.client(app, service).ok_or_else(|| CollectError::NoService(service.code.clone()))?;
     let mut all = Collected::default();
+    let mut since = Shelf(&app.store).cursor(service.party, CONSULTATIONS)?;
+    let mut page = client.consultations(since.as_deref(), PAGE_RECORDS, local(app)?).await;
     for _ in 0..PAGES_MAX {
-        let since = Shelf(&app.store).cursor(service.party, CONSULTATIONS)?;
-        let page = match client.consultations(since.as_deref(), PAGE_RECORDS, local(app)?).await {
+        let this = match page {
             Ok(page) => page,
             Err(error) => return Err(broken(app, service, since.as_deref(), error).await?),
         };
-        let more = page.more;
-        all += take(app, week, service, page).await?;
-        progress(all);
-        if !more {
+        if !this.more {
+            all += take(app, week, service, this).await?;
+            progress(all);
             break;
         }
+        since = Some(this.next.clone());
+        // The next one comes while this one is taken.
+        let next = client.consultations(since.as_deref(), PAGE_RECORDS, local(app)?);
+        let (taken, next) = tokio::join!(take(app, week, service, this), next);
+        all += taken?;
+        page = next;
+        progress(all);
     }
     all += read_choices(app, service).await?;
     progress(all);
