@@ -88,9 +88,9 @@ impl Picture {
         docs().join("screenshots").join(format!("{}.png", self.kept))
     }
 
-    /// Staff's pages are looked at on a desk, all others on a phone.
+    /// Pages are looked at on a desk or on a phone: the shot's name says so.
     fn width(&self) -> u32 {
-        if ["counter-", "clinic-"].iter().any(|of| self.kept.starts_with(of)) { 1280 } else { 390 }
+        if self.shot.contains("desk-") { 1280 } else { 390 }
     }
 
     /// Puts it where the documentation shows it, in few colours.

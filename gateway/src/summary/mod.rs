@@ -18,6 +18,7 @@ use jiff::civil::Date;
 use sekisho_policy::Timestamp;
 
 pub use line::{Line, line};
+pub use same::WORDS as SAME_DOSE;
 pub use section::{SECTIONS, Section};
 pub(crate) use state::is_void;
 

@@ -13,7 +13,7 @@ const SYSTEM: &str = "urn:sekisho:same";
 const CODE: &str = "possibly-same-dose";
 
 /// What is said of it.
-pub(super) const WORDS: &str =
+pub const WORDS: &str =
     "ほかの提供元の記録と同じ接種かもしれません / may be the same dose as in another source's record";
 
 /// Marks those that another source may hold as well.

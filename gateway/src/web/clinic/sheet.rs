@@ -10,7 +10,7 @@ use sekisho_policy::Timestamp;
 use super::chart::{Chart, Reading, is_possible};
 use crate::request::json::{self, Json};
 use crate::store::registry::{PartyText, RegistryText};
-use crate::summary::{Document, line};
+use crate::summary::{Document, SAME_DOSE, line};
 
 /// Items of a section that stand open; the rest is folded away, and counted.
 const OPEN_MAX: usize = 12;
@@ -34,6 +34,8 @@ pub struct Item {
     pub origin: String,
     /// The same in English.
     pub origin_en: String,
+    /// Another source may hold the same dose: said once, below all of them.
+    pub same: bool,
 }
 
 /// A section: what stands open, and what is folded away.
@@ -79,6 +81,18 @@ pub struct Sheet {
 }
 
 impl Sheet {
+    /// Whether a dose may stand twice.
+    #[must_use]
+    pub fn has_same_doses(&self) -> bool {
+        self.doses.iter().flat_map(|part| part.items.iter().chain(&part.folded)).any(|item| item.same)
+    }
+
+    /// What is said of such.
+    #[must_use]
+    pub const fn same_dose(&self) -> &'static str {
+        SAME_DOSE
+    }
+
     /// Of a document.
     #[must_use]
     pub fn of(document: &Document, registry: &RegistryText, now: Timestamp) -> Self {
@@ -205,7 +219,9 @@ fn item(resource: &Json<'_>, registry: &RegistryText) -> Item {
     let Some(party) = party(resource, registry) else { return Item::default() };
     let line = line(resource, party);
     let (origin, origin_en) = line.origin;
-    Item { what: line.what, more: line.more.join("、"), when: when(&line.when), origin, origin_en }
+    let same = line.more.iter().any(|said| said == SAME_DOSE);
+    let more: Vec<String> = line.more.into_iter().filter(|said| said != SAME_DOSE).collect();
+    Item { what: line.what, more: more.join("、"), when: when(&line.when), origin, origin_en, same }
 }
 
 /// A day, and the minute where it is said; what is no date stays as it is.
@@ -272,6 +288,7 @@ fn computed(weight: &Json<'_>, height: &Json<'_>) -> Option<Item> {
         when: format!("{} / {}", date(weight), date(height)),
         origin: "体重と身長からの計算値".to_owned(),
         origin_en: "computed from weight and height".to_owned(),
+        same: false,
     })
 }
 
