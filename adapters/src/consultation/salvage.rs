@@ -26,9 +26,27 @@ pub(super) fn item_10(raw: &str) -> bool {
         return scores.into_iter().skip(9).any(above_0);
     }
     let Some(inner) = raw.strip_prefix('[') else { return false };
-    let inner = head(inner, LIST_MAX);
-    let inner = inner.split(']').next().unwrap_or_default();
-    inner.split(',').skip(9).any(above_0)
+    // Commas of lists in it count as well: what is in tenth place is then behind the ninth comma all the same.
+    to_its_end(head(inner, LIST_MAX)).split(',').skip(9).any(above_0)
+}
+
+/// A list's text from behind its `[` to its own `]`; all of it where that is missing.
+fn to_its_end(inner: &str) -> &str {
+    let (mut depth, mut quoted, mut escaped) = (1_u32, false, false);
+    for (at, b) in inner.bytes().enumerate() {
+        match b {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b'[' if !quoted => depth = depth.saturating_add(1),
+            b']' if !quoted => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth == 0 {
+            return inner.get(..at).unwrap_or(inner);
+        }
+    }
+    inner
 }
 
 /// What stands behind each `"name" :` of a text.
@@ -63,6 +81,8 @@ mod tests {
             r#"{"epds": [0,0,0,0,0,0,0,0,0,"2"#,
             r#"{"epds":[9,9,9,9,9,9,9,9,9,-7]"#,
             r#"{"epds":[0,0,0,0,0,0,0,0,0,0,0,3]"#,
+            r#"{"epds":[0,0,[],0,0,0,0,0,0,1],"a":1,"a":2}"#,
+            r#"{"epds":[0,[0,"]"],0,0,0,0,0,0,"]\"]",1],"a":1,"a":2}"#,
         ] {
             assert!(may_be_urgent(urgent), "{urgent}");
         }
