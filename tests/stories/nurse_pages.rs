@@ -383,7 +383,15 @@ async fn a_parent_sees_the_windows_and_asks_to_be_contacted() {
     let mut nurse = staff(&week, HAYASHI).await;
     let mut parent = Browser::new(week.town.world.browser.clone(), &week.town.world.url);
     parent.sign_in("/my/sign-in/dev", week.town.mother()).await;
+    let before = parent.open("/my/windows").await;
+    // A legal basis comes before a consent, and nobody can tell from the page that there is one.
+    let basis = json!({"recipient": "fuchu-city", "purpose": "parenting-support",
+        "categories": ["identity@1", "contact@1", "consultation-flag@1", "consultation-content@1"],
+        "from": "2026-11-01T00:00:00Z", "until": "2026-12-20T00:00:00Z", "article": "児童福祉法25条",
+        "requester": "府中市", "decided_by": "課長 大川（架空）", "reason": "要保護児童の通告（架空）"});
+    week.town.act(&format!("/people/{}/bases", week.town.people.parents[0]), basis).await;
     let windows = parent.open("/my/windows").await;
+    assert_eq!(windows.text, before.text);
     assert!(
         windows.says("000-0000-1111") && windows.says("連絡してほしいと伝える") && windows.says("稲城市"),
         "{}",

@@ -106,6 +106,10 @@ impl Model {
     fn choose(&mut self, user: usize, only: Option<&str>, choice: Choice) {
         for (id, case) in &mut self.cases {
             if case.user == user && only.is_none_or(|only| only == id) {
+                // Who chooses another municipality and comes back before that was recalled comes anew, under the same number.
+                if case.choice.city != choice.city {
+                    self.arrived.remove(&(case.choice.city, id.clone()));
+                }
                 case.choice = choice;
             }
         }

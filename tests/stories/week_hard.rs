@@ -468,3 +468,45 @@ async fn what_was_withdrawn_here_is_not_given_again_by_an_older_choice() {
     let next = week.package(week.fuchu(), "2026-W49").await;
     assert_eq!(week.taken(week.fuchu(), &next).await.1.len(), 2, "a newer one is");
 }
+
+/// Two papers of one choice: what is stopped on a page that is older than the wider one is the sharing, not a paper.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_stops_what_was_chosen_stops_all_of_it() {
+    let week = Week::open().await;
+    week.flagged("k-1", "u-1", "identity-only");
+    week.run(json!({"collect": true})).await;
+    let (town, login) = (&week.town, "syn-u-1");
+    let link = json!({"to": {"issuer": town.world.issuer.base_url(), "sub": login}, "evidence": "窓口", "verified_by": "職員"});
+    town.act(&format!("/people/{}/links", week.person("u-1").await.text()), link).await;
+    let listed =
+        async || town.person(Method::GET, "/v1/consents", login, None).await.1["items"].as_array().unwrap().clone();
+    let active = async || listed().await.iter().filter(|consent| consent["status"] == "active").count();
+    let first = listed().await[0]["id"].as_str().unwrap().to_owned();
+    town.clock.set(at("2026-11-20T13:00:00+09:00"));
+    week.care.service.choose("u-1", None, "content", "132063", "2026-11-20T12:59:00+09:00");
+    week.run(json!({"collect": true})).await;
+    assert_eq!(active().await, 2, "the wider one came beside it");
+    town.pass_seconds(1);
+    town.world.revoke(login, &first).await.unwrap();
+    assert_eq!(active().await, 0);
+    week.made_up().await;
+    let package = week.package(week.fuchu(), "2026-W48").await;
+    assert_eq!(week.taken(week.fuchu(), &package).await.1.len(), 0);
+    // A stop that is only acknowledged again takes nothing from what was chosen since.
+    week.care.service.choose("u-1", None, "content", "132063", "2026-11-23T05:30:00+09:00");
+    week.run(json!({"collect": true})).await;
+    assert_eq!(active().await, 1);
+    town.world.revoke(login, &first).await.unwrap();
+    assert_eq!(active().await, 1);
+    // What ended by a newer choice is stopped all the same, and so is what was chosen before that and is told later.
+    town.clock.set(at("2026-11-24T13:00:00+09:00"));
+    let full =
+        listed().await.iter().find(|consent| consent["status"] == "active").unwrap()["id"].as_str().unwrap().to_owned();
+    week.care.service.choose("u-1", None, "nothing", "132063", "2026-11-24T12:00:00+09:00");
+    week.run(json!({"collect": true})).await;
+    assert_eq!(active().await, 0);
+    town.world.revoke(login, &full).await.unwrap();
+    week.care.service.choose("u-1", None, "identity-only", "132063", "2026-11-24T12:30:00+09:00");
+    week.run(json!({"collect": true})).await;
+    assert_eq!(active().await, 0, "it was chosen before");
+}

@@ -14,7 +14,7 @@ use crate::ledger::entry::{Bytes16, Bytes32, Cause, Idempotency};
 use crate::ledger::event::{Attestation, Event, PairwiseMinted, RefusalLifted, Terms};
 use crate::ledger::merkle::sha256;
 use crate::sabotage::{self, Check};
-use crate::store::state::{Agreement, Global};
+use crate::store::state::{Agreement, Global, Papers};
 use crate::store::{Dossier, Draft, StoreError};
 
 /// A choice, as the service attests it.
@@ -36,6 +36,9 @@ pub struct Choice<'a> {
     /// The refusal that an earlier choice of *nothing* made.
     pub refusal: Option<RefusalId>,
 }
+
+/// By whom an attested word was recorded that a service's feed told.
+pub const FEED: &str = "feed";
 
 /// What else is recorded in the same request, each once.
 pub type Beside = Vec<(Event, Option<Idempotency>)>;
@@ -182,9 +185,29 @@ fn fresh(app: &App, rows: &Beside) -> Result<Beside, StoreError> {
 fn withdrawn_since(dossier: &Dossier, choice: &Choice<'_>) -> bool {
     let since = |a: &Agreement| {
         let same = a.terms.recipient == choice.recipient && a.terms.purpose == choice.purpose;
-        same && a.withdrawn_here && a.ended.as_ref().is_some_and(|end| end.at.millis() >= choice.attestation.given_ms)
+        same && a.withdrawn_here.is_some_and(|at| at.millis() >= choice.attestation.given_ms)
     };
     dossier.papers.agreements.iter().any(since) && !sabotage::off(Check::WithdrawnSince)
+}
+
+/// Whether this was chosen in a service and nobody has withdrawn it here. Whoever stops it stops what they chose there, though it ended by
+/// a newer choice that was told while they read: [`withdrawn_since`] must know of it. What was withdrawn before is only
+/// acknowledged again, and takes nothing from what was chosen since.
+pub(super) fn is_stopped_by(stopped: &Agreement) -> bool {
+    service(stopped).is_some() && stopped.withdrawn_here.is_none() && !sabotage::off(Check::ChosenBeside)
+}
+
+/// What that service was told to share beside this, with the same recipient for the same purpose, and what of it still stands.
+pub(super) fn beside<'p>(stopped: &'p Agreement, papers: &'p Papers) -> impl Iterator<Item = &'p Agreement> {
+    papers.agreements.iter().filter(|a| {
+        let same = a.terms.recipient == stopped.terms.recipient && a.terms.purpose == stopped.terms.purpose;
+        same && a.consent != stopped.consent && a.ended.is_none() && service(a) == service(stopped)
+    })
+}
+
+/// The service that somebody chose this in.
+fn service(a: &Agreement) -> Option<&str> {
+    a.attestation.as_ref().filter(|word| word.recorded_by == FEED).map(|word| word.party.as_str())
 }
 
 /// Whether just this is agreed to already, and lasts.

@@ -1,8 +1,9 @@
 //! Refusing, lifting a refusal, revoking. What narrows goes through the barrier before it is acknowledged; lifting widens,
 //! and does not.
 
-use sekisho_policy::{ConsentId, PersonId, RefusalId};
+use sekisho_policy::{ConsentId, PersonId, RefusalId, Timestamp};
 
+use super::chosen;
 use super::give::{
     GiveError, draft, field, is_hidden_from, is_hidden_from_party, may_decide, may_decide_on, may_decide_on_codes,
 };
@@ -12,6 +13,7 @@ use crate::ids::{TextId, party_id};
 use crate::ledger::entry::{Bytes16, Cause, Idempotency};
 use crate::ledger::event::{Attestation, ConsentEnded, ErasureAsked, Event, RefusalLifted, Refused};
 use crate::sabotage::{self, Check};
+use crate::store::Draft;
 use crate::store::state::{Ending, Global};
 
 /// Refusals that one person lets stand about another, at most: a decision looks at all of them.
@@ -209,26 +211,33 @@ pub(super) async fn end(
         if !may && !sabotage::off(Check::MayRevoke) {
             return Err(GiveError::Unknown("consent"));
         }
-        let ended = ConsentEnded {
-            consent: Bytes16(*id.bytes()),
-            at_ms: now.millis(),
-            by: Bytes16(*by.bytes()),
-            superseded_by: None,
-            attestation,
-        };
         let agreement = dossier.papers.agreements.iter().find(|a| a.consent == id);
         let before = agreement.and_then(|a| a.ended);
-        // Whoever received under it is asked to erase, in the same group: no withdrawal without the request.
-        let asked = agreement.map(|a| ErasureAsked {
-            consent: Bytes16(*id.bytes()),
-            recipient: a.terms.recipient.clone(),
-            at_ms: now.millis(),
-        });
-        let events = [Event::ConsentEnded(ended)].into_iter().chain(asked.map(Event::ErasureAsked));
-        let events = events.filter(|_| before.is_none());
-        Ok((before, draft(events, idempotency, cause)))
+        let here = matches!(revoker, Revoker::Person(_));
+        let chosen = agreement.filter(|agreement| here && chosen::is_stopped_by(agreement));
+        let asked = agreement.filter(|_| before.is_none()).map(|a| a.terms.recipient.as_str());
+        let ends = |id, recipient| ends(id, recipient, by, attestation.clone(), now);
+        let itself = (before.is_none() || chosen.is_some()).then(|| ends(id, asked));
+        let beside = chosen.into_iter().flat_map(|agreement| chosen::beside(agreement, &dossier.papers));
+        let beside = beside.flat_map(|a| ends(a.consent, Some(a.terms.recipient.as_str()))).map(|event| (event, None));
+        let draft = draft(itself.into_iter().flatten(), idempotency, cause);
+        Ok((before, Draft { rows: beside.collect(), ..draft }))
     });
     let (before, appended) = recorded.await?;
     let new = appended.map(|a| Ending { entry: a.entry, leaf: a.leaf, at: a.at });
     new.or(before).ok_or(GiveError::Changed)
+}
+
+/// That a consent ends, and the request that its recipient erase, in one group: no withdrawal without it.
+fn ends(
+    id: ConsentId,
+    recipient: Option<&str>,
+    by: PersonId,
+    attestation: Option<Attestation>,
+    now: Timestamp,
+) -> impl Iterator<Item = Event> + use<> {
+    let (consent, at_ms) = (Bytes16(*id.bytes()), now.millis());
+    let ended = ConsentEnded { consent, at_ms, by: Bytes16(*by.bytes()), superseded_by: None, attestation };
+    let asked = recipient.map(|recipient| ErasureAsked { consent, recipient: recipient.to_owned(), at_ms });
+    [Event::ConsentEnded(ended)].into_iter().chain(asked.map(Event::ErasureAsked))
 }

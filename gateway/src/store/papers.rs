@@ -80,8 +80,8 @@ pub struct Agreement {
     pub superseded_by: Option<ConsentId>,
     /// The entry that ended it.
     pub ended: Option<Ending>,
-    /// Whether it was withdrawn here, and not by what a party attests.
-    pub withdrawn_here: bool,
+    /// When it was last withdrawn here, and not by what a party attests: also after it had ended by that.
+    pub withdrawn_here: Option<Timestamp>,
     /// The recipient was asked to erase what it holds.
     pub erasure: Option<ErasureRequest>,
     /// The party that proposed it, where that is not the one that receives.
@@ -248,7 +248,7 @@ impl Papers {
                     attestation: e.attestation.clone(),
                     superseded_by: None,
                     ended: None,
-                    withdrawn_here: false,
+                    withdrawn_here: None,
                     erasure: None,
                     proposed_by: e.proposed_by.clone(),
                     moved: None,
@@ -266,9 +266,14 @@ impl Papers {
             Event::ConsentEnded(e) => {
                 let id = ConsentId::of(e.consent.0);
                 for a in self.agreements.iter_mut().filter(|a| a.consent == id) {
-                    (a.superseded_by, a.revision) = (e.superseded_by.map(|s| ConsentId::of(s.0)), revision);
-                    a.ended = Some(Ending { entry: header.id(), leaf: *leaf, at: header.at() });
-                    a.withdrawn_here = e.attestation.is_none() && e.superseded_by.is_none();
+                    a.revision = revision;
+                    if e.attestation.is_none() && e.superseded_by.is_none() {
+                        a.withdrawn_here = Some(header.at());
+                    }
+                    if a.ended.is_none() {
+                        a.superseded_by = e.superseded_by.map(|s| ConsentId::of(s.0));
+                        a.ended = Some(Ending { entry: header.id(), leaf: *leaf, at: header.at() });
+                    }
                 }
             }
             Event::ErasureAsked(e) => {

@@ -45,7 +45,7 @@ pub(super) async fn take_over(asked: &Asked<'_>, beside: Beside) -> Result<Optio
         way: Way::Online,
         evidence: chosen.evidence.clone(),
         checked_by: service.code.clone(),
-        recorded_by: "feed".to_owned(),
+        recorded_by: chosen::FEED.to_owned(),
         given_ms: chosen.at.as_millisecond(),
     };
     let wanted = wanted(week, chosen.choice);
@@ -233,7 +233,7 @@ pub(super) async fn unread(
             way: Way::Online,
             evidence: "a choice that could not be read".to_owned(),
             checked_by: service.code.clone(),
-            recorded_by: "feed".to_owned(),
+            recorded_by: chosen::FEED.to_owned(),
             given_ms: now.millis(),
         };
         let choice = chosen::Choice {

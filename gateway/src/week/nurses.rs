@@ -410,7 +410,7 @@ pub async fn windows_of(app: &Arc<App>, week: &Week, person: PersonId) -> Result
     let mut windows: Vec<(String, bool)> = Vec::new();
     for (id, case) in cases_of(app, person)? {
         for to in &week.municipalities {
-            if share::might(app, week, to, &case).await?.0.is_none_or(|share| share.basis.is_some()) {
+            if !share::by_consent(app, week, to, &case).await? {
                 continue;
             }
             let work = Shelf(&app.store).work(to.party, person, id)?;
@@ -433,7 +433,7 @@ pub async fn ask_contact(app: &Arc<App>, week: &Week, person: PersonId, to: &Mun
     let now = app.store.clock().now()?;
     let newest = cases_of(app, person)?.into_iter().rev();
     for (id, case) in newest {
-        if share::might(app, week, to, &case).await?.0.is_none_or(|share| share.basis.is_some()) {
+        if !share::by_consent(app, week, to, &case).await? {
             continue;
         }
         let mut work = Shelf(&app.store).work(to.party, person, id)?.unwrap_or_default();

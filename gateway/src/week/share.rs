@@ -118,6 +118,23 @@ pub(super) async fn might(
     Ok((share, decision))
 }
 
+/// Whether the person's own consent lets a municipality know who they are: what a page of theirs may rest on. Legal bases are left out
+/// of the question, not looked for in the answer: one comes before a consent, and nobody may tell from a page that there is one.
+pub(super) async fn by_consent(app: &App, week: &Week, to: &Municipality, case: &Case) -> Result<bool, StoreError> {
+    let request = request(week, to, case, Actor::System);
+    let snapshot = app.store.snapshot(request.subject).await?;
+    let global = app.store.registry().await?;
+    let now = app.store.clock().now()?;
+    let mut records = snapshot.subject.records.clone();
+    if !sabotage::off(Check::WindowsByConsent) {
+        records.bases.clear();
+    }
+    Ok(match sekisho_policy::decide(&records, &global.registry, &request, now) {
+        Decision::Permit(permit) => share_of(week, to, case, &permit).is_some_and(|share| share.basis.is_none()),
+        Decision::Deny(_) => false,
+    })
+}
+
 /// Decides these cases for a municipality and records each decision; gives those of which something may go.
 pub(super) async fn decide(
     app: &Arc<App>,
